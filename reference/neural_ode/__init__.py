@@ -1,0 +1,30 @@
+"""Reference implementations of the systems in the Neural ODE papers, in the open and in PyTorch."""
+
+from neural_ode.failures import NonFinite, SolverFailure, StepLimit, StepUnderflow
+from neural_ode.gradients import Adjoint, Backprop
+from neural_ode.integrate import Counts
+from neural_ode.odeint import odeint, odeint_adjoint
+from neural_ode.solution import Solution, Stats
+from neural_ode.solve import solve
+from neural_ode.step import IntegralController, PIController, rms_norm
+from neural_ode.tableau import METHODS, ButcherTableau
+
+__all__ = [
+    "METHODS",
+    "Adjoint",
+    "Backprop",
+    "ButcherTableau",
+    "Counts",
+    "IntegralController",
+    "NonFinite",
+    "PIController",
+    "Solution",
+    "SolverFailure",
+    "Stats",
+    "StepLimit",
+    "StepUnderflow",
+    "odeint",
+    "odeint_adjoint",
+    "rms_norm",
+    "solve",
+]

@@ -1,0 +1,57 @@
+"""What a solve gives back, and what it has cost."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor
+
+from neural_ode.integrate import Counts
+
+
+@dataclass
+class Stats:
+    """The cost of one solve, counted in the solver and not in the user's field.
+
+    Attributes:
+        forward: the counts of the forward integration.
+        backward: the counts of the adjoint's own integrations, filled when ``.backward()`` has run;
+            ``None`` before that, and always for a method that re-solves nothing.
+    """
+
+    forward: Counts = field(default_factory=Counts)
+    backward: Counts | None = None
+
+    @property
+    def nfe_forward(self) -> int:
+        """Field evaluations of the forward integration, those of the initial step included."""
+        return self.forward.nfe
+
+    @property
+    def nfe_backward(self) -> int | None:
+        """Evaluations of the field, each with its vector-Jacobian product, in the backward solve."""
+        return None if self.backward is None else self.backward.nfe
+
+    @property
+    def accepted(self) -> int:
+        """Accepted steps of the forward integration."""
+        return self.forward.accepted
+
+    @property
+    def rejected(self) -> int:
+        """Rejected steps of the forward integration."""
+        return self.forward.rejected
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The solution of an initial value problem.
+
+    Attributes:
+        ts: the output times, shape [time].
+        ys: the states at those times, shape [time, *state], in the dtype of ``y0``.
+        stats: what the solve has cost.
+    """
+
+    ts: Float[Tensor, " time"]
+    ys: Float[Tensor, "time *state"]
+    stats: Stats

@@ -1,0 +1,157 @@
+"""``solve``: the one function that the rest of the project calls."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from neural_ode.gradients.adjoint import Adjoint
+from neural_ode.gradients.backprop import Backprop
+from neural_ode.integrate import INTERPOLATIONS, Field, Settings, Tolerance
+from neural_ode.solution import Solution
+from neural_ode.step import Controller, IntegralController, Norm, rms_norm
+from neural_ode.tableau import ButcherTableau, find_method
+
+Gradient = Backprop | Adjoint
+
+
+def solve(
+    field: Field,
+    y0: Float[Tensor, "*state"],
+    ts: Float[Tensor, " time"],
+    *,
+    method: str | ButcherTableau = "dopri5",
+    rtol: Tolerance = 1e-7,
+    atol: Tolerance = 1e-9,
+    gradient: Gradient | None = None,
+    norm: Norm = rms_norm,
+    controller: Controller | None = None,
+    step_size: float | None = None,
+    grid: Sequence[float] | Tensor | None = None,
+    first_step: float | None = None,
+    min_step: float = 0.0,
+    max_step: float = math.inf,
+    max_num_steps: int = 2**31 - 1,
+    step_t: Sequence[float] = (),
+    jump_t: Sequence[float] = (),
+    perturb: bool = False,
+    interpolation: str = "dense",
+) -> Solution:
+    """Solve ``dy/dt = field(t, y)`` with ``y(ts[0]) = y0`` and return y at every time in ``ts``.
+
+    A method with an error estimate chooses its steps by the tolerances, unless a ``step_size`` or a
+    ``grid`` is given; one without takes the steps of the grid, by default from each output time to
+    the next. The same step sizes hold for the whole tensor ``y0``, a batch included.
+
+    Args:
+        field: maps a 0-dimensional time tensor and a state of shape [*state] to the derivative, of
+            the same shape, dtype and device.
+        y0: the initial state, any shape, float32 or float64; its dtype is that of the solution.
+        ts: at least one output time, strictly increasing or strictly decreasing; the first is the
+            initial time.
+        method: the name of a tableau in ``METHODS``, or a tableau of one's own.
+        rtol, atol: relative and absolute tolerance of the local error, positive; a number, or a
+            tensor that broadcasts against the state.
+        gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, or ``Adjoint()``.
+        norm: the norm, over a whole state, of the error in units of the tolerance.
+        controller: how the step size follows the error: ``IntegralController()`` or
+            ``PIController()``.
+        step_size: take steps of this size, a positive number of time units.
+        grid: take steps between these times, which run from ``ts[0]`` to ``ts[-1]``.
+        first_step: the size of the first adaptive step; by default Hairer's choice, which costs one
+            evaluation.
+        min_step: a step of this size is accepted whatever its error.
+        max_step: no step is larger.
+        max_num_steps: the most steps, accepted or not, between two output times.
+        step_t, jump_t: times at which a step must end; the field may be discontinuous at ``jump_t``
+            and is then evaluated on either side.
+        perturb: with a grid, evaluate just inside each step, for a field that jumps at grid points.
+        interpolation: how a grid's steps give outputs inside them: ``"dense"`` (of the method's
+            order), ``"linear"`` or ``"cubic"`` (Hermite). Adaptive steps always use ``"dense"``.
+
+    Returns:
+        The states, shape [time, *state], with the counts of evaluations and steps.
+
+    Raises:
+        ValueError: for an argument that makes no sense, or a field whose output does not fit ``y0``.
+        TypeError: for a state, a time or a field's output that is not a floating-point tensor.
+        StepUnderflow, StepLimit, NonFinite: where the integration cannot go on.
+    """
+    tableau = find_method(method)
+    check_problem(field, y0, ts)
+    settings = Settings(
+        tableau=tableau,
+        rtol=check_tolerance("rtol", rtol),
+        atol=check_tolerance("atol", atol),
+        norm=norm,
+        controller=controller or IntegralController(),
+        step_size=step_size,
+        grid=None if grid is None else list(grid),
+        first_step=first_step,
+        min_step=min_step,
+        max_step=max_step,
+        max_num_steps=max_num_steps,
+        step_t=_floats(step_t),
+        jump_t=_floats(jump_t),
+        perturb=perturb,
+        interpolation=interpolation,
+    )
+    check_settings(settings)
+    ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
+    return Solution(ts, ys, stats)
+
+
+def _floats(times: Sequence[float] | Tensor) -> tuple[float, ...]:
+    return tuple(float(t) for t in times)
+
+
+def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:
+    """Raise TypeError or ValueError, in one sentence, for a problem that cannot be solved."""
+    if not callable(field):
+        raise TypeError(f"field is {type(field).__name__}, expected a function of (t, y)")
+    for name, value in (("y0", y0), ("ts", ts)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is {type(value).__name__}, expected a torch tensor")
+        if not value.is_floating_point():
+            raise TypeError(f"{name} has dtype {value.dtype}, expected a floating-point tensor")
+    if ts.ndim != 1 or len(ts) == 0:
+        raise ValueError(
+            f"ts has shape {tuple(ts.shape)}, expected one dimension with at least one time"
+        )
+    if not ts.isfinite().all():
+        raise ValueError("ts holds a time that is not finite")
+    difference = ts.detach().diff()
+    if not ((difference > 0).all() or (difference < 0).all()):
+        raise ValueError("ts must be strictly increasing or strictly decreasing")
+
+
+def check_tolerance(name: str, tolerance: Tolerance) -> Tolerance:
+    """The tolerance as it came, or ValueError where it is not positive and finite."""
+    values = torch.as_tensor(tolerance)
+    if not (values.isfinite() & (values > 0)).all():
+        raise ValueError(f"{name} is {tolerance!r}, expected a positive number")
+    return tolerance
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ValueError, in one sentence, for settings that contradict themselves."""
+    if settings.step_size is not None and settings.grid is not None:
+        raise ValueError("step_size and grid exclude each other, give one of them")
+    for name in ("step_size", "first_step", "max_step"):
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value!r}, expected a positive number")
+    if not 0 <= settings.min_step <= settings.max_step:
+        raise ValueError(
+            f"min_step is {settings.min_step!r}, expected a number from 0 to max_step,"
+            f" {settings.max_step!r}"
+        )
+    if settings.max_num_steps < 1:
+        raise ValueError(f"max_num_steps is {settings.max_num_steps!r}, expected at least 1")
+    if settings.interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"unknown interpolation {settings.interpolation!r};"
+            f" expected one of {', '.join(INTERPOLATIONS)}"
+        )
