@@ -8,6 +8,8 @@ of, so backpropagation differentiates exactly the numbers that the loop computed
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Real
 
 import torch
 from jaxtyping import Float
@@ -46,7 +48,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything about an integration but the problem: see ``solve`` for the meaning of each."""
+    """Everything about an integration but the problem: see ``solve`` for the meaning of each.
+
+    Raises:
+        ValueError: in one sentence, for settings that make no sense or contradict each other.
+    """
 
     tableau: ButcherTableau = DOPRI5
     rtol: Tolerance = 1e-7
@@ -54,7 +60,7 @@ class Settings:
     norm: Norm = rms_norm
     controller: Controller = IntegralController()
     step_size: float | None = None
-    grid: Sequence[float] | None = None
+    grid: Sequence[Time] | None = None
     first_step: float | None = None
     min_step: float = 0.0
     max_step: float = math.inf
@@ -64,10 +70,41 @@ class Settings:
     perturb: bool = False
     interpolation: str = "dense"
 
+    def __post_init__(self):
+        for name in ("rtol", "atol"):
+            _check_tolerance(name, getattr(self, name))
+        if self.step_size is not None and self.grid is not None:
+            raise ValueError("step_size and grid exclude each other, give one of them")
+        for name in ("step_size", "first_step", "max_step"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value!r}, expected a positive number")
+        if not 0 <= self.min_step <= self.max_step:
+            raise ValueError(
+                f"min_step is {self.min_step!r}, expected a number from 0 to max_step,"
+                f" {self.max_step!r}"
+            )
+        if self.max_num_steps < 1:
+            raise ValueError(f"max_num_steps is {self.max_num_steps!r}, expected at least 1")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"unknown interpolation {self.interpolation!r};"
+                f" expected one of {', '.join(INTERPOLATIONS)}"
+            )
+
     @property
     def adaptive(self) -> bool:
         """Whether the error chooses the steps, and not a grid."""
         return self.tableau.adaptive and self.step_size is None and self.grid is None
+
+
+def _check_tolerance(name: str, tolerance: Tolerance) -> None:
+    if isinstance(tolerance, Tensor):
+        good = bool((tolerance.isfinite() & (tolerance > 0)).all())
+    else:
+        good = isinstance(tolerance, Real) and 0 < tolerance < math.inf
+    if not good:
+        raise ValueError(f"{name} is {tolerance!r}, expected a positive number")
 
 
 def integrate(
@@ -168,9 +205,7 @@ def _adaptive(
         if end == t:
             raise StepUnderflow(f"the step {h:.3g} at t={t:.9g} is too small to move the time", t)
         step = rk.step(t + shift, h, y, f, nudge_end=stop in settings.jump_t)
-        ratio = error_ratio(
-            rk.error(step), y, step.y1, settings.rtol, settings.atol, settings.norm
-        )
+        ratio = error_ratio(rk.error(step), y, step.y1, settings.rtol, settings.atol, settings.norm)
         attempts += 1
         if not math.isfinite(ratio):
             # A trial step may overshoot into an overflow, so a smaller one gets its chance.
@@ -191,6 +226,8 @@ def _adaptive(
         t, y = end, step.y1
         if len(ys) < len(times):
             f = _next_derivative(evaluate, step, t + shift, direction, stop, settings)
+        # The old step's states would stay alive through the next one.
+        del step
     return ys
 
 
@@ -226,7 +263,7 @@ def _next_derivative(
     if stop in settings.jump_t:
         return evaluate(nudge(_as_time(t, step.y1), direction * math.inf), step.y1)
     if settings.tableau.fsal:
-        return step.ks[settings.tableau.stages - 1]
+        return step.f_last
     return evaluate(_as_time(t, step.y1), step.y1)
 
 
@@ -240,9 +277,7 @@ def _stops(t0: float, direction: float, settings: Settings) -> list[float]:
     stops = [*settings.step_t, *settings.jump_t]
     if len(set(stops)) < len(stops):
         raise ValueError("step_t and jump_t must not repeat a time, neither alone nor together")
-    return sorted(
-        (s for s in stops if direction * (s - t0) > 0), key=lambda s: direction * s
-    )
+    return sorted((s for s in stops if direction * (s - t0) > 0), key=lambda s: direction * s)
 
 
 # --- steps chosen by a grid ----------------------------------------------------------------------
@@ -273,7 +308,11 @@ def _fixed(
             at_end = output is points[i + 1] or (output == points[i + 1] and points is grid)
             x = 1.0 if at_end else (output - t) / h
             ys.append(_fixed_output(rk, evaluate, step, x, settings.interpolation))
-        y, f = step.y1, step.ks[settings.tableau.stages - 1] if settings.tableau.fsal else None
+        # Just before a grid point is not just after it, where the field may jump there.
+        reuse = settings.tableau.fsal and not settings.perturb
+        y, f = step.y1, step.f_last if reuse else None
+        # The old step's states would stay alive through the next one.
+        del step
         sums.append(y.detach().sum())
     _check_finite(sums, grid)
     return ys
@@ -294,7 +333,8 @@ def _grid(
     else:
         points = outputs
     grid = [p.item() if isinstance(p, Tensor) else p for p in points]
-    if any(_direction(times) * (b - a) <= 0 for a, b in zip(grid, grid[1:], strict=False)):
+    forward = all(_direction(times) * (b - a) > 0 for a, b in pairwise(grid))
+    if len(grid) < 2 or not forward:
         raise ValueError("grid must run strictly from the first output time to the last")
     if grid[0] != times[0] or grid[-1] != times[-1]:
         raise ValueError(
@@ -312,7 +352,7 @@ def _fixed_output(
         return rk.interpolate(step, x)
     if interpolation == "linear":
         return step.y0 + x * (step.y1 - step.y0)
-    f0, f1 = step.ks[0], evaluate(_as_time(step.t + step.h, step.y1), step.y1)
+    f0, f1 = step.f0, evaluate(_as_time(step.t + step.h, step.y1), step.y1)
     slopes = step.h * ((1 - x) * f0 - x * f1)
     rise = step.y1 - step.y0
     return step.y0 + x * (rise + (1 - x) * (slopes + (2 * x - 1) * rise))
@@ -323,5 +363,7 @@ def _check_finite(sums: list[Float[Tensor, ""]], grid: list[float]) -> None:
     bad = torch.stack(sums).isfinite().logical_not().nonzero()
     if len(bad):
         i = int(bad[0])
-        message = f"the state is not finite after the step from t={grid[i]:.9g} to {grid[i + 1]:.9g}"
+        message = (
+            f"the state is not finite after the step from t={grid[i]:.9g} to {grid[i + 1]:.9g}"
+        )
         raise NonFinite(message, grid[i])

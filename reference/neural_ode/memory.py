@@ -6,9 +6,11 @@ device, and beside them stands the peak of everything that the allocator handed 
 """
 
 import gc
+import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -88,7 +90,10 @@ def peak_allocated(work: Callable[[], object], device: torch.device) -> int:
     gc.collect()
     if device.type == "cuda":
         return _peak_on_cuda(work, device)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with (
+        _silent_stderr(),
+        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler,
+    ):
         work()
     results: Any = profiler.profiler.kineto_results  # type: ignore[union-attr]
     events = [e for e in results.events() if e.name() == "[memory]"]
@@ -97,6 +102,19 @@ def peak_allocated(work: Callable[[], object], device: torch.device) -> int:
         live += event.nbytes()
         peak = max(peak, live)
     return peak
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep the profiler's C++ log, which no setting turns off, from the terminal."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def _peak_on_cuda(work: Callable[[], object], device: torch.device) -> int:

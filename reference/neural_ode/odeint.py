@@ -21,6 +21,11 @@ from neural_ode.solve import Gradient, solve
 from neural_ode.step import IntegralController, rms_norm
 from neural_ode.tableau import find_method
 
+# What the backward solve does where ``adjoint_options`` are silent; nothing of the forward solve.
+_ADJOINT_DEFAULTS = {
+    f.name: f.default for f in fields(Settings) if f.name not in ("tableau", "rtol", "atol", "norm")
+}
+
 State = Tensor | tuple[Tensor, ...]
 TupleNorm = Callable[[tuple[Tensor, ...]], Any]
 
@@ -118,13 +123,16 @@ def odeint_adjoint(
     flat = _Flat(func, y0)
     own = _settings(adjoint_options, adjoint_method or method)
     params = func.parameters() if adjoint_params is None else adjoint_params  # type: ignore[union-attr]
+    constructor = adjoint_options.get("grid_constructor")
+    if constructor is not None:
+        own["grid"] = flat.backward_grid(constructor, t)
     gradient = Adjoint(
-        rtol=None if adjoint_rtol is None else flat.tolerance("adjoint_rtol", adjoint_rtol),
-        atol=None if adjoint_atol is None else flat.tolerance("adjoint_atol", adjoint_atol),
+        rtol=adjoint_rtol,
+        atol=adjoint_atol,
         norm=flat.adjoint_norm(adjoint_options.get("norm", "rms")),
         method=adjoint_method,
         params=tuple(params),
-        settings={k: v for k, v in own.items() if k in {f.name for f in fields(Settings)}},
+        settings=_ADJOINT_DEFAULTS | own,
     )
     return flat.solve(t, rtol, atol, method, options, event_fn, gradient)
 
@@ -172,7 +180,13 @@ class _Flat:
     def field(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
         if self.parts is None:
             return self.func(t, y)
-        return self.join(self.func(t, self.split(y)))
+        f = self.func(t, self.split(y))
+        if not isinstance(f, tuple | list):
+            raise TypeError(f"the field returned {type(f).__name__}, expected a tuple of tensors")
+        shapes, expected = ([tuple(x.shape) for x in parts] for parts in (f, self.parts))
+        if shapes != expected:
+            raise ValueError(f"the field returned shapes {shapes} for a state of shapes {expected}")
+        return self.join(f)
 
     def tolerance(self, name: str, value: Tolerance | Sequence[Tolerance]) -> Tolerance:
         """One tolerance for the flat state; a tuple of them is spread over its parts."""
@@ -206,6 +220,13 @@ class _Flat:
 
         return norm
 
+    @torch.no_grad()
+    def backward_grid(self, constructor: Callable, t: Float[Tensor, " time"]) -> list[float]:
+        """The grids that the constructor gives between one output time and the one before it."""
+        intervals = zip(t[1:], t[:-1], strict=True)
+        grids = [constructor(self.field, self.y0, torch.stack(ends)) for ends in intervals]
+        return [float(point) for grid in grids for point in grid]
+
     def solve(
         self,
         t: Float[Tensor, " time"],
@@ -222,7 +243,7 @@ class _Flat:
         settings = _settings(options, method)
         grid_constructor = options.get("grid_constructor")
         if grid_constructor is not None:
-            settings["grid"] = grid_constructor(self.func, self.y0, t)
+            settings["grid"] = grid_constructor(self.field, self.y0, t)
         ys = solve(
             self.field,
             self.y0,

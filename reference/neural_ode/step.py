@@ -53,14 +53,21 @@ class Step:
     Attributes:
         t, h: where it began and its signed size.
         y0, y1: the states at its two ends, shape [*state].
-        ks: the stage derivatives, each of shape [*state].
+        f0, f_last: the derivatives of its first and its last stage, shape [*state]; for a FSAL
+            method the last is the one at the new point.
+        ks: every stage derivative while autograd is on, to link them into the graph; empty while it
+            is off, when their values in the scratch buffer are all that is needed.
+        stages: how many stages the scratch buffer holds, those of the dense output included.
     """
 
     t: Time
     h: Time
     y0: Float[Tensor, "*state"]
     y1: Float[Tensor, "*state"]
+    f0: Float[Tensor, "*state"]
+    f_last: Float[Tensor, "*state"]
     ks: list[Float[Tensor, "*state"]] = field(repr=False)
+    stages: int
 
 
 class RungeKutta:
@@ -107,16 +114,17 @@ class RungeKutta:
         ``nudge_end`` evaluates the stages at the end of the step at the last representable time
         before it, for a field that jumps there.
         """
-        tableau, ks = self.tableau, [f0]
-        self._scratch[0].copy_(f0.detach().reshape(-1))
+        tableau, ks, k = self.tableau, [], f0
+        self._keep(ks, 0, f0)
         y = y0
         for i, time in enumerate(self._times(self._c, t, h, y0.dtype)[1:], start=1):
             if nudge_end and tableau.c[i] == 1:
                 time = nudge(time, towards=-math.copysign(math.inf, float(h)))
             y = self._combine(y0, self._a[i], h, ks)
-            self._append(ks, self.evaluate(time, y))
+            k = self.evaluate(time, y)
+            self._keep(ks, i, k)
         y1 = y if tableau.fsal else self._combine(y0, self._b, h, ks)
-        return Step(t, h, y0, y1, ks)
+        return Step(t, h, y0, y1, f0, k, ks, tableau.stages)
 
     @torch.no_grad()
     def error(self, step: Step) -> Float[Tensor, "*state"]:
@@ -143,17 +151,21 @@ class RungeKutta:
 
     def _extend(self, step: Step) -> None:
         """Evaluate the stages that only the dense output needs, once a step."""
-        tableau = self.tableau
-        if tableau.dense_c is None or len(step.ks) > tableau.stages:
+        if self.tableau.dense_c is None or step.stages > self.tableau.stages:
             return
         times = self._times(self._c_dense, step.t, step.h, step.y0.dtype)
         for time, weights in zip(times, self._a_dense, strict=True):
             y = self._combine(step.y0, weights, step.h, step.ks)
-            self._append(step.ks, self.evaluate(time, y))
+            self._keep(step.ks, step.stages, self.evaluate(time, y))
+            step.stages += 1
 
-    def _append(self, ks: list[Float[Tensor, "*state"]], k: Float[Tensor, "*state"]) -> None:
-        self._scratch[len(ks)].copy_(k.detach().reshape(-1))
-        ks.append(k)
+    def _keep(
+        self, ks: list[Float[Tensor, "*state"]], stage: int, k: Float[Tensor, "*state"]
+    ) -> None:
+        """Put a stage's values into the scratch buffer, and itself aside only for autograd."""
+        self._scratch[stage].copy_(k.detach().reshape(-1))
+        if torch.is_grad_enabled():
+            ks.append(k)
 
     @staticmethod
     def _times(c: Float[Tensor, " nodes"], t: Time, h: Time, dtype: torch.dtype) -> tuple:

@@ -67,7 +67,7 @@ class ButcherTableau:
     @cached_property
     def fsal(self) -> bool:
         """Whether the last stage is the derivative at the new point (first same as last)."""
-        return self.c[-1] == 1 and np.array_equal(self.a[-1], self.b)
+        return bool(self.c[-1] == 1) and np.array_equal(self.a[-1], self.b)
 
     @property
     def nfe_per_step(self) -> int:
@@ -96,7 +96,9 @@ def _hermite(
     """
     degree = len(knots) + 1
     powers = np.arange(1, degree + 1)
-    conditions = np.vstack([np.ones(degree), *(powers * x ** (powers - 1.0) for x in knots.values())])
+    conditions = np.vstack(
+        [np.ones(degree), *(powers * x ** (powers - 1.0) for x in knots.values())]
+    )
     values = np.zeros((degree, stages))
     values[0, : len(b)] = b
     values[np.arange(1, degree), list(knots)] = 1
@@ -332,100 +334,70 @@ _DOPRI8_B_EMBEDDED = np.array(
     ]
 )
 
-# The sixth-order interpolant over the fourteen stages. It costs no evaluation but would lower the
-# order of the outputs, so it only places the extra stages.
-_DOPRI8_SIXTH_ORDER = np.zeros((14, 6))
-_DOPRI8_SIXTH_ORDER[[0, *range(5, 14)]] = [
+# Four more stages, on values that meet the order conditions up to order 6, so that the polynomial
+# through their slopes has a local error of h^8 and the outputs keep order 8. Over the fourteen
+# stages of the step those conditions can be met at 1/2 -+ sqrt(7)/14 alone, and with the two new
+# stages at every place; 1/8 and 7/8 nearly minimise the error of the output. Of the weights that
+# meet the conditions these are the smallest in the least-squares sense, over the stages named.
+_DOPRI8_EXTRA_C = np.array([1 / 2 - np.sqrt(7) / 14, 1 / 2 + np.sqrt(7) / 14, 1 / 8, 7 / 8])
+
+_DOPRI8_EXTRA_A = np.zeros((4, 18))
+_DOPRI8_EXTRA_A[:2, [0, *range(5, 14)]] = [
     [
-        1.0,
-        -6.6910181737837595697,
-        19.9990069333683970610,
-        -30.0610568289666450593,
-        22.1396504998094068976,
-        -6.3448349392860401388,
+        0.04436300176729809,
+        0.05039663353126106,
+        0.22117962232689536,
+        0.00532474678764203,
+        -0.00902019004428959,
+        -0.002527639425704137,
+        0.0026033187287455017,
+        0.0058043101891763,
+        0.005488995178207563,
+        -0.01259503554384584,
     ],
     [
-        0,
-        -7.6142658045872677172,
-        52.2273532792945524050,
-        -121.4999627731334642623,
-        116.4422149550342161651,
-        -39.6107919852202505218,
-    ],
-    [
-        0,
-        10.7281392630428866124,
-        -46.8919164181093621583,
-        83.1721004639847717481,
-        -67.1451318825957197185,
-        20.3761213808791436958,
-    ],
-    [
-        0,
-        0.5526637063753648783,
-        -0.1890893225010595467,
-        9.5724507555993664382,
-        -16.5672243527496524646,
-        7.3347098826795362023,
-    ],
-    [
-        0,
-        4.2186562625665153803,
-        -35.7075975946222072821,
-        87.8406057677205645007,
-        -89.9916014847245016028,
-        32.8801774352459155182,
-    ],
-    [
-        0,
-        -0.6627209125361597559,
-        6.2736448083240352160,
-        -17.4152107770762969005,
-        22.6237489648532849093,
-        -10.1588990526426760954,
-    ],
-    [
-        0,
-        -1.2636789001135462218,
-        10.3160881272450748458,
-        -28.5903289514790976966,
-        32.2362340167355370113,
-        -12.5401268098782561200,
-    ],
-    [
-        0,
-        5.4106037898590422230,
-        -34.7650769866611817349,
-        81.6630950584341412934,
-        -82.1020315488359848644,
-        29.5553001484516038033,
-    ],
-    [
-        0,
-        -7.0321379067945741781,
-        47.7457971078225540396,
-        -114.9375291377009418170,
-        116.2662185791119533462,
-        -41.7923486424390588923,
-    ],
-    [
-        0,
-        2.3537586759714983486,
-        -19.0082099341608028453,
-        50.2558364226176017553,
-        -53.9020777466385396792,
-        20.3006925822100825485,
+        0.04374194900100974,
+        0.1606423829828968,
+        0.2252311951813038,
+        0.10234537893381634,
+        0.07116447521455337,
+        0.08439998332493802,
+        0.0029206075498747486,
+        -0.03379436953400562,
+        0.004429475857406759,
+        0.027901157992819586,
     ],
 ]
-
-_DOPRI8_EXTRA_C = np.array([0.2, 0.4, 0.6, 0.8])
-
-
-def _dopri8_extra_a() -> Float[np.ndarray, "extra all_stages"]:
-    """Weights that put each extra stage on the sixth-order interpolant."""
-    powers = _DOPRI8_EXTRA_C[:, None] ** np.arange(1, 7)
-    return np.hstack([powers @ _DOPRI8_SIXTH_ORDER.T, np.zeros((4, 4))])
-
+_DOPRI8_EXTRA_A[2:, [0, *range(5, 16)]] = [
+    [
+        0.052008959297906214,
+        0.00609159150524027,
+        0.10078129643189482,
+        0.006712888898892937,
+        0.0018786499412583458,
+        -0.02750330110162253,
+        -0.010361088685745907,
+        0.021768942171745975,
+        -0.016718524399628464,
+        0.00010234764137961854,
+        -0.04103756223837526,
+        0.03127580053705403,
+    ],
+    [
+        0.054342621423880307,
+        0.1333258851627327,
+        0.17026378515325233,
+        0.011732875384531874,
+        -0.01164431070910211,
+        0.1270563955303502,
+        0.05022182772364061,
+        -0.08600043787272961,
+        0.08494194857839345,
+        -0.006377350787758691,
+        0.1374116988185743,
+        0.20972506159423496,
+    ],
+]
 
 DOPRI8 = ButcherTableau(
     name="dopri8",
@@ -534,12 +506,12 @@ DOPRI8 = ButcherTableau(
     ),
     b=_DOPRI8_B,
     b_error=_DOPRI8_B - _DOPRI8_B_EMBEDDED,
-    dense=_hermite(_DOPRI8_B, {0: 0.0, 13: 1.0, 14: 0.2, 15: 0.4, 16: 0.6, 17: 0.8}, stages=18),
+    dense=_hermite(_DOPRI8_B, {0: 0.0, 13: 1.0, **dict(enumerate(_DOPRI8_EXTRA_C, 14))}, stages=18),
     dense_c=_DOPRI8_EXTRA_C,
-    dense_a=_dopri8_extra_a(),
+    dense_a=_DOPRI8_EXTRA_A,
     source=(
-        "Prince & Dormand, J. Comput. Appl. Math. 7 (1981): RK8(7)13M; its interpolant as in"
-        " torchdiffeq, raised to seventh degree by the bootstrapping of Enright et al. (1986)"
+        "Prince & Dormand, J. Comput. Appl. Math. 7 (1981): RK8(7)13M; dense output bootstrapped as"
+        " in Enright et al., ACM Trans. Math. Softw. 12 (1986), with stages derived here"
     ),
 )
 

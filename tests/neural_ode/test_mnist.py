@@ -98,6 +98,7 @@ def test_normalised_scales_to_the_unit_interval_and_adds_a_channel():
     torch.testing.assert_close(scaled[:, 0, 5, 7], torch.tensor([0.0, 0.2, 1.0]))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unknown_split():
     with pytest.raises(
         ValueError, match=r"unknown MNIST split 'validation': expected 'train' or 'test'"

@@ -45,7 +45,8 @@ class Adjoint:
     error of the gradient depends on the backward solve retracing z: see claim C4.
 
     Raises:
-        ValueError: for a field that is not an ``nn.Module`` and has no ``params``, or a bad norm.
+        ValueError: for a field that is not an ``nn.Module`` and has no ``params``, a bad norm, or
+            tolerances that are not one positive number each.
     """
 
     rtol: Tolerance | None = None
@@ -83,13 +84,23 @@ class Adjoint:
             raise ValueError(
                 f"unknown adjoint norm {self.norm!r}; expected 'rms', 'seminorm' or a function"
             )
-        own: dict = {"rtol": self.rtol, "atol": self.atol}
+        tolerances = {"rtol": self.rtol, "atol": self.atol}
+        own: dict = {name: v for name, v in tolerances.items() if v is not None}
         if self.method is not None:
             # Steps chosen for one method say nothing about another.
             own |= {"tableau": find_method(self.method)}
             settings = replace(settings, step_size=None, grid=None, first_step=None)
         own |= self.settings
-        return replace(settings, **{name: v for name, v in own.items() if v is not None})
+        backward = replace(settings, **own)
+        for name in ("rtol", "atol"):
+            value = getattr(backward, name)
+            if isinstance(value, Tensor) and value.ndim > 0:
+                raise ValueError(
+                    f"{name} of the backward solve has shape {tuple(value.shape)}, expected one"
+                    f" number, since its state is z, a and the parameter gradients: give the"
+                    f" adjoint an {name} of its own"
+                )
+        return backward
 
 
 @dataclass(frozen=True)

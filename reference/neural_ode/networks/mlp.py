@@ -1,0 +1,57 @@
+"""A field that is a multilayer perceptron."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MLPField(nn.Module):
+    """``dy/dt = MLP([y, t])`` with tanh between the layers.
+
+    Args:
+        dim: the dimension of the state.
+        width: the width of each hidden layer.
+        depth: the number of hidden layers, at least one.
+        generator: the source of the initial weights, which are then the same at every call; torch's
+            default initialisation (uniform within 1/sqrt(fan in)) in either case.
+
+    Raises:
+        ValueError: for a depth below one.
+    """
+
+    def __init__(
+        self, dim: int, width: int, depth: int = 2, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        if depth < 1:
+            raise ValueError(f"depth is {depth}, expected at least one hidden layer")
+        sizes = [dim + 1, *[width] * depth, dim]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
+        self.layers = nn.Sequential(*layers[:-1])
+        initialise(self, generator)
+
+    def forward(
+        self, t: Float[Tensor, ""], y: Float[Tensor, "*batch dim"]
+    ) -> Float[Tensor, "*batch dim"]:
+        """The derivative at time ``t``, for a batch of states."""
+        time = t.expand(*y.shape[:-1], 1)
+        return self.layers(torch.cat([y, time], dim=-1))
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Draw the weights of every linear and convolutional layer anew from ``generator``.
+
+    The distribution is torch's default: uniform within one over the square root of the fan-in, for
+    weights and biases alike. Does nothing without a generator.
+    """
+    if generator is None:
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            bound = layer.weight[0].numel() ** -0.5
+            for parameter in (layer.weight, layer.bias):
+                if parameter is not None:
+                    parameter.uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,5 @@
+"""``python -m odeclaims`` is ``odeclaims``."""
+
+from odeclaims.cli import main
+
+main()

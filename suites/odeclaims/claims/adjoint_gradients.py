@@ -1,0 +1,848 @@
+"""The adjoint gives the gradient, to the tolerance, wherever the flow can be run backward (C4).
+
+Chen et al. 2018 differentiate a solve by a second one that runs from T to 0 and retraces the state. On
+problems whose flow is as stable backward as forward that must give the true gradient, better the
+tighter the tolerance. On a flow that contracts by e^{-|lambda| T} the way back multiplies every error
+by e^{|lambda| T}, so the gradient must be lost there wherever it depends on the past, while
+backpropagation through the same solver keeps it.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import product
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor, nn
+
+from neural_ode import Adjoint, Backprop, Solution, solve
+from neural_ode.data.mnist import DIGEST, load, normalised
+from neural_ode.networks import ConvField, MLPField, conv_stem
+from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row, guarded
+from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.tables import number
+from odeclaims.statistics import log_slope, slope
+from odeclaims.validity import (
+    GRADIENT_LIMIT,
+    RECONSTRUCTION_LIMIT,
+    STAMP_COLUMNS,
+    reconstruction_error,
+    relative_error,
+    stamp,
+)
+
+SLUG = "adjoint_gradients"
+
+LEDGER = [
+    Evidence(
+        "paper",
+        "reconstruction error not found to be a problem in practice",
+        "Chen et al. 2018, sec. 6",
+        "no number given",
+    ),
+    Evidence(
+        "authors' code",
+        "absolute difference to backprop within 1e-12 (constant), 1e-5 (linear), 5e-3 (sine),"
+        " 1e-2 (exp)",
+        "torchdiffeq 0.2.5, gradient tests",
+        "float64, rtol 1e-9, atol 1e-12, t in [1, 8]",
+    ),
+    Evidence(
+        "replication",
+        "relative difference to backprop 4.5e-3, 2.8e-3, 1.9e-3, 1.2e-3, 4e-4",
+        "VanniLeonardo/re-augmented-neural-odes (2026), single and unreviewed",
+        "conv ODE-Net, float32, tolerance 1e-3, 1e-4, 1e-5, 1e-6, 1e-7",
+    ),
+    Evidence(
+        "critique",
+        "reversing z' = -max(0, 10 z) or a conv + ReLU block gives garbage",
+        "Gholami et al., IJCAI 2019 (from memory)",
+        "remedy: checkpoints, O(L) + O(N_t) memory",
+    ),
+    Evidence(
+        "critique",
+        "about half the error rate in half the training time of adjoint and naive backprop",
+        "Zhuang et al. (ACA), ICML 2020, abstract (from memory)",
+        "trajectory checkpoints; order 1(2), rtol = atol = 1e-2",
+    ),
+]
+
+DEVIATIONS = [
+    "torchdiffeq's constant problem starts on the exact line, where the quintic term and its"
+    " derivative vanish; it starts 0.4 above the line here, which has a closed form too.",
+    "The loss is half the squared final state. The gradient of z' = lambda z through its end alone is"
+    " e^{-|lambda| T}, below every tolerance; a running cost of size one beside the state keeps the"
+    " gradient of the decaying problems at size one.",
+    "The conv fields are untrained and small (4 channels on 6 x 6 features; one 3 x 3 filter on 14 x"
+    " 14 pixels), on MNIST digits; the replication's was a trained ODE-Net with 64 channels. The gain"
+    " of the conv + ReLU block was chosen by its reconstruction error, which Gholami et al. report,"
+    " and not by its gradient.",
+    "The spiral runs to T = 10 instead of 25, for the time it takes.",
+    "rtol = atol, as in the papers' experiments; torchdiffeq's tests use atol = rtol / 1000.",
+]
+
+COLUMNS = {
+    "problem": Column("name of the initial value problem, see the claim's file"),
+    "rate": Column("|lambda| T, the exponent by which the flow contracts; 0 where there is none"),
+    "dtype": Column("precision of the solve: float64 or float32"),
+    "method": Column("solver of the forward and the backward solve"),
+    "tol": Column("relative and absolute tolerance of both solves"),
+    "group": Column(
+        "benign (reversible), decaying (not reversible, and the gradient needs the past), forgetting"
+        " (not reversible, and the gradient of the parameters does not), kinked (ReLU fields)"
+    ),
+    "gradient": Column("gradient method: backprop, adjoint (rms norm), adjoint_seminorm"),
+    "gradient_error": Column("relative L2 error of the whole gradient, y0 and parameters"),
+    "error_y0": Column("relative L2 error of the gradient with respect to y0"),
+    "error_parameters": Column("relative L2 error of the gradient with respect to the parameters"),
+    "reconstruction_error": Column(
+        "relative L2 distance between y0 and where 0 -> T -> 0 ends, same solver; blank where the"
+        " way back fails"
+    ),
+    "nfe_forward": Column("field evaluations of the forward solve"),
+    "nfe_backward": Column("field evaluations of the backward solve; blank for backprop"),
+    "reference": Column(
+        "what the errors refer to: closed_form, or the method of a tight float64 solve with backprop"
+    ),
+    "reference_error": Column(
+        "relative L2 distance between the reference and a second one, by another method"
+    ),
+    "finite_difference_error": Column(
+        "difference between the reference and central differences along one random direction,"
+        " relative to the product of the two lengths"
+    ),
+    "difference_to_backprop": Column(
+        "relative L2 distance to the gradient by backprop at the same tolerance"
+    ),
+    "valid": STAMP_COLUMNS["valid"],
+}
+
+ARMS = {
+    "backprop": Backprop(),
+    "adjoint": Adjoint(norm="rms"),
+    "adjoint_seminorm": Adjoint(norm="seminorm"),
+}
+NAMES = {
+    "backprop": "backprop",
+    "adjoint": "adjoint",
+    "adjoint_seminorm": "adjoint, seminorm",
+}
+# Nothing hangs: a tight solve of the slowest problem takes a quarter of this.
+MAX_STEPS = 20_000
+# Two lengths of central differences, combined to fourth order.
+DIFFERENCE_STEP = 1e-4
+
+
+# --- the problems --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An initial value problem and a loss of its final state.
+
+    Attributes:
+        field: the field, with its parameters.
+        y0: the initial state, shape [*state].
+        span: the initial and the final time.
+        loss: from the final state to a number.
+        flow: the final state as a formula of y0 and the parameters, where there is one.
+    """
+
+    field: nn.Module
+    y0: Float[Tensor, "*state"]
+    span: tuple[float, float]
+    loss: Callable[[Tensor], Float[Tensor, ""]]
+    flow: Callable[..., Tensor] | None = None
+
+    def to(self, dtype: torch.dtype, device: str = "cpu") -> "Problem":
+        """The same problem in another precision or elsewhere."""
+        field = copy.deepcopy(self.field).to(device=device, dtype=dtype)
+        y0 = self.y0.to(device=device, dtype=dtype)
+        return Problem(field, y0, self.span, self.loss, self.flow)
+
+    @property
+    def ts(self) -> Float[Tensor, " two"]:
+        """The two times as a tensor in float64."""
+        return torch.tensor(self.span, dtype=torch.float64)
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """What the gradient is taken with respect to: y0 first, then the parameters."""
+        return [self.y0, *self.field.parameters()]
+
+
+class Formula(nn.Module):
+    """The field ``f(t, y, *parameters)``."""
+
+    def __init__(self, formula: Callable[..., Tensor], *parameters: Tensor) -> None:
+        super().__init__()
+        self.formula = formula
+        self.theta = nn.ParameterList([nn.Parameter(p) for p in parameters])
+
+    def forward(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
+        """The derivative at time ``t``."""
+        return self.formula(t, y, *self.theta)
+
+
+def half_square(y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
+    """Half the sum of the squares."""
+    return (y * y).sum() / 2
+
+
+def final_cost(y: Float[Tensor, " two"]) -> Float[Tensor, ""]:
+    """The running cost, which is the second component of the state."""
+    return y[1]
+
+
+def constant(generator: torch.Generator, rate: float) -> Problem:
+    """``y' = a + (y - (a t + b))^5``, whose distance u to a line obeys ``u' = u^5``."""
+    start, end = 1.0, 8.0
+
+    def formula(t, y, a, b):
+        return a + (y - (a * t + b)) ** 5
+
+    def flow(y0, a, b):
+        u0 = y0 - (a * start + b)
+        return a * end + b + u0 * (1 - 4 * u0**4 * (end - start)) ** -0.25
+
+    field = Formula(formula, torch.tensor(0.2), torch.tensor(3.0))
+    return Problem(field, torch.tensor([3.6]), (start, end), half_square, flow)
+
+
+def linear(generator: torch.Generator, rate: float) -> Problem:
+    """``y' = A y`` with a random antisymmetric A: rotations in ten dimensions."""
+    half = 0.1 * torch.randn(10, 10, generator=generator)
+    target = torch.randn(10, generator=generator).double()
+
+    def flow(y0, matrix):
+        return torch.linalg.matrix_exp(7 * matrix) @ y0
+
+    field = Formula(lambda t, y, matrix: matrix @ y, half - half.T)
+    # The length is conserved, so half the square alone would be blind to most of the gradient.
+    return Problem(field, torch.ones(10), (1.0, 8.0), lambda y: half_square(y - target.to(y)), flow)
+
+
+def sine(generator: torch.Generator, rate: float) -> Problem:
+    """``y' = 2 y / t + a t^4 sin(2 t) + b t^2 + c t^3`` with a, b, c = 1, -1, 4."""
+    start, end = 1.0, 8.0
+
+    def formula(t, y, a, b, c):
+        return 2 * y / t + a * t**4 * torch.sin(2 * t) + b * t**2 + c * t**3
+
+    def inner(t):
+        """The integral of ``t^2 sin(2 t)``."""
+        return t * math.sin(2 * t) / 2 + (1 / 4 - t**2 / 2) * math.cos(2 * t)
+
+    def flow(y0, a, b, c):
+        forced = a * (inner(end) - inner(start)) + b * (end - start) + c * (end**2 - start**2) / 2
+        return end**2 * (y0 / start**2 + forced)
+
+    field = Formula(formula, torch.tensor(1.0), torch.tensor(-1.0), torch.tensor(4.0))
+    return Problem(field, torch.tensor([3.75]), (start, end), half_square, flow)
+
+
+def exponential(generator: torch.Generator, rate: float) -> Problem:
+    """``y' = -k e^{-k t}``, a quadrature."""
+    start, end = 1.0, 8.0
+
+    def flow(y0, k):
+        return y0 + torch.exp(-k * end) - torch.exp(-k * start)
+
+    field = Formula(lambda t, y, k: -k * torch.exp(-k * t) + 0 * y, torch.tensor(0.1))
+    return Problem(field, torch.tensor([1.0]), (start, end), half_square, flow)
+
+
+def spiral(generator: torch.Generator, rate: float) -> Problem:
+    """``y' = A y^3``, torchdiffeq's demonstration: the cube of each component, for T = 10."""
+    matrix = torch.tensor([[-0.1, 2.0], [-2.0, -0.1]])
+    field = Formula(lambda t, y, matrix: matrix @ y**3, matrix)
+    return Problem(field, torch.tensor([2.0, 0.0]), (0.0, 10.0), half_square)
+
+
+def mlp(generator: torch.Generator, rate: float) -> Problem:
+    """Two hidden layers of 16 tanh units on 16 random states of the plane."""
+    field = MLPField(2, 16, generator=generator)
+    return Problem(field, torch.randn(16, 2, generator=generator), (0.0, 5.0), half_square)
+
+
+def mlp_relu(generator: torch.Generator, rate: float) -> Problem:
+    """One hidden layer of 16 ReLUs on 8 random states of the plane."""
+
+    def formula(t, y, first, bias, second):
+        return torch.relu(y @ first + bias) @ second
+
+    first = torch.randn(2, 16, generator=generator)
+    bias = torch.randn(16, generator=generator)
+    second = torch.randn(16, 2, generator=generator) / 16
+    field = Formula(formula, first, bias, second)
+    return Problem(field, torch.randn(8, 2, generator=generator), (0.0, 5.0), half_square)
+
+
+def decay(generator: torch.Generator, rate: float) -> Problem:
+    """``z' = -rate a z`` with the running cost ``q' = 2 rate b z^2``, a = b = 1."""
+
+    def formula(t, y, a, b):
+        z = y[0]
+        return torch.stack([-rate * a * z, 2 * rate * b * z**2])
+
+    return _contraction(formula, rate)
+
+
+def relu(generator: torch.Generator, rate: float) -> Problem:
+    """``z' = -max(0, rate a z)`` of Gholami et al., with the running cost of ``decay``."""
+
+    def formula(t, y, a, b):
+        z = y[0]
+        return torch.stack([-torch.relu(rate * a * z), 2 * rate * b * z**2])
+
+    return _contraction(formula, rate)
+
+
+def _contraction(formula: Callable[..., Tensor], rate: float) -> Problem:
+    def flow(y0, a, b):
+        z, q = y0
+        spent = -torch.expm1(-2 * rate * a)
+        return torch.stack([z * torch.exp(-rate * a), q + b / a * z**2 * spent])
+
+    field = Formula(formula, torch.tensor(1.0), torch.tensor(1.0))
+    return Problem(field, torch.tensor([1.0, 0.0]), (0.0, 1.0), final_cost, flow)
+
+
+def relaxation(generator: torch.Generator, rate: float) -> Problem:
+    """``z' = -rate sin(z - a)``: the end forgets the start, and knows a."""
+
+    def flow(y0, a):
+        return a + 2 * torch.atan(torch.tan((y0 - a) / 2) * math.exp(-rate))
+
+    field = Formula(lambda t, y, a: -rate * torch.sin(y - a), torch.tensor(0.5))
+    return Problem(field, torch.tensor([1.5]), (0.0, 1.0), half_square, flow)
+
+
+def conv(generator: torch.Generator, rate: float) -> Problem:
+    """The conv field of the ODE-Net, untrained, on the stem's features of a digit."""
+    stem = conv_stem(4, 4)
+    with torch.no_grad():
+        for parameter in stem.parameters():
+            if parameter.ndim > 1:
+                bound = parameter[0].numel() ** -0.5
+                parameter.uniform_(-bound, bound, generator=generator)
+        features = stem(_digits(1, generator))
+    field = ConvField(4, 4, generator=generator)
+    return Problem(field, features, (0.0, 1.0), half_square)
+
+
+def conv_relu(generator: torch.Generator, rate: float) -> Problem:
+    """``z' = relu(w * z)`` on a digit of 14 x 14 pixels, w one Gaussian 3 x 3 filter."""
+    weight = 6 * torch.randn(1, 1, 3, 3, generator=generator)
+    image = nn.functional.avg_pool2d(_digits(1, generator), 2)
+
+    def formula(t, y, weight):
+        return torch.relu(nn.functional.conv2d(y, weight, padding=1))
+
+    return Problem(Formula(formula, weight), image, (0.0, 1.0), half_square)
+
+
+def _digits(count: int, generator: torch.Generator) -> Float[Tensor, "count 1 28 28"]:
+    images = _test_images()
+    return normalised(images[torch.randint(len(images), (count,), generator=generator)])
+
+
+@cache
+def _test_images() -> Tensor:
+    return load("test").images
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of problems: how it is built and what is expected of it.
+
+    Attributes:
+        build: from a generator and a rate to the problem.
+        group: see the column of that name.
+        rates: values of |lambda| T, or a single 0.
+        random: whether the generator is used, so that seeds make sense.
+        dtypes: the precisions; float32 is there to show rounding, or because others used it.
+        slow: whether only loose tolerances are affordable: a step must find every instant at which
+            one of hundreds of units switches.
+        reference: method and tolerance of the reference.
+        second: those of the solve that confirms it where there is no closed form.
+    """
+
+    build: Callable[[torch.Generator, float], Problem]
+    group: str
+    rates: Sequence[float] = (0.0,)
+    random: bool = False
+    dtypes: tuple[str, ...] = ("float64",)
+    slow: bool = False
+    reference: tuple[str, float] = ("dopri8", 1e-13)
+    second: tuple[str, float] = ("tsit5", 1e-10)
+
+
+BOTH = ("float64", "float32")
+# No method keeps its order across a kink, so a low one is as good, and none is tight.
+KINKED = {"reference": ("dopri5", 1e-7), "second": ("bosh3", 1e-6), "slow": True}
+PROBLEMS = {
+    "constant": Kind(constant, "benign"),
+    "linear": Kind(linear, "benign", random=True, dtypes=BOTH),
+    "sine": Kind(sine, "benign"),
+    "exponential": Kind(exponential, "benign"),
+    "spiral": Kind(spiral, "benign"),
+    "mlp": Kind(mlp, "benign", random=True, dtypes=BOTH),
+    "decay": Kind(decay, "decaying", rates=(5.0, 10.0, 20.0, 40.0), dtypes=BOTH),
+    "relu": Kind(relu, "decaying", rates=(10.0,)),
+    "relaxation": Kind(relaxation, "forgetting", rates=(20.0,)),
+    "mlp_relu": Kind(mlp_relu, "kinked", random=True, second=("dopri5", 1e-12)),
+    "conv_relu": Kind(conv_relu, "kinked", random=True, **KINKED),
+    "conv": Kind(conv, "kinked", random=True, dtypes=("float32",), **KINKED),
+}
+
+# --- what is run ---------------------------------------------------------------------------------
+
+
+SMOKE = (1e-3, 1e-6)
+QUICK = (1e-3, 1e-4, 1e-6, 1e-7, 1e-8, 1e-10)
+PAPER = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12)
+# Below, steps of a float32 solve would be sized by rounding.
+SMALLEST = {"float64": 0.0, "float32": 1e-7}
+
+
+def cells(profile: Profile) -> Iterator[Cell]:
+    """One cell for each problem, precision, method and tolerance; seeds where something is random."""
+    tolerances = profile.pick(smoke=SMOKE, quick=QUICK, paper=PAPER)
+    tightest_slow = profile.pick(smoke=1e-3, quick=1e-4, paper=1e-6)
+    methods = profile.pick(
+        smoke=("dopri5",), quick=("dopri5",), paper=("dopri5", "tsit5", "dopri8")
+    )
+    repetitions = profile.repetitions(smoke=1, quick=3, paper=10)
+    for (name, kind), method in product(PROBLEMS.items(), methods):
+        seeds = repetitions if kind.random else range(1)
+        for dtype, rate, repetition, tol in product(kind.dtypes, kind.rates, seeds, tolerances):
+            if tol < (tightest_slow if kind.slow else SMALLEST[dtype]):
+                continue
+            yield Cell(
+                SLUG,
+                {"problem": name, "rate": rate, "dtype": dtype, "method": method, "tol": tol},
+                repetition,
+                profile.device,
+                paired=("dtype", "method", "tol"),
+            )
+
+
+# --- what is observed ----------------------------------------------------------------------------
+
+
+def measure(cell: Cell) -> list[Row]:
+    """The three gradients at one tolerance, each against the reference."""
+    name, rate = str(cell.params["problem"]), float(cell.params["rate"] or 0)
+    reference = _reference(name, rate, cell.seed)
+    problem = _problem(name, rate, cell.seed).to(
+        getattr(torch, str(cell.params["dtype"])), cell.device
+    )
+    solver = _solver(str(cell.params["method"]), float(cell.params["tol"] or 0))
+    way_back = guarded(lambda: _reconstruct(problem, solver)).get("reconstruction_error", math.nan)
+    gradients: dict[str, list[Tensor]] = {}
+    rows: list[Row] = []
+    for arm, method in ARMS.items():
+
+        def observe(arm: str = arm, method: Backprop | Adjoint = method) -> Row:
+            gradients[arm], solution = gradient_of(problem, **solver, gradient=method)
+            return {
+                "difference_to_backprop": _difference(gradients, arm),
+                "nfe_forward": solution.stats.nfe_forward,
+                "nfe_backward": solution.stats.nfe_backward,
+                **_errors(gradients[arm], reference, float(way_back)),
+            }
+
+        row = {"gradient": arm, "group": PROBLEMS[name].group, **reference.row}
+        rows.append({**row, "reconstruction_error": way_back, **guarded(observe)})
+    return rows
+
+
+def _solver(method: str, tol: float) -> dict[str, Any]:
+    return {"method": method, "rtol": tol, "atol": tol, "max_num_steps": MAX_STEPS}
+
+
+def _problem(name: str, rate: float, seed: int) -> Problem:
+    """The problem in float64; its numbers are float32's, so that both precisions solve the same."""
+    generator = torch.Generator().manual_seed(seed)
+    return PROBLEMS[name].build(generator, rate).to(torch.float64)
+
+
+def _reconstruct(problem: Problem, solver: dict[str, Any]) -> Row:
+    with torch.no_grad():
+        y1 = solve(problem.field, problem.y0, problem.ts, **solver).ys[-1]
+    error = reconstruction_error(problem.field, problem.y0, y1, problem.ts, solver)
+    return {"reconstruction_error": error}
+
+
+def _errors(gradient: list[Tensor], reference: "Reference", way_back: float) -> Row:
+    """How far the gradient is from the reference, in whole and in its two parts, and the stamp."""
+    return {
+        **stamp(
+            way_back,
+            _distance(gradient, reference.gradient),
+            reference.error,
+        ),
+        "error_y0": _distance(gradient[:1], reference.gradient[:1]),
+        "error_parameters": _distance(gradient[1:], reference.gradient[1:]),
+    }
+
+
+def _difference(gradients: dict[str, list[Tensor]], arm: str) -> float | None:
+    if arm == "backprop" or "backprop" not in gradients:
+        return None
+    return _distance(gradients[arm], gradients["backprop"])
+
+
+def gradient_of(problem: Problem, **solver: Any) -> tuple[list[Tensor], Solution]:
+    """The gradient of the loss with respect to y0 and every parameter, by a solve."""
+    y0 = problem.y0.clone().requires_grad_(True)
+    solution = solve(problem.field, y0, problem.ts, **solver)
+    inputs = [y0, *problem.field.parameters()]
+    return list(torch.autograd.grad(problem.loss(solution.ys[-1]), inputs)), solution
+
+
+def exact_gradient(problem: Problem) -> list[Tensor]:
+    """The gradient of the loss by differentiating the formula of the flow.
+
+    Raises:
+        ValueError: for a problem without one.
+    """
+    if problem.flow is None:
+        raise ValueError("the problem has no closed form")
+    inputs = [x.detach().clone().requires_grad_(True) for x in problem.inputs]
+    return list(torch.autograd.grad(problem.loss(problem.flow(*inputs)), inputs))
+
+
+def _distance(gradient: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
+    """The relative L2 distance of two gradients, each taken as one vector."""
+    return relative_error(_flat(gradient), _flat(reference))
+
+
+def _flat(tensors: Sequence[Tensor]) -> Float[Tensor, " entries"]:
+    return torch.cat([x.detach().double().cpu().reshape(-1) for x in tensors])
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The gradient that the others are compared with, and what the row says about it."""
+
+    gradient: list[Tensor]
+    error: float
+    row: Row
+
+
+@lru_cache(maxsize=64)
+def _reference(name: str, rate: float, seed: int) -> Reference:
+    """The closed form, or backprop through a tight solve; each checked in two other ways."""
+    problem, kind = _problem(name, rate, seed), PROBLEMS[name]
+    solver = _solver(*kind.reference)
+    tight = gradient_of(problem, **solver)[0]
+    if problem.flow is not None:
+        gradient, second = exact_gradient(problem), tight
+    else:
+        gradient, second = tight, gradient_of(problem, **_solver(*kind.second))[0]
+    generator = torch.Generator().manual_seed(seed + 1)
+    error = _distance(second, gradient)
+    return Reference(
+        gradient,
+        error,
+        {
+            "reference": kind.reference[0] if problem.flow is None else "closed_form",
+            "reference_error": error,
+            "finite_difference_error": difference_error(problem, gradient, generator, solver),
+        },
+    )
+
+
+def difference_error(
+    problem: Problem,
+    gradient: Sequence[Tensor],
+    generator: torch.Generator,
+    solver: dict[str, Any],
+) -> float:
+    """Central differences of solves against ``gradient``, along one random direction."""
+    direction = [torch.randn(g.shape, generator=generator, dtype=g.dtype) for g in gradient]
+    length = _flat(direction).norm()
+    direction = [d / length for d in direction]
+
+    def slope_at(h: float) -> float:
+        ahead, behind = (_moved_loss(problem, direction, x, solver) for x in (h, -h))
+        return (ahead - behind) / (2 * h)
+
+    derivative = (4 * slope_at(DIFFERENCE_STEP) - slope_at(2 * DIFFERENCE_STEP)) / 3
+    expected = float(_flat(gradient) @ _flat(direction))
+    return abs(derivative - expected) / float(_flat(gradient).norm())
+
+
+@torch.no_grad()
+def _moved_loss(
+    problem: Problem, direction: Sequence[Tensor], h: float, solver: dict[str, Any]
+) -> float:
+    """The loss where y0 and the parameters have moved by ``h`` along ``direction``."""
+    moved = problem.to(torch.float64)
+    for value, step in zip(moved.field.parameters(), direction[1:], strict=True):
+        value.add_(h * step)
+    y0 = moved.y0 + h * direction[0]
+    return float(problem.loss(solve(moved.field, y0, moved.ts, **solver).ys[-1]))
+
+
+# --- how it is judged ----------------------------------------------------------------------------
+
+TIGHT, LOOSE = 1e-10, 1e-3
+# A flow that contracts by less than e^{-10} does not lose a tolerance of 1e-3.
+LEAST_RATE = 10
+INSTANCE = ["problem", "rate", "method", "repetition"]
+
+
+def _rows(df: pd.DataFrame, arm: str, group: str, **equal: object) -> pd.DataFrame:
+    """The finished float64 rows of one arm and one group of problems."""
+    chosen = {"gradient": arm, "group": group, "dtype": "float64", "status": "ok", **equal}
+    keep = pd.Series(True, index=df.index)
+    for column, value in chosen.items():
+        keep &= df[column] == value
+    return df[keep]
+
+
+def worst_part(df: pd.DataFrame) -> pd.Series:
+    """The larger of the errors with respect to y0 and to the parameters."""
+    return df[["error_y0", "error_parameters"]].max(axis=1)
+
+
+def tight_errors(df: pd.DataFrame) -> pd.Series:
+    """The adjoint's errors on the benign problems at the tight tolerance."""
+    return worst_part(_rows(df, "adjoint", "benign", tol=TIGHT))
+
+
+def tolerance_slopes(df: pd.DataFrame) -> list[float]:
+    """For each benign problem and seed, the slope of the adjoint's log error over log tolerance."""
+    benign = _rows(df, "adjoint", "benign")
+    return [log_slope(rows["tol"], worst_part(rows)) for _, rows in benign.groupby(INSTANCE)]
+
+
+def _decaying(df: pd.DataFrame, arm: str) -> pd.DataFrame:
+    rows = _rows(df, arm, "decaying", tol=LOOSE)
+    return rows[rows["rate"] >= LEAST_RATE]
+
+
+def amplification(df: pd.DataFrame) -> list[float]:
+    """For each method and tolerance, how the adjoint's log error in y0 grows with |lambda| T."""
+    rows = _rows(df, "adjoint", "decaying", problem="decay")
+    return [
+        slope(r["rate"], np.log(r["error_y0"]))
+        for _, r in rows.groupby(["method", "tol"])
+        if r["rate"].nunique() >= 3
+    ]
+
+
+def _unchecked(group: str, limit: float) -> Callable[[pd.DataFrame], str]:
+    """Says that the references of a group are not good enough to judge by."""
+
+    def lacking(df: pd.DataFrame) -> str:
+        rows = df[df["group"] == group]
+        poor = rows[~(rows[["reference_error", "finite_difference_error"]] <= limit).all(axis=1)]
+        names = ", ".join(sorted(poor["problem"].unique()))
+        return f"a reference is not confirmed to {limit:g}: {names}" if names else ""
+
+    return lacking
+
+
+CRITERIA = [
+    Criterion(
+        "adjoint's largest error on benign problems at tolerance 1e-10",
+        tight_errors,
+        Bounds(at_most=1e-6),
+        because="four digits above the tolerance leave room for the accumulation of local errors"
+        " over T and for the condition of the gradient; a wrong sign, transpose or missing term is"
+        " an error of order one. Every problem and seed has to pass, in y0 and in the parameters.",
+        statistic="max",
+        least_seeds=10,
+        # Central differences are the coarser of the two checks: rounding over the step is 1e-9.
+        lacking=_unchecked("benign", 1e-7),
+    ),
+    Criterion(
+        "least slope of the adjoint's log error over log tolerance, benign problems",
+        tolerance_slopes,
+        Bounds(at_least=0.5),
+        because="a solver whose global error follows its tolerance has slope 1, and one that"
+        " controls the error of the lower order a little less; a floor, an error that no tolerance"
+        " mends, has slope 0. Half is nearer to the former for every problem and seed.",
+        statistic="min",
+        least_seeds=10,
+        lacking=_unchecked("benign", 1e-7),
+    ),
+    Criterion(
+        "adjoint's least error on decaying problems (|lambda| T >= 10) at tolerance 1e-3",
+        lambda df: _decaying(df, "adjoint")["gradient_error"],
+        Bounds(at_least=0.5),
+        because="e^10 times 1e-3 is 22, so nothing of the state is left after reversal. The bound is"
+        " below 1, the error of returning no gradient at all, since a field that is cut off at zero"
+        " may lose the gradient instead of blowing it up.",
+        statistic="min",
+        least_seeds=4,
+        lacking=_unchecked("decaying", 1e-5),
+    ),
+    Criterion(
+        "backprop's largest error on the same problems and steps",
+        lambda df: _decaying(df, "backprop")["gradient_error"],
+        Bounds(at_most=0.1),
+        because="the problems themselves are well conditioned, so it is the reversal that fails and"
+        " not the solver: a hundred times the tolerance, and a direction within 6 degrees.",
+        statistic="max",
+        least_seeds=4,
+        lacking=_unchecked("decaying", 1e-5),
+    ),
+    Criterion(
+        "growth of the adjoint's log error in y0 for each unit of |lambda| T",
+        amplification,
+        Bounds(at_least=0.8, at_most=1.2),
+        because="an error eps in z(T) is eps e^{|lambda| (T - t)} at t, and the gradient of the"
+        " running cost in z0 is linear in it, which gives exactly 1; the size of eps may differ by"
+        " a factor of 10 or so between rates, which is 0.1 over the range.",
+        lacking=_unchecked("decaying", 1e-5),
+    ),
+]
+
+
+# --- what qualifies the verdict ------------------------------------------------------------------
+
+
+def caveats(df: pd.DataFrame) -> list[str]:
+    """Where the gradient check is passed, and what the reconstruction check has to do with it."""
+    ok = df[(df["status"] == "ok") & (df["method"] == "dopri5")]
+    passes = {
+        name: _loosest_passing(rows)
+        for name, rows in ok[(ok["gradient"] == "adjoint") & (ok["dtype"] == "float64")].groupby(
+            _label(ok), sort=False
+        )
+    }
+    found = [f"{name} {number(tol, 1)}" for name, tol in passes.items() if tol is not None]
+    missed = [name for name, tol in passes.items() if tol is None]
+    sentences = [
+        f"Loosest tolerance from which on the adjoint's gradient is within {GRADIENT_LIMIT:.0%} for"
+        f" every seed (dopri5, float64): {', '.join(found) or 'for no problem'}; for none of the"
+        f" tolerances tried: {', '.join(missed) or 'no problem'}."
+    ]
+    return sentences + [s for s in (_reconstruction_caveat(ok), _single_caveat(ok)) if s]
+
+
+def _label(df: pd.DataFrame) -> pd.Series:
+    """The problem, with its rate where there are several."""
+    several = df["problem"].map(lambda name: len(PROBLEMS[name].rates) > 1)
+    return df["problem"].where(~several, df["problem"] + " " + df["rate"].map("{:g}".format))
+
+
+def _loosest_passing(rows: pd.DataFrame) -> float | None:
+    """The loosest tolerance at which, and below which, every row passes the gradient check."""
+    passing = rows["gradient_error"].lt(GRADIENT_LIMIT).groupby(rows["tol"]).all()
+    loosest = None
+    for tol, good in passing.sort_index().items():
+        if not good:
+            break
+        loosest = float(tol)  # type: ignore[arg-type]
+    return loosest
+
+
+def _reconstruction_caveat(ok: pd.DataFrame) -> str:
+    rows = ok[(ok["gradient"] == "adjoint") & (ok["dtype"] == "float64")]
+    failed = ~(rows["reconstruction_error"] < RECONSTRUCTION_LIMIT)
+    wrong = ~(rows["gradient_error"] < GRADIENT_LIMIT)
+    return (
+        f"The reconstruction check (< {RECONSTRUCTION_LIMIT:g}) is not the gradient check (<"
+        f" {GRADIENT_LIMIT:g}): of {failed.sum()} adjoint rows that fail the first,"
+        f" {(failed & ~wrong).sum()} pass the second; of {(~failed).sum()} that pass the first,"
+        f" {(~failed & wrong).sum()} fail the second (dopri5, float64)."
+    )
+
+
+def _single_caveat(ok: pd.DataFrame) -> str:
+    """The conv field in float32, in the terms of the replication in the ledger."""
+    rows = ok[(ok["problem"] == "conv") & (ok["dtype"] == "float32")]
+    medians = rows[rows["gradient"] == "adjoint"].groupby("tol")["gradient_error"].median()
+    if medians.empty:
+        return ""
+    values = ", ".join(
+        f"{number(error, 2)} ({number(tol, 1)})"  # type: ignore[arg-type]
+        for tol, error in medians.sort_index(ascending=False).items()
+    )
+    return (
+        "Untrained conv field in float32, adjoint against the reference, median over seeds (at"
+        f" tolerance): {values}; the replication has 4.5e-3 (1e-3), 4e-4 (1e-7) on a trained one."
+    )
+
+
+# --- what is shown -------------------------------------------------------------------------------
+
+ARM_COLOURS = {"adjoint": COLOURS[0], "adjoint_seminorm": COLOURS[1], "backprop": COLOURS[2]}
+ARM_MARKERS = {"adjoint": MARKERS[0], "adjoint_seminorm": MARKERS[1], "backprop": MARKERS[2]}
+
+
+def figure(df: pd.DataFrame) -> Figure:
+    """Gradient error over tolerance where reversal works and where not, and over reconstruction."""
+    ok = df[(df["status"] == "ok") & (df["method"] == "dopri5")]
+    fig, ((benign, decaying, check),) = panels(1, 3, height=2.9)
+    _draw_benign(benign, ok)
+    _draw_decaying(decaying, ok)
+    _draw_check(check, ok)
+    label_panels([benign, decaying, check])
+    return fig
+
+
+def _draw_benign(ax: Any, ok: pd.DataFrame) -> None:
+    ax.set_title("Reversible flows")
+    rows = ok[ok["group"] == "benign"]
+    for arm, zorder in (("backprop", 3), ("adjoint", 5), ("adjoint_seminorm", 4)):
+        for dtype, dash in (("float64", "-"), ("float32", ":")):
+            mine = rows[(rows["gradient"] == arm) & (rows["dtype"] == dtype)]
+            worst = worst_part(mine).groupby(mine["tol"]).max()
+            ax.plot(
+                worst.index,
+                worst,
+                dash,
+                color=ARM_COLOURS[arm],
+                marker=ARM_MARKERS[arm],
+                markerfacecolor=ARM_COLOURS[arm] if dtype == "float64" else "white",
+                zorder=zorder,
+            )
+    return
+
+
+def _draw_decaying(ax: Any, ok: pd.DataFrame) -> None:
+    raise NotImplementedError
+
+
+def _draw_check(ax: Any, ok: pd.DataFrame) -> None:
+    raise NotImplementedError
+
+
+def table(df: pd.DataFrame) -> pd.DataFrame:
+    """Median gradient error over seeds for each problem and arm, a column for each tolerance."""
+    raise NotImplementedError
+
+
+CLAIM = Claim(
+    slug=SLUG,
+    title="The adjoint's gradient is right where the flow can be reversed",
+    statement="One augmented solve backward in time gives the gradient of a loss with respect to the"
+    " initial state and the parameters, to the tolerance of the solver.",
+    source="Chen et al. 2018, sec. 2 and 6, appendix B",
+    ledger=LEDGER,
+    deviations=DEVIATIONS,
+    columns=COLUMNS,
+    cells=cells,
+    measure=measure,
+    criteria=CRITERIA,
+    figure=figure,
+    table=table,
+    caveats=caveats,
+    datasets={"mnist": DIGEST},
+)

@@ -1,0 +1,254 @@
+"""The command line: ``odeclaims list | run | figures | tables | check``."""
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from odeclaims import __version__
+from odeclaims.claim import Claim, Profile
+from odeclaims.claims import find_claims
+from odeclaims.report.draw import draw_figure, write_index, write_tables
+from odeclaims.run import run as run_claims
+from odeclaims.store import CorruptFile, Results, read_json, stored
+
+app = typer.Typer(
+    help="Measure the claims of the Neural ODE papers, judge them, and draw the papers' figures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console(soft_wrap=True)
+
+STYLES = {
+    "reproduced": "green",
+    "partly": "yellow",
+    "not reproduced": "red",
+    "insufficient": "dim",
+}
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CLAIM]...", help="Claims by name; all where none is named."),
+]
+Out = Annotated[Path, typer.Option(help="The results folder.")]
+ProfileChoice = Literal["smoke", "quick", "paper"]
+AnyProfile = Annotated[
+    ProfileChoice | None, typer.Option(help="Only this profile; by default all that have results.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    """Print the version where it is asked for."""
+    if show:
+        console.print(f"odeclaims {__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_claims(out: Out = Path("results")) -> None:
+    """List the claims with the verdicts found in the results folder."""
+    table = Table("claim", "what is claimed", "source", "verdict (profile)")
+    for claim in find_claims().values():
+        verdicts = [f"{_stored_outcome(r)} ({r.profile})" for r in stored(out, [claim], None)]
+        table.add_row(
+            claim.slug, claim.statement, claim.source, "\n".join(verdicts) or "not run yet"
+        )
+    console.print(table)
+
+
+@app.command()
+def run(
+    claims: Names = None,
+    profile: Annotated[
+        ProfileChoice,
+        typer.Option(help="smoke: every code path. quick: minutes. paper: published sizes."),
+    ] = "quick",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Repetitions of every seeded cell.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells side by side; by default one a core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="A torch device: cpu, cuda, cuda:1, ...")] = "cpu",
+    out: Out = Path("results"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure again what is finished already.")
+    ] = False,
+) -> None:
+    """Measure claims and judge them; a run that was stopped goes on where it was.
+
+    Writes data.csv, verdict.json and provenance.json for each claim. Exit code 1 where a cell
+    failed with an error; a solve that fails is not an error but a row with its status.
+    """
+    chosen = _choose(claims)
+    _check_device(device)
+    try:
+        summary = run_claims(
+            chosen,
+            Profile(profile, seeds, device),
+            out,
+            jobs=jobs or os.cpu_count() or 1,
+            fresh=fresh,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
+        raise typer.Exit(130) from None
+    for sentence in summary.failures[:5]:
+        console.print(sentence, style="red", markup=False, highlight=False)
+    if len(summary.failures) > 5:
+        console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
+    _print_verdicts(stored(out, chosen, profile))
+    console.print(f"{summary.computed} cells measured, {summary.reused} taken from before.")
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+    """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
+    _for_each(draw_figure, claims, profile, out)
+
+
+@app.command()
+def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+    """Write tables again from the stored rows: Markdown, LaTeX and CSV; nothing is measured."""
+    _for_each(write_tables, claims, profile, out)
+    console.print(f"wrote {write_index(out, list(find_claims().values()))}", highlight=False)
+
+
+@app.command()
+def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+    """Check that every stored verdict still follows from its CSV; exit code 1 where one does not."""
+    stale = 0
+    for results in _existing(claims, profile, out):
+        difference = _stale(results)
+        stale += bool(difference)
+        state = f"[red]{difference}" if difference else "[green]follows from its rows"
+        console.print(f"{results.profile}/{results.claim.slug}: {state}", highlight=False)
+    if stale:
+        raise typer.Exit(1)
+
+
+def _stale(results: Results) -> str:
+    """What is wrong with a stored verdict; "" where it follows from the rows."""
+    path = results.folder / "verdict.json"
+    if not path.exists():
+        return "there are rows but no verdict.json"
+    kept = read_json(path)
+    now = json.loads(json.dumps(results.claim.judge(results.read()).as_dict()))
+    parts = [name for name in now if now[name] != kept.get(name)]
+    return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
+
+
+def _for_each(
+    work: Callable[[Results], list[Path]],
+    claims: list[str] | None,
+    profile: str | None,
+    out: Path,
+) -> None:
+    for results in _existing(claims, profile, out):
+        for path in work(results):
+            console.print(f"wrote {path}", highlight=False)
+
+
+def _existing(claims: list[str] | None, profile: str | None, out: Path) -> list[Results]:
+    """The results asked for.
+
+    Raises:
+        FileNotFoundError: where there are none, or none of a claim that was named.
+    """
+    chosen = _choose(claims)
+    found = stored(out, chosen, profile)
+    missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in found})
+    if not found or (claims and missing):
+        what = ", ".join(missing) if claims else "any claim"
+        under = f" under the profile {profile}" if profile else ""
+        raise FileNotFoundError(
+            f"{out} has no results of {what}{under}; `odeclaims run` makes them"
+        )
+    return found
+
+
+def _choose(names: list[str] | None) -> list[Claim]:
+    """The claims of these names, or all.
+
+    Raises:
+        ValueError: for a name that is no claim's.
+    """
+    known = find_claims()
+    for name in names or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the claims are {', '.join(known)}"
+            raise ValueError(f"there is no claim {name!r}; {hint}")
+    return [known[name] for name in dict.fromkeys(names or known)]
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"{device!r} is no torch device; expected cpu, cuda or cuda:N") from None
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not supported; expected cpu, cuda or cuda:N")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA GPU here")
+
+
+def _stored_outcome(results: Results) -> str:
+    path = results.folder / "verdict.json"
+    outcome = read_json(path).get("outcome", "unknown") if path.exists() else "not judged"
+    return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"
+
+
+def _print_verdicts(found: list[Results]) -> None:
+    if not found:
+        return
+    table = Table("claim", "criterion", "holds if", "measured", "outcome")
+    for results in found:
+        rows: list[dict[str, Any]] = read_json(results.folder / "verdict.json")["criteria"]
+        for i, row in enumerate(rows):
+            value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"
+            colour = STYLES[row["outcome"]]
+            table.add_row(
+                results.claim.slug if i == 0 else "",
+                row["name"],
+                row["reproduced_if"],
+                value,
+                f"[{colour}]{row['outcome']}[/]",
+                end_section=i == len(rows) - 1,
+            )
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except (CorruptFile, ValueError, OSError) as error:
+        sys.stderr.write(f"odeclaims: {_sentence(error)}\n")
+        sys.exit(2)
+
+
+def _sentence(error: Exception) -> str:
+    """The error in one line; an operating system's error with its file and its reason."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return " ".join(str(error).split())

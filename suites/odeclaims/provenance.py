@@ -1,0 +1,49 @@
+"""What made a result: code, versions, machine and data; never a host, a user or a path."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from odeclaims import __version__
+
+_PACKAGES = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "joblib")
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """The part of a provenance that does not depend on the claim."""
+    return {
+        "odeclaims": __version__,
+        "commit": _git("rev-parse", "HEAD"),
+        # A run writes results, so results do not make the tree dirty.
+        "clean_tree": _git("status", "--porcelain", "--", ".", ":!results") == "",
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says about the source tree; ``None`` where it is not a checkout."""
+    here = Path(__file__).resolve()
+    root = next((p for p in here.parents if (p / ".git").exists()), None)
+    if root is None:
+        return None
+    found = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""How results look: one style for every figure, one for every table."""

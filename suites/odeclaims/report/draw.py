@@ -1,0 +1,87 @@
+"""From stored rows to files: a claim's figure and its tables, without running anything."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from odeclaims.claim import COMMON_COLUMNS, PROFILES, Claim
+from odeclaims.report.style import save, style
+from odeclaims.report.tables import MARKS, claim_markdown, latex, markdown, measured
+from odeclaims.store import Results, stored, write_text
+
+
+def draw_figure(results: Results) -> list[Path]:
+    """Draw the claim's figure as PNG and PDF; the paths of the files."""
+    df = results.read()
+    with style():
+        return save(results.claim.figure(df), results.folder)
+
+
+def write_tables(results: Results) -> list[Path]:
+    """Write the claim's table as Markdown (with verdict and ledger), LaTeX and CSV."""
+    df, claim = results.read(), results.claim
+    table = claim.table(df)
+    contents = {
+        "table.md": claim_markdown(claim, df, claim.judge(df)),
+        "table.tex": latex(table, claim),
+        "table.csv": table.to_csv(index=False, lineterminator="\n"),
+    }
+    for name, text in contents.items():
+        write_text(results.folder / name, text)
+    return [results.folder / name for name in contents]
+
+
+def verdict_table(out: Path, claims: Sequence[Claim]) -> str:
+    """The verdicts of all claims at a glance, as Markdown; each profile that was run is a row."""
+    rows = []
+    for results in stored(out, claims, None):
+        if results.profile == "smoke":
+            continue
+        verdict = results.claim.judge(results.read())
+        first = verdict.judgements[0]
+        rows.append(
+            {
+                "claim": f"`{results.claim.slug}`",
+                "what is claimed": results.claim.statement,
+                "profile": results.profile,
+                "verdict": MARKS[verdict.outcome],
+                "first criterion": f"{first.criterion.name} {first.criterion.reproduced}",
+                "measured": measured(first),
+            }
+        )
+    return markdown(pd.DataFrame(rows)) if rows else "No results yet."
+
+
+def write_index(out: Path, claims: Sequence[Claim]) -> Path:
+    """Write ``README.md`` into the results folder: the verdicts and what every column means."""
+    parts = [
+        "# Results",
+        "Written by `odeclaims tables`; every number follows from the CSV files in this folder.",
+        verdict_table(out, claims),
+        "## Layout",
+        "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each criterion with its"
+        " outcome, value and 95% interval), `figure.png` and `.pdf`, `table.md`, `.tex` and `.csv`,"
+        " and `provenance.json` (commit, versions, machine, data digests, seeds). The profiles are"
+        f" {', '.join(PROFILES)}; `cells/` keeps finished cells so that a stopped run can go on.",
+        "## Columns of every data.csv",
+        _dictionary(COMMON_COLUMNS),
+    ]
+    for claim in claims:
+        parts += [f"## Columns of {claim.slug}", _dictionary(claim.columns)]
+    path = out / "README.md"
+    write_text(path, "\n\n".join(parts) + "\n")
+    return path
+
+
+def _dictionary(columns) -> str:
+    return markdown(
+        pd.DataFrame(
+            {
+                "column": f"`{name}`",
+                "meaning": column.meaning,
+                "differs between runs": "yes" if column.varies else "no",
+            }
+            for name, column in columns.items()
+        )
+    )

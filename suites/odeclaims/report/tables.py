@@ -1,0 +1,129 @@
+"""A claim's table as Markdown, LaTeX and CSV, and the numbers in it as text."""
+
+import math
+
+import pandas as pd
+
+from odeclaims.claim import Claim, Judgement, Verdict
+
+MARKS = {
+    "reproduced": "reproduced",
+    "partly": "partly",
+    "not reproduced": "**not reproduced**",
+    "insufficient": "insufficient evidence",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with that many significant digits; an empty string where there is none."""
+    if value is None or not math.isfinite(value):
+        return ""
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if -3 <= magnitude < 6:
+        decimals = max(0, digits - 1 - magnitude)
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def measured(judgement: Judgement) -> str:
+    """The value that decided, with its interval where there is one, or what is lacking."""
+    if judgement.value is None:
+        return judgement.lacking
+    text = number(judgement.value)
+    if judgement.interval and judgement.interval[0] != judgement.interval[1]:
+        low, high = judgement.interval
+        text += f" [{number(low)}, {number(high)}]"
+    return text
+
+
+def criteria_frame(verdict: Verdict) -> pd.DataFrame:
+    """The criteria of a verdict as a table: what was asked, what was found."""
+    return pd.DataFrame(
+        {
+            "criterion": j.criterion.name,
+            "holds if": str(j.criterion.reproduced),
+            "measured": measured(j),
+            "outcome": j.outcome,
+            "why this bound": j.criterion.because,
+        }
+        for j in verdict.judgements
+    )
+
+
+def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
+    """The evidence ledger: what others report, and ours out of the rows."""
+    rows = [vars(evidence) for evidence in claim.ledger]
+    rows += [
+        {
+            "who": "this run",
+            "value": measured(j),
+            "source": "data.csv",
+            "setting": j.criterion.name,
+        }
+        for j in verdict.judgements
+    ]
+    return pd.DataFrame(rows, columns=["who", "value", "source", "setting"])
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The frame as a Markdown table."""
+    escaped = frame.astype(str).map(lambda text: text.replace("|", r"\|"))
+    return escaped.to_markdown(index=False, disable_numparse=True)
+
+
+def latex(frame: pd.DataFrame, claim: Claim) -> str:
+    """The frame as a floating LaTeX table in the style of booktabs, special characters escaped."""
+    escaped = frame.astype(str).map(_escape).rename(columns=_escape)
+    return escaped.to_latex(
+        index=False,
+        escape=False,
+        caption=_escape(claim.title),
+        label=f"tab:{claim.slug}",
+        position="tb",
+        column_format="l" * len(frame.columns),
+    )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def claim_markdown(claim: Claim, df: pd.DataFrame, verdict: Verdict) -> str:
+    """All that a reader needs beside the figure: verdict, table, ledger, caveats, deviations."""
+    parts = [
+        f"# {claim.title}",
+        f"{claim.statement} ({claim.source})",
+        f"Verdict: {MARKS[verdict.outcome]}.",
+        markdown(criteria_frame(verdict)),
+        "## Table",
+        markdown(claim.table(df)),
+        "## Evidence ledger",
+        markdown(ledger_frame(claim, verdict)),
+    ]
+    if verdict.caveats:
+        parts += ["## Caveats", "\n".join(f"- {caveat}" for caveat in verdict.caveats)]
+    if claim.deviations:
+        parts += [
+            "## Deviations from the published set-up",
+            "\n".join(f"- {deviation}" for deviation in claim.deviations),
+        ]
+    return "\n\n".join(parts) + "\n"

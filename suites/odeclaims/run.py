@@ -1,0 +1,261 @@
+"""From cells to rows: processes, progress, and going on where a run was stopped.
+
+A worker writes each finished cell to disk itself, so that a killed run loses only the cells in
+flight. Cells that measure time run afterwards, one at a time and with nothing beside them.
+"""
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from odeclaims.claim import Cell, Claim, Profile, Row, guarded
+from odeclaims.provenance import provenance
+from odeclaims.source import source_digest
+from odeclaims.store import CellStore, Results, frame
+
+# One thread a cell: cells run beside each other, and a time with one thread compares across machines.
+THREADS = 1
+
+
+Measure = Callable[[Cell], list[Row]]
+
+
+class CellTimeout(Exception):
+    """A cell that took longer than it may."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell with the claim that measures it and the key under which it is kept."""
+
+    claim: Claim
+    cell: Cell
+    key: str
+
+
+@dataclass
+class Summary:
+    """How a run went: cells computed and taken from before, and what failed, one sentence each."""
+
+    computed: int = 0
+    reused: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def run(
+    claims: Sequence[Claim],
+    profile: Profile,
+    out: Path,
+    *,
+    jobs: int,
+    fresh: bool = False,
+    console: Console,
+) -> Summary:
+    """Measure what is not measured yet, then write rows, provenance and verdict of each claim.
+
+    Args:
+        claims: the claims to run.
+        profile: how large.
+        out: the results folder; only one run may write to it at a time.
+        jobs: cells that run side by side.
+        fresh: measure again what is finished.
+        console: where progress is shown.
+
+    Raises:
+        ValueError: where another run writes to ``out``.
+        OSError: where ``out`` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_run(out):
+        tasks = _tasks(claims, profile)
+        store, summary = CellStore(out), Summary()
+        open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
+        summary.reused = len(tasks) - len(open_tasks)
+        for sentence in _compute(open_tasks, store, jobs, console):
+            summary.computed += not sentence
+            summary.failures += [sentence] if sentence else []
+        for claim in claims:
+            _assemble(claim, profile, [t for t in tasks if t.claim is claim], store, out)
+        return summary
+
+
+@contextmanager
+def _only_run(out: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system gives back even when this process is killed."""
+    lock = FileLock(out / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another run is writing to {out}; wait for it or use --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tasks(claims: Sequence[Claim], profile: Profile) -> list[Task]:
+    tasks = []
+    for claim in claims:
+        source = source_digest(claim.measure)
+        cells = list(claim.cells(profile))
+        tasks += [Task(claim, cell, cell.key(source)) for cell in cells]
+    return tasks
+
+
+def _finished(store: CellStore, task: Task, console: Console) -> bool:
+    record, problem = store.read(task.cell, task.key)
+    if problem:
+        console.print(f"[yellow]{problem}")
+    return record is not None
+
+
+def _compute(tasks: list[Task], store: CellStore, jobs: int, console: Console) -> Iterator[str]:
+    """Compute the tasks; for each, as it ends, yield "" or a sentence that says why it failed."""
+    together = [t for t in tasks if not t.cell.alone]
+    alone = [t for t in tasks if t.cell.alone]
+    with _progress(console) as progress:
+        bar = progress.add_task("cells", total=len(tasks), running=0)
+        for batch, count in ((together, jobs), (alone, 1)):
+            progress.update(bar, running=min(count, len(batch)))
+            for done, sentence in enumerate(_parallel(batch, store, count), start=1):
+                progress.update(bar, advance=1, running=min(count, len(batch) - done))
+                yield sentence
+        _end(progress, bar)
+
+
+def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
+    """The tasks in worker processes, ``count`` of them in flight, in the order in which they end."""
+    if not tasks:
+        return
+    # With a single job joblib would stay in this process, where a timeout, a crash or the thread of
+    # the progress display would touch the measurement. So there are two workers at least, and what
+    # limits the cells in flight is the number dispatched.
+    parallel = Parallel(
+        n_jobs=max(2, count), pre_dispatch=count, batch_size=1, return_as="generator_unordered"
+    )
+    yield from parallel(
+        delayed(_work)(task.claim.measure, task.cell, task.key, store) for task in tasks
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[running]} running"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _end(progress: Progress, bar: TaskID) -> None:
+    progress.update(bar, running=0)
+
+
+def _work(measure: Measure, cell: Cell, key: str, store: CellStore) -> str:
+    """Measure one cell and keep it; "" or a sentence that says why there is nothing to keep."""
+    torch.set_num_threads(THREADS)
+    started = time.perf_counter()
+    record: dict[str, Any] = {
+        "cell": asdict(cell) | {"params": dict(cell.params)},
+        "seed": cell.seed,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        record["rows"] = _rows(measure, cell)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return (
+            f"{cell.label()} failed: {type(error).__name__}: {error}"
+            f" ({Path(where.filename).name}, line {where.lineno})"
+        )
+    record["duration_s"] = round(time.perf_counter() - started, 3)
+    store.write(cell, key, record)
+    return ""
+
+
+def _rows(measure: Measure, cell: Cell) -> list[Row]:
+    """The rows of a cell, each with the parameters, the seed and a status."""
+    found: list[Row] = []
+
+    def observe() -> Row:
+        found.extend(measure(cell))
+        return {}
+
+    try:
+        with _time_limit(cell.timeout_s):
+            outcome = guarded(observe)
+    except CellTimeout:
+        outcome = {"status": "timeout"}
+    common: Row = {
+        "repetition": cell.repetition,
+        "seed": cell.seed,
+        "device": torch.device(cell.device).type,
+    }
+    rows = found if outcome["status"] == "ok" else [outcome]
+    return [{**cell.params, "status": "ok", **common, **row} for row in rows]
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise CellTimeout in this thread after so many seconds, where the system has alarms."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise CellTimeout
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _assemble(
+    claim: Claim, profile: Profile, tasks: list[Task], store: CellStore, out: Path
+) -> None:
+    """Write the claim's rows, if every one of its cells is finished."""
+    records = [store.read(task.cell, task.key)[0] for task in tasks]
+    finished = [record for record in records if record is not None]
+    if not finished or len(finished) < len(records):
+        return
+    df = frame(claim, [row for record in finished for row in record["rows"]])
+    made = provenance(profile.device) | {
+        "profile": profile.name,
+        "device": profile.device,
+        "threads": THREADS,
+        "datasets": dict(claim.datasets),
+        "seeds": sorted({record["seed"] for record in finished}),
+        "cells": len(finished),
+        "started": min(record["started"] for record in finished),
+        "duration_s": round(sum(record["duration_s"] for record in finished), 3),
+    }
+    Results(out, profile.name, claim).write(df, made)

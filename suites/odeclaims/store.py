@@ -1,0 +1,215 @@
+"""Results on disk: nothing is half written, nothing is used that is not whole, nothing is lost.
+
+    <out>/<profile>/<slug>/   data.csv  verdict.json  provenance.json  figure.*  table.*
+    <out>/cells/<slug>/       one JSON file for each finished cell, shared by all profiles
+
+Every file is written beside its place and then renamed. A file that cannot be trusted is set aside
+under another name, with a sentence that says so.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from odeclaims.claim import PROFILES, STATUSES, Cell, Claim, Row
+
+CELL_FORMAT = 1
+
+
+class CorruptFile(ValueError):
+    """A results file that is not what this program wrote; the message names it and what is wrong."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put ``text`` at ``path`` in one step: a reader sees the old file or the new one, never half.
+
+    Raises:
+        OSError: where the folder cannot be written or the disk is full; the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Put ``content`` at ``path`` as indented JSON, in one step."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be trusted, so that it is kept but never read again."""
+    for count in range(1, 1000):
+        aside = path.with_name(f"{path.name}.corrupt-{count}")
+        if not aside.exists():
+            path.rename(aside)
+            return aside
+    raise CorruptFile(f"{path}: 999 corrupt copies lie beside it, remove some")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of one claim under one profile."""
+
+    out: Path
+    profile: str
+    claim: Claim
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self.out / self.profile / self.claim.slug
+
+    @property
+    def data(self) -> Path:
+        """The CSV with every row."""
+        return self.folder / "data.csv"
+
+    def write(self, df: pd.DataFrame, provenance: dict[str, Any]) -> None:
+        """Write rows, provenance and the verdict that follows from the rows as they read back."""
+        text = df.to_csv(index=False, lineterminator="\n")
+        write_json(
+            self.folder / "provenance.json",
+            provenance | {"rows": len(df), "data_sha256": _sha256(text)},
+        )
+        write_text(self.data, text)
+        self.write_verdict(self.read())
+
+    def write_verdict(self, df: pd.DataFrame) -> None:
+        """Judge the rows anew and write the verdict."""
+        write_json(self.folder / "verdict.json", self.claim.judge(df).as_dict())
+
+    def read(self) -> pd.DataFrame:
+        """The rows, checked against the claim's columns and against the digest in the provenance.
+
+        Raises:
+            FileNotFoundError: where nothing was measured.
+            CorruptFile: where the file is not what was written; it has then been set aside.
+        """
+        if not self.data.exists():
+            raise FileNotFoundError(
+                f"{self.data} does not exist; `odeclaims run {self.claim.slug}"
+                f" --profile {self.profile}` makes it"
+            )
+        try:
+            return self._parse(self.data.read_text(encoding="utf-8"))
+        except (CorruptFile, UnicodeDecodeError, pd.errors.ParserError) as error:
+            aside = set_aside(self.data)
+            raise CorruptFile(
+                f"{self.data}: {error}; it is set aside as {aside.name}, and `odeclaims run"
+                f" {self.claim.slug} --profile {self.profile}` measures again"
+            ) from error
+
+    def _parse(self, text: str) -> pd.DataFrame:
+        expected = list(self.claim.all_columns)
+        if not text.strip():
+            raise CorruptFile("the file is empty")
+        df = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+        if list(df.columns) != expected:
+            wrong = sorted(set(df.columns) ^ set(expected)) or ["their order"]
+            raise CorruptFile(f"its columns are not the claim's, they differ in {', '.join(wrong)}")
+        unknown = set(df["status"].dropna().unique()) - set(STATUSES)
+        if unknown or df["status"].isna().any():
+            raise CorruptFile(f"its status column holds {sorted(unknown) or 'a gap'}")
+        made = read_json(self.folder / "provenance.json")
+        if made.get("data_sha256") != _sha256(text):
+            raise CorruptFile(
+                f"it has {len(df)} rows and not the content that provenance.json records"
+                f" ({made.get('rows')} rows)"
+            )
+        return df
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        CorruptFile: where it is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CorruptFile(f"{path} holds {type(content).__name__}, expected an object")
+    return content
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stored(out: Path, claims: Iterable[Claim], profile: str | None) -> list[Results]:
+    """The results that exist for these claims, under one profile or under all."""
+    profiles = (profile,) if profile else PROFILES
+    found = [Results(out, p, claim) for p in profiles for claim in claims]
+    return [results for results in found if results.data.exists()]
+
+
+@dataclass(frozen=True)
+class CellStore:
+    """The finished cells of all claims, one file each, by their keys."""
+
+    out: Path
+
+    def path(self, cell: Cell, key: str) -> Path:
+        """Where the cell of that key lies."""
+        return self.out / "cells" / cell.claim / f"{key}.json"
+
+    def write(self, cell: Cell, key: str, record: dict[str, Any]) -> None:
+        """Keep a finished cell."""
+        write_json(self.path(cell, key), {"format": CELL_FORMAT, "key": key, **record})
+
+    def read(self, cell: Cell, key: str) -> tuple[dict[str, Any] | None, str]:
+        """A finished cell, or ``None`` where there is none, and what was wrong with it, if anything.
+
+        A file that is not whole, or of another format, is set aside.
+        """
+        path = self.path(cell, key)
+        if not path.exists():
+            return None, ""
+        try:
+            return _checked(read_json(path), key), ""
+        except CorruptFile as error:
+            return None, f"{error}; set aside as {set_aside(path).name} and measured again"
+
+
+def _checked(record: dict[str, Any], key: str) -> dict[str, Any]:
+    if record.get("format") != CELL_FORMAT or record.get("key") != key:
+        raise CorruptFile(f"cell {key}: the file is of another format or of another cell")
+    rows = record.get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise CorruptFile(f"cell {key}: the file has no list of rows")
+    return record
+
+
+def frame(claim: Claim, rows: list[Row]) -> pd.DataFrame:
+    """The rows as a frame with the claim's columns.
+
+    Raises:
+        ValueError: for a row with a column that the claim does not describe.
+    """
+    undescribed = sorted({name for row in rows for name in row} - set(claim.all_columns))
+    if undescribed:
+        raise ValueError(
+            f"claim {claim.slug} measures {', '.join(undescribed)}, which its columns do not"
+            " describe"
+        )
+    return pd.DataFrame(rows, columns=list(claim.all_columns))

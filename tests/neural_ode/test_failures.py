@@ -1,0 +1,404 @@
+"""What is wrong says so: the right exception, in one clear sentence."""
+
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from neural_ode import (
+    METHODS,
+    Adjoint,
+    NonFinite,
+    SolverFailure,
+    StepLimit,
+    StepUnderflow,
+    odeint,
+    odeint_adjoint,
+    solve,
+)
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+EVERY = pytest.mark.parametrize("method", METHODS)
+ADAPTIVE = pytest.mark.parametrize("method", [m for m, t in METHODS.items() if t.adaptive])
+
+
+def times(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+Y0, TS = times(1, 2), times(0, 0.5, 1)
+
+
+def decay(t, y):
+    return -y
+
+
+class Decay(nn.Module):
+    def forward(self, t, y):
+        return -y
+
+
+def says(error, sentence, call):
+    """The call raises this error, and its whole message is this one sentence."""
+    with pytest.raises(error, match=re.escape(sentence)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+# --- solves that cannot go on --------------------------------------------------------------------
+
+
+@ADAPTIVE
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_field_that_turns_non_finite(method, value):
+    def field(t, y):
+        return torch.where(t > 0.7, value, 1.0).to(y) * y
+
+    failure = says(
+        NonFinite,
+        "the field or the state is not finite just after t=0.7",
+        lambda: solve(field, Y0, TS, method=method, rtol=1e-3),
+    )
+    assert failure.t == pytest.approx(0.7)
+    assert failure.status == "nonfinite"
+
+
+@ADAPTIVE
+def test_field_that_is_not_finite_at_the_start(method):
+    failure = says(
+        NonFinite,
+        "the field or the state is not finite at t=0.5",
+        lambda: solve(lambda t, y: y / 0, Y0, times(0.5, 1), method=method),
+    )
+    assert failure.t == 0.5
+
+
+@EVERY
+def test_initial_state_that_is_not_finite(method):
+    with pytest.raises(NonFinite, match="not finite"):
+        solve(decay, times(1, math.nan), TS, method=method)
+
+
+@EVERY
+def test_fixed_steps_name_the_first_step_that_is_not_finite(method):
+    def field(t, y):
+        return torch.where(t >= 0.5, math.nan, 1.0).to(y) * y
+
+    failure = says(
+        NonFinite,
+        "the state is not finite after the step from t=0.5 to 0.75",
+        lambda: solve(field, Y0, TS, method=method, step_size=0.25),
+    )
+    assert failure.t == 0.5
+
+
+def test_overflow_of_a_trial_step_is_survived():
+    """The first step is far too long and overflows, yet shorter ones reach the end."""
+    field_limit = 50.0
+
+    def field(t, y):
+        return torch.where(y.abs() > field_limit, math.inf, -y)
+
+    solution = solve(field, times(1), times(0, 1), first_step=1e4)
+    assert solution.stats.rejected > 0
+    assert solution.ys[-1].item() == pytest.approx(math.exp(-1), rel=1e-6)
+
+
+def test_step_underflow_before_a_pole():
+    failure = says(
+        StepUnderflow,
+        "is too small to move the time",
+        lambda: solve(lambda t, y: y**2, times(1), times(0, 2)),
+    )
+    assert failure.t == pytest.approx(1, abs=1e-5)
+    assert failure.status == "underflow"
+
+
+def test_step_limit_counts_between_outputs():
+    calm = {"max_num_steps": 12, "rtol": 1e-6}
+    solve(decay, Y0, torch.linspace(0, 5, 21, dtype=torch.float64), **calm)
+    failure = says(
+        StepLimit,
+        "12 steps taken without reaching t=50",
+        lambda: solve(lambda t, y: torch.cos(9 * t) * y, Y0, times(0, 50), **calm),
+    )
+    assert 0 < failure.t < 50
+    assert failure.status == "max_steps"
+
+
+def test_every_failure_is_a_solver_failure():
+    assert all(issubclass(x, SolverFailure) for x in (NonFinite, StepLimit, StepUnderflow))
+    assert issubclass(SolverFailure, RuntimeError)
+
+
+def test_backward_solve_fails_as_the_forward_one_does():
+    y0 = Y0.clone().requires_grad_()
+    gradient = Adjoint(params=(), settings={"max_num_steps": 1})
+    ys = solve(decay, y0, TS, gradient=gradient).ys
+    with pytest.raises(StepLimit, match=r"1 steps taken without reaching t=0\.5"):
+        ys.sum().backward()
+
+
+# --- the field's output --------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("spoil", "got"),
+    [
+        (lambda y: y[:1], "shape (1,), torch.float64 on cpu"),
+        (lambda y: y[None], "shape (1, 2), torch.float64 on cpu"),
+        (lambda y: y.float(), "shape (2,), torch.float32 on cpu"),
+        (lambda y: y.to("meta"), "shape (2,), torch.float64 on meta"),
+    ],
+)
+def test_field_whose_output_does_not_fit(method, spoil, got):
+    says(
+        ValueError,
+        f"the field returned {got} for a state of shape (2,), torch.float64 on cpu;"
+        " the derivative must have the state's shape, dtype and device",
+        lambda: solve(lambda t, y: spoil(y), Y0, TS, method=method),
+    )
+
+
+@pytest.mark.parametrize(("output", "name"), [((Y0,), "tuple"), (None, "NoneType"), (1.0, "float")])
+def test_field_that_returns_no_tensor(output, name):
+    says(
+        TypeError,
+        f"the field returned {name}, expected a tensor",
+        lambda: solve(lambda t, y: output, Y0, TS),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "error", "sentence"),
+    [
+        (lambda t, y: y[0], TypeError, "the field returned Tensor, expected a tuple of tensors"),
+        (
+            lambda t, y: (y[1], y[0]),
+            ValueError,
+            "the field returned shapes [(1,), (2,)] for a state of shapes [(2,), (1,)]",
+        ),
+        (
+            lambda t, y: (y[0], y[1], y[1]),
+            ValueError,
+            "the field returned shapes [(2,), (1,), (1,)] for a state of shapes [(2,), (1,)]",
+        ),
+    ],
+)
+def test_field_whose_output_does_not_fit_a_tuple(field, error, sentence):
+    says(error, sentence, lambda: odeint(field, (Y0, Y0[:1]), TS))
+
+
+# --- the problem ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ts", [(0, 0), (0, 1, 1), (0, 2, 1), (1, 0, 0.5), (0, 1, 0)])
+def test_times_that_are_not_monotone(ts):
+    says(
+        ValueError,
+        "ts must be strictly increasing or strictly decreasing",
+        lambda: solve(decay, Y0, times(*ts)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "y0", "ts", "error", "sentence"),
+    [
+        (5, Y0, TS, TypeError, "field is int, expected a function of (t, y)"),
+        (decay, [1.0], TS, TypeError, "y0 is list, expected a torch tensor"),
+        (decay, 1.0, TS, TypeError, "y0 is float, expected a torch tensor"),
+        (decay, Y0, [0.0, 1.0], TypeError, "ts is list, expected a torch tensor"),
+        (
+            decay,
+            Y0.long(),
+            TS,
+            TypeError,
+            "y0 has dtype torch.int64, expected a floating-point tensor",
+        ),
+        (
+            decay,
+            Y0.to(torch.complex128),
+            TS,
+            TypeError,
+            "y0 has dtype torch.complex128, expected a floating-point tensor",
+        ),
+        (
+            decay,
+            Y0.half(),
+            TS,
+            TypeError,
+            "y0 has dtype torch.float16, expected torch.float32 or torch.float64",
+        ),
+        (
+            decay,
+            Y0,
+            torch.tensor([0, 1]),
+            TypeError,
+            "ts has dtype torch.int64, expected a floating-point tensor",
+        ),
+        (
+            decay,
+            Y0,
+            TS[None],
+            ValueError,
+            "ts has shape (1, 3), expected one dimension with at least one time",
+        ),
+        (
+            decay,
+            Y0,
+            TS[:0],
+            ValueError,
+            "ts has shape (0,), expected one dimension with at least one time",
+        ),
+        (decay, Y0, times(0, math.inf), ValueError, "ts holds a time that is not finite"),
+        (decay, Y0, times(0, math.nan), ValueError, "ts holds a time that is not finite"),
+    ],
+)
+def test_problems_that_make_no_sense(field, y0, ts, error, sentence):
+    says(error, sentence, lambda: solve(field, y0, ts))
+
+
+def test_tuple_with_something_else_in_it():
+    says(
+        TypeError,
+        "y0 is a tuple with something in it that is not a torch tensor",
+        lambda: odeint(lambda t, y: y, (Y0, 1.0), TS),
+    )
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def test_unknown_method_lists_the_known_ones():
+    says(
+        ValueError,
+        "unknown method 'rk45'; expected one of euler, midpoint, heun, rk4, rk4_classic, bosh3,"
+        " adaptive_heun, dopri5, tsit5, dopri8",
+        lambda: solve(decay, Y0, TS, method="rk45"),
+    )
+
+
+@pytest.mark.parametrize("name", ["rtol", "atol"])
+@pytest.mark.parametrize("value", [0, 0.0, -1e-3, math.nan, math.inf, "tight", None])
+def test_tolerance_that_is_not_positive(name, value):
+    says(
+        ValueError,
+        f"{name} is {value!r}, expected a positive number",
+        lambda: solve(decay, Y0, TS, **{name: value}),
+    )
+
+
+def test_tensor_of_tolerances_with_one_that_is_not_positive():
+    says(
+        ValueError,
+        "expected a positive number",
+        lambda: solve(decay, Y0, TS, rtol=times(1e-3, 0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"step_size": 0.1, "grid": [0, 1]},
+            "step_size and grid exclude each other, give one of them",
+        ),
+        ({"step_size": -0.1}, "step_size is -0.1, expected a positive number"),
+        ({"step_size": math.nan}, "step_size is nan, expected a positive number"),
+        ({"first_step": 0.0}, "first_step is 0.0, expected a positive number"),
+        ({"max_step": 0}, "max_step is 0, expected a positive number"),
+        ({"min_step": -1}, "min_step is -1, expected a number from 0 to max_step, inf"),
+        (
+            {"min_step": 0.2, "max_step": 0.1},
+            "min_step is 0.2, expected a number from 0 to max_step, 0.1",
+        ),
+        ({"max_num_steps": 0}, "max_num_steps is 0, expected at least 1"),
+        (
+            {"interpolation": "spline"},
+            "unknown interpolation 'spline'; expected one of dense, linear, cubic",
+        ),
+        ({"grid": [0.0, 0.7, 0.6, 1.0]}, "grid must run strictly from the first output time"),
+        ({"grid": [1.0, 0.5, 0.0]}, "grid must run strictly from the first output time"),
+        ({"grid": [0.0, math.nan, 1.0]}, "grid must run strictly from the first output time"),
+        ({"grid": []}, "grid must run strictly from the first output time"),
+        ({"grid": [0.0, 2.0]}, "grid runs from 0 to 2, but the output times from 0 to 1"),
+        ({"step_t": [0.5, 0.5]}, "step_t and jump_t must not repeat a time"),
+        ({"step_t": [0.5], "jump_t": [0.5]}, "step_t and jump_t must not repeat a time"),
+    ],
+)
+def test_settings_that_contradict_themselves(settings, sentence):
+    says(ValueError, sentence, lambda: solve(decay, Y0, TS, **settings))
+
+
+# --- the adjoint ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({"params": None}, "the adjoint cannot see what a plain function closes over"),
+        ({"norm": "max"}, "unknown adjoint norm 'max'; expected 'rms', 'seminorm' or a function"),
+        ({"rtol": -1}, "rtol is -1, expected a positive number"),
+        ({"atol": 0}, "atol is 0, expected a positive number"),
+        ({"method": "rk5"}, "unknown method 'rk5'; expected one of euler"),
+        ({"settings": {"step_size": -1}}, "step_size is -1, expected a positive number"),
+        ({"rtol": times(1e-3, 1)}, "rtol of the backward solve has shape (2,), expected one"),
+    ],
+)
+def test_adjoint_that_makes_no_sense_fails_before_the_forward_solve(own, sentence):
+    def never(t, y):
+        raise AssertionError
+
+    gradient = Adjoint(**{"params": (), **own})
+    says(ValueError, sentence, lambda: solve(never, Y0, TS, gradient=gradient))
+
+
+def test_tolerances_of_the_parts_of_the_state_do_not_fit_the_backward_solve():
+    says(
+        ValueError,
+        "rtol of the backward solve has shape (2,), expected one number, since its state is z, a"
+        " and the parameter gradients: give the adjoint an rtol of its own",
+        lambda: solve(Decay(), Y0, TS, rtol=times(1e-3, 1e-4), gradient=Adjoint()),
+    )
+
+
+# --- the drop-in face ----------------------------------------------------------------------------
+
+
+def test_event_function_is_not_supported():
+    says(
+        ValueError,
+        "event_fn is not supported; solve to fixed times instead",
+        lambda: odeint(decay, Y0, TS, event_fn=lambda t, y: y[0]),
+    )
+
+
+def test_odeint_adjoint_needs_to_know_the_parameters():
+    says(
+        ValueError,
+        "func is not an nn.Module, so its parameters are unknown: name them in adjoint_params,"
+        " () if there are none",
+        lambda: odeint_adjoint(decay, Y0, TS),
+    )
+
+
+def test_options_for_another_method():
+    says(
+        ValueError,
+        "adjoint_method differs from method, so options need adjoint_options too",
+        lambda: odeint_adjoint(
+            Decay(), Y0, TS, method="dopri5", options={"first_step": 0.1}, adjoint_method="rk4"
+        ),
+    )
+
+
+def test_tuple_of_tolerances_of_the_wrong_length():
+    says(
+        ValueError,
+        "rtol has 2 entries for a state of 3 parts",
+        lambda: odeint(lambda t, y: y, (Y0, Y0, Y0), TS, rtol=(1e-3, 1e-4)),
+    )

@@ -1,0 +1,280 @@
+"""The command line as a process, on a toy claim whose cells take a moment each."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+TOY = """
+import time
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from neural_ode import StepUnderflow
+from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
+
+def cells(profile):
+    for repetition in profile.repetitions(smoke=6, quick=6, paper=8):
+        yield Cell("toy", {"delay_s": DELAY}, repetition, alone=repetition % 3 == 2, timeout_s=20)
+
+def measure(cell):
+    time.sleep(cell.params["delay_s"])
+    TROUBLE
+    return [{"x": float(cell.generator().initial_seed() % 97), "time_s": time.perf_counter()}]
+
+CLAIM = Claim(
+    slug="toy", title="A toy", statement="x is below 97.", source="nowhere", ledger=[],
+    deviations=["all of it"],
+    columns={
+        "delay_s": Column("seconds of sleep"), "x": Column("a number"),
+        "time_s": Column("a clock", varies=True),
+    },
+    cells=cells, measure=measure,
+    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder", statistic="max",
+                        least_seeds=2)],
+    figure=lambda df: Figure(), table=lambda df: df[["repetition", "x"]],
+)
+"""
+MAIN = """
+import odeclaims.cli as cli
+import toy
+
+cli.find_claims = lambda: {"toy": toy.CLAIM}
+cli.main()
+"""
+
+
+class Toy:
+    """A folder with the toy claim and a command line that knows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "results"
+        (folder / "main.py").write_text(MAIN)
+        self.claim()
+
+    def claim(self, delay: float = 0.0, trouble: str = "pass") -> None:
+        (self.folder / "toy.py").write_text(
+            TOY.replace("DELAY", str(delay)).replace("TROUBLE", trouble)
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        paths = [str(self.folder), str(ROOT / "reference"), str(ROOT / "suites")]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "COLUMNS": "200",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return subprocess.Popen(
+            [sys.executable, str(self.folder / "main.py"), *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        output, errors = process.communicate(timeout=120)
+        return process.returncode, output, errors
+
+    def rows(self) -> pd.DataFrame:
+        return pd.read_csv(self.out / "quick" / "toy" / "data.csv")
+
+    def finished_cells(self) -> int:
+        return len(list(self.out.glob("cells/toy/*.json")))
+
+    def wait_for_cells(self, count: int) -> None:
+        deadline = time.monotonic() + 60
+        while self.finished_cells() < count:
+            assert time.monotonic() < deadline, "no cell was finished in time"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def toy(tmp_path) -> Toy:
+    return Toy(tmp_path)
+
+
+def one_sentence(errors: str) -> str:
+    """The only line on stderr, without a traceback."""
+    lines = errors.strip().splitlines()
+    assert len(lines) == 1, errors
+    assert "Traceback" not in errors
+    return lines[0]
+
+
+def test_run_figures_tables_and_check(toy):
+    code, output, errors = toy("run")
+    assert (code, errors) == (0, "")
+    assert "6 cells measured, 0 taken from before" in output
+    folder = toy.out / "quick" / "toy"
+    made = json.loads((folder / "provenance.json").read_text())
+    assert made["profile"] == "quick"
+    assert os.uname().nodename not in (folder / "provenance.json").read_text()
+    assert str(ROOT) not in (folder / "provenance.json").read_text()
+    assert toy("figures")[0] == toy("tables")[0] == toy("check")[0] == 0
+    names = {"data.csv", "verdict.json", "provenance.json", "figure.png", "figure.pdf"}
+    names |= {"table.md", "table.tex", "table.csv"}
+    assert {p.name for p in folder.iterdir()} == names
+    assert "toy" in (toy.out / "README.md").read_text()
+
+
+def test_finished_cells_are_not_measured_again_but_with_fresh(toy):
+    toy("run", "--seeds", "2")
+    first = toy.rows()
+    assert len(first) == 2
+    assert "4 cells measured, 2 taken from before" in toy("run")[1]
+    assert toy.rows()["time_s"].tolist()[:2] == first["time_s"].tolist()
+    assert "6 cells measured, 0 taken" in toy("run", "--fresh")[1]
+    again = toy.rows()
+    assert again["time_s"].tolist()[:2] != first["time_s"].tolist()
+    assert again.drop(columns="time_s").iloc[:2].equals(first.drop(columns="time_s"))
+
+
+def test_changed_code_is_measured_again(toy):
+    toy("run")
+    toy.claim(trouble="cell = cell")
+    assert "6 cells measured, 0 taken" in toy("run")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "tyo"], "there is no claim 'tyo'; did you mean toy?"),
+        (["run", "--device", "abacus"], "is no torch device"),
+        (["figures"], "results has no results of any claim; `odeclaims run` makes them"),
+        (["figures", "toy", "--profile", "paper"], "no results of toy under the profile paper"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_sentence(toy, arguments, says):
+    code, _, errors = toy(*arguments)
+    assert code == 2
+    assert says in one_sentence(errors)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--profile", "huge"], ["run", "--seeds", "0"], ["walk"]],
+)
+def test_bad_options_exit_with_two(toy, arguments):
+    code, _, errors = toy(*arguments)
+    assert code == 2
+    assert "Traceback" not in errors
+    assert arguments[-2 if len(arguments) > 1 else -1] in errors
+
+
+def test_version_and_help(toy):
+    assert toy("--version")[1].strip() == "odeclaims 0.1.0"
+    output = toy("run", "--help")[1]
+    for word in ("--profile", "--seeds", "--jobs", "--device", "--out", "--fresh", "quick"):
+        assert word in output
+
+
+def test_list_shows_the_verdict(toy):
+    assert "not run yet" in toy("list")[1]
+    toy("run")
+    assert "reproduced (quick)" in toy("list")[1]
+
+
+def test_a_folder_that_cannot_be_written(toy):
+    (toy.folder / "results").write_text("a file where a folder should be")
+    code, _, errors = toy("run")
+    assert code == 2
+    assert "results" in one_sentence(errors)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder(toy):
+    toy.out.mkdir()
+    toy.out.chmod(0o500)
+    code, _, errors = toy("run")
+    assert code == 2
+    assert "Permission denied" in one_sentence(errors)
+
+
+def test_a_corrupt_csv_is_set_aside_and_measured_again(toy):
+    toy("run")
+    data = toy.out / "quick" / "toy" / "data.csv"
+    whole = data.read_text()
+    data.write_text(whole[:100])
+    code, _, errors = toy("figures")
+    assert code == 2
+    assert "data.csv" in one_sentence(errors)
+    assert "data.csv.corrupt-1" in errors
+    assert toy("run")[0] == 0
+    assert data.read_text() == whole
+
+
+def test_check_fails_when_a_verdict_does_not_follow(toy):
+    toy("run")
+    path = toy.out / "quick" / "toy" / "verdict.json"
+    path.write_text(path.read_text().replace('"reproduced"', '"partly"', 1))
+    code, output, _ = toy("check")
+    assert code == 1
+    assert "differs from its rows in outcome" in output
+
+
+def test_an_error_in_a_cell_is_named_and_the_others_are_kept(toy):
+    toy.claim(trouble="assert cell.repetition != 1, 'a bug'")
+    code, output, _ = toy("run")
+    assert code == 1
+    assert "toy (delay_s=0.0, repetition=1) failed: AssertionError: a bug (toy.py, line" in output
+    assert "5 cells measured" in output
+    assert not (toy.out / "quick" / "toy" / "data.csv").exists()
+
+
+def test_a_solve_that_fails_is_a_row(toy):
+    toy.claim(trouble="if cell.repetition == 1: raise StepUnderflow('no', 0.0)")
+    assert toy("run")[0] == 0
+    assert toy.rows()["status"].tolist() == ["ok", "underflow", "ok", "ok", "ok", "ok"]
+    verdict = json.loads((toy.out / "quick" / "toy" / "verdict.json").read_text())
+    assert "1 of 6 rows have the status underflow." in verdict["caveats"]
+
+
+def test_a_cell_that_takes_too_long_is_a_row(toy):
+    toy.claim(trouble="time.sleep(60 if cell.repetition == 1 else 0)")
+    text = (toy.folder / "toy.py").read_text()
+    (toy.folder / "toy.py").write_text(text.replace("timeout_s=20", "timeout_s=0.5"))
+    assert toy("run")[0] == 0
+    assert toy.rows()["status"].tolist().count("timeout") == 1
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on_where_it_was(toy, ending):
+    toy.claim(delay=0.7)
+    process = toy.start("run", "--jobs", "1")
+    toy.wait_for_cells(2)
+    os.killpg(process.pid, ending)
+    _, errors = process.communicate(timeout=60)
+    kept = toy.finished_cells()
+    assert 2 <= kept < 6
+    if ending == signal.SIGINT:
+        assert process.returncode == 130
+        assert "finished cells are kept" in errors
+    code, output, _ = toy("run")
+    assert code == 0
+    assert f"{6 - kept} cells measured, {kept} taken from before" in output
+    assert not list(toy.out.glob("**/*.part"))
+
+
+def test_a_second_run_into_the_same_folder_is_refused(toy):
+    toy.claim(delay=0.7)
+    first = toy.start("run")
+    toy.wait_for_cells(1)
+    code, _, errors = toy("run")
+    assert code == 2
+    assert "another run is writing to results" in one_sentence(errors)
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert len(toy.rows()) == 6
