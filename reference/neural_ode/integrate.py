@@ -34,6 +34,7 @@ from neural_ode.tableau import DOPRI5, ButcherTableau
 Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
 Tolerance = float | Tensor
 
+DEFAULT_CONTROLLER = IntegralController()
 INTERPOLATIONS = ("dense", "linear", "cubic")
 
 
@@ -58,7 +59,7 @@ class Settings:
     rtol: Tolerance = 1e-7
     atol: Tolerance = 1e-9
     norm: Norm = rms_norm
-    controller: Controller = IntegralController()
+    controller: Controller = DEFAULT_CONTROLLER
     step_size: float | None = None
     grid: Sequence[Time] | None = None
     first_step: float | None = None

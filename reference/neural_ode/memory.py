@@ -1,8 +1,9 @@
 """How much memory a forward and a backward pass hold: two meters that agree on what they mean.
 
-``tracemalloc`` does not see torch's memory at all, and the resident size of a process is its history.
-So the bytes that autograd keeps alive are counted where they are saved, exactly and repeatably on any
-device, and beside them stands the peak of everything that the allocator handed out.
+``tracemalloc`` does not see torch's memory at all, and the resident size of a process is its
+history. So the bytes that autograd keeps alive are counted where they are saved, exactly and
+repeatably on any device, and beside them stands the peak of everything that the allocator handed
+out.
 """
 
 import gc
@@ -33,7 +34,7 @@ class _Saved:
 
 
 class SavedBytes:
-    """A context that counts the bytes which autograd holds for the backward pass, storage by storage.
+    """A context that counts the bytes which autograd holds for the backward pass.
 
     Attributes:
         held: bytes held now.
@@ -42,8 +43,8 @@ class SavedBytes:
     Args:
         ignore: tensors whose storage does not count, such as parameters: they live anyway.
 
-    A storage that is saved several times counts once and goes when its last saver goes. Graphs built
-    outside the context are not seen.
+    A storage that is saved several times counts once and goes when its last saver goes. Graphs
+    built outside the context are not seen.
     """
 
     def __init__(self, ignore: Iterable[Tensor] = ()) -> None:

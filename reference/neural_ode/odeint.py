@@ -9,7 +9,7 @@ and a solve that fails raises a ``SolverFailure`` that says where, not an ``Asse
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -97,7 +97,8 @@ def odeint_adjoint(
     """As ``odeint``, with the gradient from the adjoint solved backward in time.
 
     Args:
-        adjoint_rtol, adjoint_atol: tolerances of the backward solve, by default those of the forward.
+        adjoint_rtol, adjoint_atol: tolerances of the backward solve, by default those of the
+            forward.
         adjoint_method: its method, by default that of the forward solve.
         adjoint_options: its options, by default the forward ones without ``norm``; ``norm`` may be
             ``"seminorm"`` or a function of the tuple (t, y, adj_y, *adj_params), in which the entry
@@ -107,7 +108,7 @@ def odeint_adjoint(
     The other arguments, the result and the errors are those of ``odeint``.
 
     Raises:
-        ValueError: also for a ``func`` that is no ``nn.Module`` without ``adjoint_params``, and for an
+        ValueError: also for a ``func`` that is no ``nn.Module`` without ``adjoint_params``, and for
             ``adjoint_method`` that differs while ``options`` are given without ``adjoint_options``.
     """
     if adjoint_params is None and not isinstance(func, nn.Module):
@@ -122,7 +123,7 @@ def odeint_adjoint(
         adjoint_options = {k: v for k, v in (options or {}).items() if k != "norm"}
     flat = _Flat(func, y0)
     own = _settings(adjoint_options, adjoint_method or method)
-    params = func.parameters() if adjoint_params is None else adjoint_params  # type: ignore[union-attr]
+    params = cast(nn.Module, func).parameters() if adjoint_params is None else adjoint_params
     constructor = adjoint_options.get("grid_constructor")
     if constructor is not None:
         own["grid"] = flat.backward_grid(constructor, t)

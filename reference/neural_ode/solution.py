@@ -28,7 +28,7 @@ class Stats:
 
     @property
     def nfe_backward(self) -> int | None:
-        """Evaluations of the field, each with its vector-Jacobian product, in the backward solve."""
+        """Evaluations of the field, each with its vector-Jacobian product, on the way back."""
         return None if self.backward is None else self.backward.nfe
 
     @property

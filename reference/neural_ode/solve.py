@@ -54,7 +54,8 @@ def solve(
         method: the name of a tableau in ``METHODS``, or a tableau of one's own.
         rtol, atol: relative and absolute tolerance of the local error, positive; a number, or a
             tensor that broadcasts against the state.
-        gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, or ``Adjoint()``.
+        gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, or
+            ``Adjoint()``.
         norm: the norm, over a whole state, of the error in units of the tolerance.
         controller: how the step size follows the error: ``IntegralController()`` or
             ``PIController()``.
@@ -75,7 +76,8 @@ def solve(
         The states, shape [time, *state], with the counts of evaluations and steps.
 
     Raises:
-        ValueError: for an argument that makes no sense, or a field whose output does not fit ``y0``.
+        ValueError: for an argument that makes no sense, or a field whose output does not fit
+            ``y0``.
         TypeError: for a state, a time or a field's output that is not a floating-point tensor.
         StepUnderflow, StepLimit, NonFinite: where the integration cannot go on.
     """

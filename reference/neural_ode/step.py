@@ -29,9 +29,9 @@ def rms_norm(x: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
 class _Combine(torch.autograd.Function):
     """``y + h sum_j weights_j k_j`` in one operation, with a graph that keeps no tensor alive.
 
-    The values of ``ks`` are read from the scratch buffer, whose transpose is ``columns``; the tensors
-    themselves are passed only so that autograd knows them. The coefficients are constants, so the
-    backward pass needs none of the values and the buffer may be used again at once.
+    The values of ``ks`` are read from the scratch buffer, whose transpose is ``columns``; the
+    tensors themselves are passed only so that autograd knows them. The coefficients are constants,
+    so the backward pass needs none of the values and the buffer may be used again at once.
     """
 
     @staticmethod
@@ -224,22 +224,22 @@ def initial_step(
     atol: float | Float[Tensor, "*state"],
     norm: Norm,
 ) -> float:
-    """The size of a first step, from one more evaluation of the field.
+    """The size of a first step, from one more evaluation of the field; NaN where it is not finite.
 
     Source: Hairer, Norsett & Wanner, Solving ODEs I, sec. II.4, algorithm (a) to (f).
     """
     scale = y0.abs().mul(rtol).add_(atol)
     d0, d1 = float(norm(y0 / scale)), float(norm(f0 / scale))
+    if not math.isfinite(d0 + d1):
+        return math.nan
     h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
     t1 = torch.full((), t0 + direction * h0, dtype=y0.dtype, device=y0.device)
     f1 = evaluate(t1, y0 + direction * h0 * f0)
     d2 = float(norm((f1 - f0) / scale)) / h0
     if not math.isfinite(d2):
         return h0
-    if max(d1, d2) <= 1e-15:
-        h1 = max(1e-6, h0 * 1e-3)
-    else:
-        h1 = (0.01 / max(d1, d2)) ** (1 / order)
+    still = max(d1, d2) <= 1e-15
+    h1 = max(1e-6, h0 * 1e-3) if still else (0.01 / max(d1, d2)) ** (1 / order)
     return min(100 * h0, h1)
 
 

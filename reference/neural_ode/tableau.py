@@ -1,9 +1,9 @@
 """Butcher tableaux: a Runge-Kutta method is its coefficients and where they come from.
 
-A step from ``(t, y)`` of size ``h`` evaluates the stages ``k_i = f(t + c_i h, y + h sum_j a_ij k_j)``
-and returns ``y + h sum_i b_i k_i``. The dense output at ``t + x h``, ``0 <= x <= 1``, is
-``y + h sum_i b_i(x) k_i`` with ``b_i(x) = sum_p dense[i, p] x^(p+1)``; it loses none of the order of
-the method, so output times never shorten a step.
+A step from ``(t, y)`` of size ``h`` evaluates the stages ``k_i = f(t + c_i h, y + h sum_j a_ij
+k_j)`` and returns ``y + h sum_i b_i k_i``. The dense output at ``t + x h``, ``0 <= x <= 1``, is
+``y + h sum_i b_i(x) k_i`` with ``b_i(x) = sum_p dense[i, p] x^(p+1)``; it loses none of the order
+of the method, so output times never shorten a step.
 """
 
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def _lower(*rows: list[float]) -> Float[np.ndarray, "stages stages"]:
 def _hermite(
     b: Float[np.ndarray, " stages"], knots: dict[int, float], stages: int
 ) -> Float[np.ndarray, "all_stages degree"]:
-    """Dense weights of the polynomial through both ends of the step with slopes ``k_i`` at ``knots``.
+    """Dense weights of the polynomial through both ends of a step with given slopes inside it.
 
     ``knots`` maps the index of a stage to the place x in the step at which that stage is the slope
     of the solution. The polynomial has degree ``len(knots) + 1``.
@@ -235,7 +235,7 @@ _TSIT5_B = np.array(
 
 
 def _product(scale: float, quadratic: tuple[float, float], power: int) -> list[float]:
-    """Coefficients of x, x^2, x^3, x^4 in ``scale x^power (x^2 + quadratic[0] x + quadratic[1])``."""
+    """Coefficients of x to x^4 in ``scale x^power (x^2 + quadratic[0] x + quadratic[1])``."""
     coefficients = [0.0] * 5
     coefficients[power : power + 3] = [scale * quadratic[1], scale * quadratic[0], scale]
     return coefficients[1:]

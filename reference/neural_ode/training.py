@@ -32,22 +32,21 @@ def train_classifier(
     *,
     steps: int,
     batch_size: int,
-    learning_rate: float,
+    optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> list[float]:
-    """Train by SGD with momentum 0.9 on the mean cross-entropy; the loss of every step comes back.
+    """Train on the mean cross-entropy; the loss of every step comes back.
 
     Args:
         model: maps a batch of inputs to logits; it is trained in place, on the device it is on.
         inputs, labels: the examples, on that device.
         steps: the number of updates.
         batch_size: examples in a batch.
-        learning_rate: the constant learning rate.
+        optimiser: an optimiser of the model's parameters.
         generator: orders the batches, on the CPU.
         on_step: called after each update with its number, from 0, and its loss.
     """
-    optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9)
     losses = []
     for step, batch in enumerate(batches(len(inputs), batch_size, steps, generator)):
         batch = batch.to(inputs.device)

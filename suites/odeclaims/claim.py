@@ -1,7 +1,7 @@
 """What a claim is: what was published, what is measured, and by which rule it is judged.
 
-The rule comes first. A criterion is written with its reason before the run, names the least evidence
-under which it may speak at all, and is not moved when a result is seen.
+The rule comes first. A criterion is written with its reason before the run, names the least
+evidence under which it may speak at all, and is not moved when a result is seen.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class Cell:
     """
 
     claim: str
-    params: Mapping[str, Scalar]
+    params: Mapping[str, Any]
     repetition: int = 0
     device: str = "cpu"
     alone: bool = False
@@ -90,7 +90,7 @@ class Cell:
         return torch.Generator().manual_seed(self.seed)
 
     def key(self, source: str) -> str:
-        """The name under which its result is kept, given the digest of the code that computes it."""
+        """The name under which its result is kept, given the digest of its code."""
         parts = (self.claim, dict(self.params), self.repetition, self.seed, self.device, source)
         return digest(*parts)
 
@@ -188,12 +188,14 @@ class Criterion:
     def _outcome(self, value: float) -> Outcome:
         if self.reproduced.hold(value):
             return "reproduced"
-        return "partly" if self.partly and self.partly.hold(value) else "not reproduced"
+        if self.partly and self.partly.hold(value):
+            return "partly"
+        return "not reproduced"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a criterion found: its outcome, the value that decided, and a 95% interval over seeds."""
+    """What a criterion found: its outcome, the value that decided, and its 95% interval."""
 
     criterion: Criterion
     outcome: Outcome
@@ -231,7 +233,7 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """The worst outcome of a criterion."""
-        return max((j.outcome for j in self.judgements), key=OUTCOMES.index)
+        return OUTCOMES[max(OUTCOMES.index(j.outcome) for j in self.judgements)]
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in ``verdict.json``."""

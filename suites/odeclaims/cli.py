@@ -16,7 +16,7 @@ from rich.table import Table
 from odeclaims import __version__
 from odeclaims.claim import Claim, Profile
 from odeclaims.claims import find_claims
-from odeclaims.report.draw import draw_figure, write_index, write_tables
+from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
 from odeclaims.run import run as run_claims
 from odeclaims.store import CorruptFile, Results, read_json, stored
 
@@ -129,12 +129,15 @@ def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("r
 def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Write tables again from the stored rows: Markdown, LaTeX and CSV; nothing is measured."""
     _for_each(write_tables, claims, profile, out)
-    console.print(f"wrote {write_index(out, list(find_claims().values()))}", highlight=False)
+    known = list(find_claims().values())
+    for path in (write_index(out, known), refresh_readme(out, known)):
+        if path:
+            console.print(f"wrote {path}", highlight=False)
 
 
 @app.command()
 def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
-    """Check that every stored verdict still follows from its CSV; exit code 1 where one does not."""
+    """Check that every stored verdict still follows from its CSV; exit code 1 if not."""
     stale = 0
     for results in _existing(claims, profile, out):
         difference = _stale(results)

@@ -34,7 +34,8 @@ from odeclaims.provenance import provenance
 from odeclaims.source import source_digest
 from odeclaims.store import CellStore, Results, frame
 
-# One thread a cell: cells run beside each other, and a time with one thread compares across machines.
+# One thread a cell: cells run beside each other, and a time with one thread compares across
+# machines.
 THREADS = 1
 
 
@@ -145,14 +146,17 @@ def _compute(tasks: list[Task], store: CellStore, jobs: int, console: Console) -
 
 
 def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
-    """The tasks in worker processes, ``count`` of them in flight, in the order in which they end."""
+    """The tasks in worker processes, ``count`` of them in flight, as they end."""
     if not tasks:
         return
     # With a single job joblib would stay in this process, where a timeout, a crash or the thread of
     # the progress display would touch the measurement. So there are two workers at least, and what
     # limits the cells in flight is the number dispatched.
-    parallel = Parallel(
-        n_jobs=max(2, count), pre_dispatch=count, batch_size=1, return_as="generator_unordered"
+    parallel: Any = Parallel(
+        n_jobs=max(2, count),
+        pre_dispatch=count,  # type: ignore[arg-type]  # joblib takes a number too
+        batch_size=1,  # type: ignore[arg-type]
+        return_as="generator_unordered",
     )
     yield from parallel(
         delayed(_work)(task.claim.measure, task.cell, task.key, store) for task in tasks

@@ -28,7 +28,7 @@ def source_digest(function: Callable) -> str:
 
 
 def _collect(tree: ast.AST, module: str, packages: frozenset[str], found: set[str]) -> None:
-    """Add to ``found`` every module of ``packages`` that ``tree`` imports, and what those import."""
+    """Add to ``found`` every module of ``packages`` that ``tree`` imports, directly or not."""
     for name in _imports(tree, module):
         if name.partition(".")[0] in packages and name not in found and _path(name):
             found.add(name)

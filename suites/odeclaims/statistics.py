@@ -2,17 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 RESAMPLES = 9999
 
 
-def interval(
-    values: Sequence[float] | np.ndarray, statistic: Callable = np.median
-) -> tuple[float, float] | None:
+def interval(values: ArrayLike, statistic: Callable = np.median) -> tuple[float, float] | None:
     """The 95% bias-corrected and accelerated bootstrap interval of a statistic over seeds.
 
     Args:
@@ -46,7 +45,7 @@ def interval(
     return None
 
 
-def log_slope(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
+def log_slope(x: ArrayLike, y: ArrayLike) -> float:
     """The least-squares slope of log y over log x; NaN where fewer than two points remain.
 
     Points at which either number is not positive and finite are left out.
@@ -58,7 +57,7 @@ def log_slope(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) 
     return float(stats.linregress(np.log(x[usable]), np.log(y[usable])).slope)
 
 
-def slope(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
+def slope(x: ArrayLike, y: ArrayLike) -> float:
     """The least-squares slope of y over x; NaN where fewer than two points remain."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     usable = np.isfinite(x) & np.isfinite(y)
@@ -67,7 +66,7 @@ def slope(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> f
     return float(stats.linregress(x[usable], y[usable]).slope)
 
 
-def pearson(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
+def pearson(x: ArrayLike, y: ArrayLike) -> float:
     """Pearson's correlation; NaN where it is not defined."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:

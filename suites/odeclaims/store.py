@@ -25,7 +25,7 @@ CELL_FORMAT = 1
 
 
 class CorruptFile(ValueError):
-    """A results file that is not what this program wrote; the message names it and what is wrong."""
+    """A results file that is not what this program wrote; the message says what is wrong."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -178,7 +178,8 @@ class CellStore:
         write_json(self.path(cell, key), {"format": CELL_FORMAT, "key": key, **record})
 
     def read(self, cell: Cell, key: str) -> tuple[dict[str, Any] | None, str]:
-        """A finished cell, or ``None`` where there is none, and what was wrong with it, if anything.
+        """A finished cell, or ``None`` where there is none, and what was wrong with it, if
+        anything.
 
         A file that is not whole, or of another format, is set aside.
         """

@@ -1,7 +1,7 @@
 """The validity stamp: whether a solve was accurate enough for its numbers to mean anything.
 
-At a loose tolerance a solver may finish quickly and return something that is not the flow at all: an
-NFE is then a number about nothing. So a row that carries an NFE also carries three checks, and a
+At a loose tolerance a solver may finish quickly and return something that is not the flow at all:
+an NFE is then a number about nothing. So a row that carries an NFE also carries three checks, and a
 headline is quoted at the loosest tolerance that passes them.
 """
 
@@ -50,7 +50,7 @@ def reconstruction_error(
     ts: Float[Tensor, " two"],
     solver: Mapping[str, Any],
 ) -> float:
-    """How far from ``y0`` the same solver ends that goes from ``y1`` at ``ts[-1]`` back to ``ts[0]``."""
+    """How far from ``y0`` the same solver ends when it goes from ``y1`` back in time."""
     with torch.no_grad():
         back = solve(field, y1.detach(), ts.detach().flip(0), **solver).ys[-1]
     return relative_error(back, y0)

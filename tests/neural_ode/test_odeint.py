@@ -83,7 +83,9 @@ def test_dopri5_takes_the_same_steps(t, tolerance):
     (ys, nfe), (their_ys, their_nfe) = both(forward, t=t, rtol=tolerance, atol=tolerance)
     assert nfe == their_nfe
     # Inside a step torchdiffeq fits a quartic through its midpoint, which is the same polynomial.
-    torch.testing.assert_close(ys, their_ys, rtol=1e-12, atol=1e-13)
+    # The step sizes follow from an error that cancels down to its rounding, so they agree to about
+    # 1e-12, and with them the states, the better the smaller the error is.
+    torch.testing.assert_close(ys, their_ys, rtol=1e-8 * tolerance, atol=1e-8 * tolerance + 1e-13)
 
 
 def end_at(t):
@@ -96,7 +98,7 @@ def test_bosh3_takes_the_same_steps(tolerance):
     settings = {"method": "bosh3", "rtol": tolerance, "atol": tolerance}
     (ys, nfe), (their_ys, their_nfe) = both(forward, **settings, options=end_at(SEVERAL[1:]))
     assert nfe == their_nfe
-    torch.testing.assert_close(ys, their_ys, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(ys, their_ys, rtol=1e-8 * tolerance, atol=1e-8 * tolerance + 1e-13)
 
 
 @pytest.mark.parametrize("method", ["bosh3", "dopri8"])
@@ -119,7 +121,8 @@ def test_dopri8_takes_the_same_steps_where_they_end_at_the_outputs():
     settings = {"method": "dopri8", "rtol": 1e-9, "atol": 1e-9, "options": end_at(SEVERAL[1:])}
     (ys, nfe), (their_ys, their_nfe) = both(forward, **settings)
     assert nfe == their_nfe
-    torch.testing.assert_close(ys, their_ys, rtol=1e-12, atol=1e-13)
+    # torchdiffeq's coefficients of dopri8 are rounded another way in the last places.
+    torch.testing.assert_close(ys, their_ys, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +251,8 @@ ADJOINT_SETTINGS = {
     "seminorm": {"adjoint_options": {"norm": "seminorm"}},
     "rtol": {"adjoint_rtol": 1e-4},
     "atol": {"adjoint_atol": 1e-3},
-    "bosh3": {"method": "bosh3"},
+    # Steps that end at the outputs, since torchdiffeq's bosh3 is less accurate inside a step.
+    "bosh3": {"method": "bosh3", "options": {"step_t": SEVERAL}},
     "rk4": {"method": "rk4", "options": {"step_size": 0.1}},
     "another method": {"adjoint_method": "rk4", "adjoint_options": {"step_size": 0.1}},
     "another step": {
@@ -292,9 +296,7 @@ def test_adjoint_gradients_and_evaluations(name, t):
     settings = {"rtol": 1e-6, "atol": 1e-7, **ADJOINT_SETTINGS[name]}
     (ours, nfe), (theirs, their_nfe) = both(backward, t=t, **settings)
     assert nfe == their_nfe
-    # bosh3's outputs inside a step differ, as they should, by what its tolerance allows.
-    loose = {"rtol": 1e-4, "atol": 1e-5} if name == "bosh3" else {}
-    assert_all_close(ours, theirs, **loose)
+    assert_all_close(ours, theirs)
 
 
 @pytest.mark.parametrize("norm", [None, "seminorm"])

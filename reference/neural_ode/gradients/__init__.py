@@ -1,7 +1,7 @@
 """How the gradient of a loss reaches the initial state, the parameters and the times.
 
-A gradient method is a small object with one method, ``solve(field, y0, ts, settings) -> (ys, stats)``,
-and each has a file of its own.
+A gradient method is a small object with one method, ``solve(field, y0, ts, settings) -> (ys,
+stats)``, and each has a file of its own.
 """
 
 from neural_ode.gradients.adjoint import Adjoint

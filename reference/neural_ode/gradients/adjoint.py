@@ -4,14 +4,15 @@ With ``a(t) = dL/dz(t)`` the augmented system, integrated from T to 0, is
 
     dz/dt = f(t, z),   da/dt = -(df/dz)^T a,   dg/dt = -(df/dtheta)^T a,
 
-so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B, with the transpose
-that the tutorial leaves out). Where an output time carries a loss its gradient is added to ``a`` when
-the integration passes there, and ``z`` restarts from the state that the forward pass stored.
+so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B, with the
+transpose that the tutorial leaves out). Where an output time carries a loss its gradient is added
+to ``a`` when the integration passes there, and ``z`` restarts from the state that the forward pass
+stored.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -34,9 +35,9 @@ class Adjoint:
     Attributes:
         rtol, atol: tolerances of the backward solve; those of the forward solve where ``None``.
         norm: of which parts of the augmented state the error chooses the steps. ``"rms"``: the
-            largest of the root mean squares over z, a and each parameter's gradient; ``"seminorm"``:
-            over z and a alone, since nothing feeds back from the parameter gradients (Kidger et al.
-            2021); or a function of (z, a, parameter gradients).
+            largest of the root mean squares over z, a and each parameter's gradient;
+            ``"seminorm"``: over z and a alone, since nothing feeds back from the parameter
+            gradients (Kidger et al. 2021); or a function of (z, a, parameter gradients).
         method: a method for the backward solve; that of the forward solve where ``None``.
         params: the tensors that get a gradient; for an ``nn.Module`` its parameters where ``None``.
         settings: further settings of the backward solve by name, such as ``{"step_size": 0.1}``.
@@ -75,7 +76,7 @@ class Adjoint:
                 "the adjoint cannot see what a plain function closes over: make the field an"
                 " nn.Module or name its tensors in Adjoint(params=...), () if there are none"
             )
-        params = field.parameters() if self.params is None else self.params  # type: ignore[union-attr]
+        params = self.params if self.params is not None else cast(nn.Module, field).parameters()
         return [p for p in params if p.requires_grad]
 
     def _backward_settings(self, settings: Settings) -> Settings:
@@ -124,7 +125,7 @@ class _AdjointFunction(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *grads):
+    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
         (grad_ys,) = grads
         ys, ts, *params = ctx.saved_tensors
         problem: _Problem = ctx.problem

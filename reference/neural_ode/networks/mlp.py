@@ -1,5 +1,7 @@
 """A field that is a multilayer perceptron."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ class MLPField(nn.Module):
             raise ValueError(f"depth is {depth}, expected at least one hidden layer")
         sizes = [dim + 1, *[width] * depth, dim]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
         self.layers = nn.Sequential(*layers[:-1])
         initialise(self, generator)

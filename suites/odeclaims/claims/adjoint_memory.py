@@ -1,13 +1,15 @@
 """The adjoint's memory is constant in depth (Chen et al. 2018, Table 1, memory column).
 
-The model is held fixed and only its own number of function evaluations is raised, by more steps or a
-tighter tolerance. A sweep over the layers of a ResNet, as some replications make, tests another
+The model is held fixed and only its own number of function evaluations is raised, by more steps or
+a tighter tolerance. A sweep over the layers of a ResNet, as some replications make, tests another
 axis. A second sweep raises the number of output times instead: there the adjoint is not constant,
-since the state at every output is stored, which is what users met who could not replicate the claim.
+since the state at every output is stored, which is what users met who could not replicate the
+claim.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -164,7 +166,7 @@ def loss_of(ys: Tensor) -> Tensor:
 def _reference(field: str, seed: int, device: str, sweep: str, level: float) -> tuple:
     """The gradient in float64 by many small steps, and its distance to that by half as many."""
     problem = _problem(field, seed, device)
-    double = Problem(_copy_double(problem.field), problem.y0.double())
+    double = Problem(deepcopy(problem.field).double(), problem.y0.double())
     ts = _settings(sweep, level)[0].double().to(device)
     method, steps = REFERENCE[field]
     tight, loose = (
@@ -172,13 +174,6 @@ def _reference(field: str, seed: int, device: str, sweep: str, level: float) -> 
         for n in (steps, steps // 2)
     )
     return tight, relative_error(loose, tight)
-
-
-def _copy_double(field: nn.Module) -> nn.Module:
-    kind = type(field)
-    copy = kind(64, 64) if kind is MLPField else kind()
-    copy.load_state_dict(field.state_dict())
-    return copy.double().to(next(field.parameters()).device)
 
 
 def _gradient(problem: Problem, solver: Callable[..., Solution], ts: Tensor) -> Tensor:
@@ -195,8 +190,8 @@ def measure(cell: Cell) -> list[Row]:
 
 
 def _observe(cell: Cell) -> Row:
-    field, gradient = str(cell.params["field"]), str(cell.params["gradient"])
-    sweep, level = str(cell.params["sweep"]), float(cell.params["level"])  # type: ignore[arg-type]
+    field, gradient = cell.params["field"], cell.params["gradient"]
+    sweep, level = cell.params["sweep"], cell.params["level"]
     problem = _problem(field, cell.seed, cell.device)
     ts, settings = _settings(sweep, level)
     ts = ts.to(cell.device)
@@ -299,7 +294,8 @@ def caveats(df: pd.DataFrame) -> list[str]:
     found = []
     rows = df[(df["sweep"] == "outputs") & (df["gradient"] == "adjoint") & (df["status"] == "ok")]
     for field, group in rows.groupby("field"):
-        first, last = group.loc[group["level"].idxmin()], group.loc[group["level"].idxmax()]
+        ordered = group.sort_values("level")
+        first, last = ordered.iloc[0], ordered.iloc[-1]
         growth = last["held_bytes"] / first["held_bytes"]
         cost = last["nfe_backward"] / first["nfe_backward"]
         found.append(
@@ -337,11 +333,17 @@ def figure(df: pd.DataFrame) -> Figure:
     return fig
 
 
+def _groups(df: pd.DataFrame, *columns: str) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """The groups of rows that agree in these columns of words, with the words."""
+    for _, group in df.groupby(list(columns)):
+        yield [str(group[column].iloc[0]) for column in columns], group
+
+
 def _lines(ax, df: pd.DataFrame, x: str, y: str, unit: float) -> None:
     """One line an arm: colour and dash by gradient, marker by field, hollow where not valid."""
     looks = {"backprop": (COLOURS[1], "--"), "adjoint": (COLOURS[0], "-")}
     markers = {"conv": "s", "mlp": "o"}
-    for (field, gradient), group in df.groupby(["field", "gradient"]):
+    for (field, gradient), group in _groups(df, "field", "gradient"):
         middle = group.groupby("level").median(numeric_only=True).sort_values(x)
         colour, dash = looks[gradient]
         valid = group.groupby("level")["valid"].all().reindex(middle.index)
@@ -360,9 +362,8 @@ def _lines(ax, df: pd.DataFrame, x: str, y: str, unit: float) -> None:
 def table(df: pd.DataFrame) -> pd.DataFrame:
     """Each arm of each sweep: ranges of NFE and bytes, slope, and the gradient's error."""
     rows = []
-    for (field, sweep, gradient), group in df[df["status"] == "ok"].groupby(
-        ["field", "sweep", "gradient"]
-    ):
+    ok = df[df["status"] == "ok"]
+    for (field, sweep, gradient), group in _groups(ok, "field", "sweep", "gradient"):
         group = group.sort_values("nfe_forward")
         axis = "level" if sweep == "outputs" else "nfe_forward"
         rows.append(

@@ -10,6 +10,9 @@ from odeclaims.report.style import save, style
 from odeclaims.report.tables import MARKS, claim_markdown, latex, markdown, measured
 from odeclaims.store import Results, stored, write_text
 
+README_START = "<!-- verdicts: written by `odeclaims tables`, do not edit -->"
+README_END = "<!-- end of verdicts -->"
+
 
 def draw_figure(results: Results) -> list[Path]:
     """Draw the claim's figure as PNG and PDF; the paths of the files."""
@@ -51,6 +54,19 @@ def verdict_table(out: Path, claims: Sequence[Claim]) -> str:
             }
         )
     return markdown(pd.DataFrame(rows)) if rows else "No results yet."
+
+
+def refresh_readme(out: Path, claims: Sequence[Claim]) -> Path | None:
+    """Put the verdicts into the README beside the results folder, if it has a place for them."""
+    path = out.resolve().parent / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, start, rest = text.partition(README_START)
+    _, end, after = rest.partition(README_END)
+    if not (start and end):
+        return None
+    table = verdict_table(out, claims)
+    write_text(path, f"{before}{start}\n\n{table}\n\n{end}{after}")
+    return path
 
 
 def write_index(out: Path, claims: Sequence[Claim]) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 # Widths of a column and of a page in a two-column paper, in inches.
@@ -14,7 +15,7 @@ COLUMN_WIDTH = 3.35
 PAGE_WIDTH = 6.9
 
 # seaborn's palette for the colour-blind; the arms of a comparison also differ in marker and dash.
-COLOURS = [mpl.colors.to_hex(c) for c in sns.color_palette("colorblind")]
+COLOURS = [to_hex(c) for c in sns.color_palette("colorblind")]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 _RC: dict[str, Any] = {
@@ -44,7 +45,8 @@ _RC: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw inside this context to get the common look."""
-    with mpl.rc_context({**sns.axes_style("ticks"), **_RC}):
+    settings: Any = {**sns.axes_style("ticks"), **_RC}
+    with mpl.rc_context(settings):
         yield
 
 

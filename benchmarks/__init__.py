@@ -1,0 +1,1 @@
+"""asv benchmarks: this library against its own past."""
