@@ -177,11 +177,13 @@ class Criterion:
     def judge(self, df: pd.DataFrame) -> "Judgement":
         """The judgement of these rows; insufficient evidence is a judgement too."""
         reason = self.lacking(df)
-        values = np.array([v for v in self.values(df) if math.isfinite(v)]) if not reason else []
-        if not reason and len(values) < self.least_seeds:
-            reason = f"{len(values)} of at least {self.least_seeds} values"
-        if reason or not len(values):
-            return Judgement(self, "insufficient", None, None, len(values), reason or "no values")
+        values = np.array([]) if reason else np.array(list(self.values(df)), dtype=float)
+        if not reason and len(values) < max(1, self.least_seeds):
+            reason = f"{len(values)} of at least {max(1, self.least_seeds)} values"
+        if not np.isfinite(values).all():
+            reason = f"{np.sum(~np.isfinite(values))} of {len(values)} values are not finite"
+        if reason:
+            return Judgement(self, "insufficient", None, None, len(values), reason)
         value = float({"median": np.median, "min": np.min, "max": np.max}[self.statistic](values))
         return Judgement(self, self._outcome(value), value, interval(values), len(values), "")
 

@@ -239,7 +239,9 @@ def test_backprop_gradients(t, field):
 
 
 @pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
-@pytest.mark.parametrize("options", [{}, {"step_size": 0.15}, {"step_size": 0.15, "interp": "cubic"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"step_size": 0.15}, {"step_size": 0.15, "interp": "cubic"}]
+)
 def test_backprop_gradients_of_fixed_grids_and_of_the_times(method, options):
     settings = {"entry": "odeint", "with_times": True, "method": method, "options": options}
     (ours, _), (theirs, _) = both(backward, **settings)

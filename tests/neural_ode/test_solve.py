@@ -311,9 +311,7 @@ def test_every_evaluation_is_counted(method):
     assert solution.stats.nfe_forward == len(calls)
 
 
-@pytest.mark.parametrize(
-    ("method", "cost"), [("bosh3", 3), ("dopri5", 6), ("tsit5", 6)]
-)
+@pytest.mark.parametrize(("method", "cost"), [("bosh3", 3), ("dopri5", 6), ("tsit5", 6)])
 def test_nfe_of_a_fsal_method_is_two_and_its_cost_a_step(method, cost):
     stats = solve(van_der_pol, times(2, 0), times(0, 3), method=method, rtol=1e-4).stats
     assert stats.rejected > 0

@@ -123,7 +123,7 @@ def test_dense_output_starts_with_the_first_stage_as_slope(tableau):
     np.testing.assert_allclose(tableau.dense[:, 0], first, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", FSAL)
+@pytest.mark.parametrize("name", sorted(FSAL))
 def test_dense_output_of_a_fsal_method_is_smooth_across_steps(name):
     tableau = METHODS[name]
     slopes = tableau.dense @ np.arange(1, tableau.dense.shape[1] + 1)
@@ -139,9 +139,7 @@ def test_nodes_are_the_row_sums(tableau):
 
 
 # Shampine's error estimate of dopri5, which torchdiffeq took over, is two thirds of SciPy's.
-@pytest.mark.parametrize(
-    ("tableau", "scipy", "share"), [(BOSH3, RK23, 1.0), (DOPRI5, RK45, 2 / 3)]
-)
+@pytest.mark.parametrize(("tableau", "scipy", "share"), [(BOSH3, RK23, 1.0), (DOPRI5, RK45, 2 / 3)])
 def test_coefficients_are_scipys(tableau, scipy, share):
     width = scipy.A.shape[1]
     np.testing.assert_allclose(tableau.c[:-1], scipy.C, atol=1e-15)

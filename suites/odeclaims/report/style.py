@@ -38,6 +38,7 @@ _RC: dict[str, Any] = {
     "savefig.dpi": 300,
     # Text stays text in the vector file.
     "pdf.fonttype": 42,
+    "pdf.compression": 6,
     "mathtext.fontset": "dejavusans",
 }
 
@@ -63,7 +64,7 @@ def label_panels(axes: Any) -> None:
     """Letter the panels (a), (b), ... in front of their titles."""
     for letter, ax in zip("abcdefghijkl", axes, strict=False):
         title = f"({letter}) {ax.get_title()}"
-        ax.set_title(title.rstrip(), loc="left", fontweight="semibold")
+        ax.set_title(title.rstrip(), loc="left", fontweight="bold")
         if ax.get_title():
             ax.set_title("")
 
