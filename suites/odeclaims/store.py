@@ -120,7 +120,7 @@ class Results:
         expected = list(self.claim.all_columns)
         if not text.strip():
             raise CorruptFile("the file is empty")
-        df = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+        df = pd.read_csv(io.StringIO(text))
         if list(df.columns) != expected:
             wrong = sorted(set(df.columns) ^ set(expected)) or ["their order"]
             raise CorruptFile(f"its columns are not the claim's, they differ in {', '.join(wrong)}")

@@ -121,8 +121,18 @@ def test_dopri8_takes_the_same_steps_where_they_end_at_the_outputs():
     settings = {"method": "dopri8", "rtol": 1e-9, "atol": 1e-9, "options": end_at(SEVERAL[1:])}
     (ys, nfe), (their_ys, their_nfe) = both(forward, **settings)
     assert nfe == their_nfe
-    # torchdiffeq's coefficients of dopri8 are rounded another way in the last places.
+    # As for dopri5, the step sizes agree to about 1e-12 only, and these steps are large.
     torch.testing.assert_close(ys, their_ys, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["bosh3", "dopri5", "dopri8"])
+def test_steps_of_a_given_size_agree_to_rounding(method):
+    sizes = {"first_step": 0.05, "min_step": 0.05, "max_step": 0.05}
+    (ys, nfe), (their_ys, their_nfe) = both(
+        forward, method=method, options=sizes | end_at(SEVERAL[1:])
+    )
+    assert nfe == their_nfe
+    torch.testing.assert_close(ys, their_ys, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize(

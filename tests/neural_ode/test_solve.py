@@ -82,10 +82,10 @@ def driven_pendulum(t, y, lib=torch):
 
 
 PROBLEMS = {
-    "nonlinear": (lotka_volterra, (10.0, 5.0), (0.0, 12.0)),
+    "nonlinear": (lotka_volterra, (10.0, 5.0), (0.0, 8.0)),
     "stiff-ish": (van_der_pol, (2.0, 0.0), (0.0, 6.0)),
     "oscillating": (driven_pendulum, (1.0, 0.5), (0.0, 4.0)),
-    "nonlinear backward": (lotka_volterra, (10.0, 5.0), (12.0, 0.0)),
+    "nonlinear backward": (lotka_volterra, (10.0, 5.0), (8.0, 0.0)),
     "oscillating backward": (driven_pendulum, (1.0, 0.5), (2.0, -2.0)),
 }
 
@@ -102,8 +102,12 @@ def reference(problem, count=41):
 @pytest.mark.parametrize(
     ("method", "tolerance", "bar"),
     # A method of order three would need some 1e5 steps for ten digits, so bosh3 shows fewer.
-    [("dopri5", 1e-12, 1e-10), ("tsit5", 1e-12, 1e-10), ("dopri8", 1e-12, 1e-10)]
-    + [("bosh3", 1e-7, 2e-5)],
+    [
+        ("dopri5", 1e-12, 1e-10),
+        ("tsit5", 1e-12, 1e-10),
+        ("dopri8", 1e-12, 1e-10),
+        ("bosh3", 1e-7, 2e-5),
+    ],
 )
 def test_agreement_with_dop853_at_many_outputs(problem, method, tolerance, bar):
     field, y0, ts, truth = reference(problem)
@@ -136,9 +140,8 @@ def test_outputs_do_not_change_the_steps(method):
 
 
 @EVERY
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("dtype", "end"), [(torch.float32, 1.0), (torch.float64, -1.0)])
 @pytest.mark.parametrize("shape", [(), (0, 3), (4,), (2, 1, 3, 2)])
-@pytest.mark.parametrize("end", [1.0, -1.0])
 def test_state_of_any_shape_and_dtype_in_either_direction(method, dtype, shape, end):
     y0 = torch.linspace(1, 2, math.prod(shape), dtype=dtype).reshape(shape)
     ts = torch.linspace(0, end, 3, dtype=F64)
@@ -211,7 +214,7 @@ def test_grid_is_followed_to_the_letter():
 
 @pytest.mark.parametrize(
     ("interpolation", "middle"),
-    # One Euler step of y' = -y from 1 ends at 0; half of it, and the Hermite cubic with slopes -1, 0.
+    # One Euler step of y' = -y from 1 ends at 0; the slopes of the cubic there are -1 and 0.
     [("dense", 0.5), ("linear", 0.5), ("cubic", 0.5 - 1 / 8)],
 )
 def test_interpolation_inside_the_steps_of_a_grid(interpolation, middle):
@@ -364,7 +367,7 @@ def test_fixed_steps_are_linear_in_the_state_for_a_linear_field(method):
     u, v, ts = times(1, 2), times(-3, 0.5), times(0, 0.4, 1.1, 2)
 
     def flow(y):
-        settings = {"method": method, "step_size": 0.1}
+        settings = {"method": method, "step_size": 0.3}
         return solve(lambda t, y: torch.cos(t) * (a @ y), y, ts, **settings).ys
 
     torch.testing.assert_close(flow(2 * u - 3 * v), 2 * flow(u) - 3 * flow(v), rtol=0, atol=1e-13)

@@ -28,7 +28,7 @@ def take(name, t=0.3, h=0.1, y=Y0, **options):
 
 
 def stages_of(tableau, t, h, y):
-    """The stages as the definition of a Runge-Kutta method has them, in NumPy, one sum at a time."""
+    """The stages as the definition of a Runge-Kutta method has them, in NumPy, sum by sum."""
     ks = []
     for c, row in zip(tableau.c, tableau.a, strict=True):
         z = y + h * sum(a * k for a, k in zip(row, ks, strict=False))

@@ -1,5 +1,6 @@
 """The one look of every figure, and how a figure becomes files."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,8 @@ def save(figure: Figure, folder: Path, name: str = "figure") -> list[Path]:
     """Write the figure as PNG and PDF, each put in place whole; the same figure, the same bytes."""
     # No creation date and no version, so that drawing again changes nothing.
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+    # It warns that a font was made long ago, at each one that goes into a PDF.
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
     paths = []
     for kind, meta in metadata.items():
         path = folder / f"{name}.{kind}"

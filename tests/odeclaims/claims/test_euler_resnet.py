@@ -41,12 +41,6 @@ def test_gradient_of_three_layers_is_the_tutorials():
     torch.testing.assert_close(residual, w3 * w2 * x0 + w3 * x0 + w2 * x0 + x0)
 
 
-def test_condition_is_one_without_skips_and_large_where_a_layer_cancels():
-    w = torch.tensor([[0.5, 0.5], [2.0, -0.999]], dtype=torch.float64)
-    assert euler_resnet._condition(w, 0.0).tolist() == [1.0, 1.0]
-    assert euler_resnet._condition(w, 1.0).tolist() == pytest.approx([1.0, 1999.0])
-
-
 def test_table_is_printed_exactly_and_far_from_the_solution():
     df = measured(part="table")
     assert euler_resnet._wrong_digits(df) == [0]
