@@ -9,15 +9,17 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from neural_ode import SolverFailure
 from odeclaims.statistics import interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Scalar = str | int | float | bool | None
 Row = dict[str, Scalar]
@@ -303,7 +305,7 @@ class Claim:
     cells: Callable[[Profile], Iterable[Cell]]
     measure: Callable[[Cell], list[Row]]
     criteria: Sequence[Criterion]
-    figure: Callable[[pd.DataFrame], Figure]
+    figure: Callable[[pd.DataFrame], "Figure"]
     table: Callable[[pd.DataFrame], pd.DataFrame]
     caveats: Callable[[pd.DataFrame], list[str]] = lambda df: []
     datasets: Mapping[str, str] = field(default_factory=dict)

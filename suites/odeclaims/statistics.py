@@ -1,4 +1,7 @@
-"""Intervals over seeds, slopes and correlations: thin, over SciPy."""
+"""Intervals over seeds, slopes and correlations: thin, over SciPy.
+
+SciPy's statistics take a second to import, which each worker that only measures is spared.
+"""
 
 import math
 import warnings
@@ -6,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 RESAMPLES = 9999
 
@@ -24,6 +26,8 @@ def interval(values: ArrayLike, statistic: Callable = np.median) -> tuple[float,
 
     Source: Efron, J. Am. Stat. Assoc. 82 (1987), by ``scipy.stats.bootstrap``.
     """
+    from scipy import stats
+
     sample = np.asarray(values, dtype=float)
     if len(sample) < 2:
         return None
@@ -50,6 +54,8 @@ def log_slope(x: ArrayLike, y: ArrayLike) -> float:
 
     Points at which either number is not positive and finite are left out.
     """
+    from scipy import stats
+
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     usable = (x > 0) & (y > 0) & np.isfinite(x) & np.isfinite(y)
     if len(np.unique(x[usable])) < 2:
@@ -59,6 +65,8 @@ def log_slope(x: ArrayLike, y: ArrayLike) -> float:
 
 def slope(x: ArrayLike, y: ArrayLike) -> float:
     """The least-squares slope of y over x; NaN where fewer than two points remain."""
+    from scipy import stats
+
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     usable = np.isfinite(x) & np.isfinite(y)
     if len(np.unique(x[usable])) < 2:
@@ -68,6 +76,8 @@ def slope(x: ArrayLike, y: ArrayLike) -> float:
 
 def pearson(x: ArrayLike, y: ArrayLike) -> float:
     """Pearson's correlation; NaN where it is not defined."""
+    from scipy import stats
+
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan

@@ -1,5 +1,8 @@
 """What is wrong says so: the right exception, in one clear sentence."""
 
+# Wrong arguments are the subject here.
+# pyright: reportArgumentType=false
+
 import math
 import re
 

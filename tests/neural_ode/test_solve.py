@@ -1,5 +1,8 @@
 """``solve`` against closed forms, SciPy and the symmetries that an exact flow has."""
 
+# Settings are plain dicts.
+# pyright: reportArgumentType=false
+
 import math
 
 import numpy as np

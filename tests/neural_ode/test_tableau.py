@@ -94,6 +94,7 @@ def test_solution_has_the_stated_order_and_no_more(tableau):
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_embedded_solution_has_its_published_order(name):
     tableau, order = ADAPTIVE[name], EMBEDDED_ORDERS[name]
+    assert tableau.b_error is not None
     embedded = tableau.b - tableau.b_error
     for lower in range(1, order + 1):
         assert residual(embedded, tableau.a, lower) < 2e-14

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from neural_ode import Adjoint, Backprop, Solution, SolverFailure, solve
 from neural_ode.data.mnist import DIGEST, load, normalised
 from neural_ode.networks import ConvField, MLPField, conv_stem
+from neural_ode.networks.mlp import initialise
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row, guarded
 from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
 from odeclaims.report.tables import number
@@ -131,7 +132,7 @@ COLUMNS = {
     "valid": STAMP_COLUMNS["valid"],
 }
 
-ARMS = {
+ARMS: dict[str, Backprop | Adjoint] = {
     "backprop": Backprop(),
     "adjoint": Adjoint(norm="rms"),
     "adjoint_seminorm": Adjoint(norm="seminorm"),
@@ -330,11 +331,8 @@ def relaxation(generator: torch.Generator, rate: float) -> Problem:
 def conv(generator: torch.Generator, rate: float) -> Problem:
     """The conv field of the ODE-Net, untrained, on the stem's features of a digit."""
     stem = conv_stem(4, 4)
+    initialise(stem, generator)
     with torch.no_grad():
-        for parameter in stem.parameters():
-            if parameter.ndim > 1:
-                bound = parameter[0].numel() ** -0.5
-                parameter.uniform_(-bound, bound, generator=generator)
         features = stem(_digits(1, generator))
     field = ConvField(4, 4, generator=generator)
     return Problem(field, features, (0.0, 1.0), half_square)
@@ -463,7 +461,7 @@ def _tolerances(kind: Kind, dtype: str, profile: Profile) -> list[float]:
 
 
 def measure(cell: Cell) -> list[Row]:
-    """The three gradients at one tolerance, each against the reference."""
+    """The gradients at one tolerance, each against the reference."""
     name, rate = str(cell.params["problem"]), float(cell.params["rate"])
     reference = _reference(name, rate, cell.seed)
     problem = _problem(name, rate, cell.seed).to(
@@ -473,7 +471,7 @@ def measure(cell: Cell) -> list[Row]:
     way_back = _way_back(problem, solver)
     gradients: dict[str, list[Tensor]] = {}
     rows: list[Row] = []
-    for arm, method in ARMS.items():
+    for arm, method in _arms(name).items():
 
         def observe(arm: str = arm, method: Backprop | Adjoint = method) -> Row:
             gradients[arm], solution = gradient_of(problem, **solver, gradient=method)
@@ -487,6 +485,12 @@ def measure(cell: Cell) -> list[Row]:
         row = {"gradient": arm, "group": PROBLEMS[name].group, **reference.row}
         rows.append({**row, "reconstruction_error": way_back, **guarded(observe)})
     return rows
+
+
+def _arms(name: str) -> dict[str, Backprop | Adjoint]:
+    """The gradient methods; what a norm leaves out is no matter where the state itself is lost."""
+    lost = PROBLEMS[name].group in ("decaying", "forgetting")
+    return {arm: method for arm, method in ARMS.items() if not (lost and arm == "adjoint_seminorm")}
 
 
 def _solver(method: str, tol: float) -> dict[str, Any]:
@@ -847,13 +851,15 @@ def _conv_caveat(ok: pd.DataFrame) -> str:
     medians = rows.groupby("tol")["difference_to_backprop"].median()
     if medians.empty:
         return ""
+    confirmed = float(rows["reference_error"].max())
     ours, theirs = (
         ", ".join(f"{number(value, 2)} ({tol:g})" for tol, value in pairs)
         for pairs in (zip(medians.index[::-1], medians[::-1], strict=True), REPLICATION.items())
     )
     return (
         "Untrained conv field in float32, difference between adjoint and backprop, median over"
-        f" seeds (at tolerance): {ours}; the replication, trained: {theirs}."
+        f" seeds (at tolerance): {ours}; the replication, trained: {theirs}. Which of the two is"
+        f" right is not told by a reference that is confirmed to {number(confirmed, 2)} only."
     )
 
 

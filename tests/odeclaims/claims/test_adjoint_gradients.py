@@ -151,3 +151,10 @@ def test_a_reference_that_is_not_confirmed_makes_no_judgement():
     df = rows_of(expected)
     df["finite_difference_error"] = np.where(df["problem"] == "sine", 1e-3, 1e-10)
     assert outcomes(df)[:2] == ["insufficient"] * 2
+
+
+@pytest.mark.parametrize("name", [name for name, kind in PROBLEMS.items() if kind.random])
+def test_a_random_problem_is_the_same_again_and_another_for_another_seed(name):
+    first, again, other = (claim._problem(name, 0.0, seed).inputs for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
