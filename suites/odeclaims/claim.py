@@ -165,6 +165,8 @@ class Criterion:
             every seed has to pass.
         least_seeds: fewer seeds than this are insufficient.
         lacking: says what the rows lack before the criterion may speak; "" where nothing.
+        decides: whether it enters the claim's verdict. An expectation about a known limit of the
+            claim is judged and shown like the rest, but the claim does not hang on it.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Criterion:
     statistic: Literal["median", "min", "max"] = "median"
     least_seeds: int = 1
     lacking: Callable[[pd.DataFrame], str] = lambda df: ""
+    decides: bool = True
 
     def judge(self, df: pd.DataFrame) -> "Judgement":
         """The judgement of these rows; insufficient evidence is a judgement too."""
@@ -187,7 +190,9 @@ class Criterion:
         if reason:
             return Judgement(self, "insufficient", None, None, len(values), reason)
         value = float({"median": np.median, "min": np.min, "max": np.max}[self.statistic](values))
-        return Judgement(self, self._outcome(value), value, interval(values), len(values), "")
+        # The interval is that of the median; a worst case has none.
+        spread = interval(values) if self.statistic == "median" else None
+        return Judgement(self, self._outcome(value), value, spread, len(values), "")
 
     def _outcome(self, value: float) -> Outcome:
         if self.reproduced.hold(value):
@@ -199,7 +204,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a criterion found: its outcome, the value that decided, and its 95% interval."""
+    """What a criterion found: its outcome, the value that decided, and a median's 95% interval."""
 
     criterion: Criterion
     outcome: Outcome
@@ -213,6 +218,7 @@ class Judgement:
         partly = self.criterion.partly
         return {
             "name": self.criterion.name,
+            "decides": self.criterion.decides,
             "outcome": self.outcome,
             "value": self.value,
             "interval_95": list(self.interval) if self.interval else None,
@@ -236,8 +242,9 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst outcome of a criterion."""
-        return OUTCOMES[max(OUTCOMES.index(j.outcome) for j in self.judgements)]
+        """The worst outcome of a criterion that decides."""
+        deciding = [j for j in self.judgements if j.criterion.decides]
+        return OUTCOMES[max(OUTCOMES.index(j.outcome) for j in deciding)]
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in ``verdict.json``."""
@@ -311,8 +318,8 @@ class Claim:
     datasets: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.criteria:
-            raise ValueError(f"claim {self.slug} has no criteria, so it cannot be judged")
+        if not any(criterion.decides for criterion in self.criteria):
+            raise ValueError(f"claim {self.slug} has no criterion that decides")
         clash = set(self.columns) & set(COMMON_COLUMNS)
         if clash:
             raise ValueError(f"claim {self.slug} redefines the common columns {sorted(clash)}")

@@ -234,7 +234,7 @@ def _print_verdicts(found: list[Results]) -> None:
                 row["name"],
                 row["reproduced_if"],
                 value,
-                f"[{colour}]{row['outcome']}[/]",
+                f"[{colour}]{row['outcome']}[/]" + ("" if row["decides"] else " (not deciding)"),
                 end_section=i == len(rows) - 1,
             )
     console.print(table)

@@ -1,4 +1,4 @@
-"""Fields and classifiers: published parameter counts, seeded weights, shapes; and their training."""
+"""Fields and classifiers: parameter counts, seeded weights, shapes; and their training."""
 
 import pytest
 import torch

@@ -57,6 +57,18 @@ def test_a_verdict_is_its_worst_criterion():
     assert Verdict("c", "t", (good,), ()).outcome == "reproduced"
 
 
+def test_an_expectation_is_judged_but_does_not_decide():
+    good = criterion().judge(ROWS)
+    aside = criterion(statistic="max", decides=False).judge(ROWS)
+    assert aside.outcome == "not reproduced"
+    assert Verdict("c", "t", (good, aside), ()).outcome == "reproduced"
+
+
+def test_only_a_median_has_an_interval():
+    assert criterion().judge(ROWS).interval is not None
+    assert criterion(statistic="max").judge(ROWS).interval is None
+
+
 @pytest.mark.parametrize(
     ("bounds", "text"),
     [

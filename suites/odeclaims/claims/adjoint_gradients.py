@@ -681,6 +681,9 @@ def _unchecked(group: str, limit: float) -> Callable[[pd.DataFrame], str]:
     return lacking
 
 
+# The claim is what the first two say. That reversal fails on decaying flows is its known
+# limit: what is expected there is judged below, with bounds fixed before the first run, but the
+# claim does not hang on it.
 CRITERIA = [
     Criterion(
         "adjoint's largest error on benign problems at tolerance 1e-10",
@@ -715,6 +718,7 @@ CRITERIA = [
         statistic="min",
         least_seeds=4,
         lacking=_unchecked("decaying", 1e-5),
+        decides=False,
     ),
     Criterion(
         "backprop's largest error on the same problems and steps",
@@ -725,6 +729,7 @@ CRITERIA = [
         statistic="max",
         least_seeds=4,
         lacking=_unchecked("decaying", 1e-5),
+        decides=False,
     ),
     Criterion(
         "growth of the adjoint's log error in y0 for each unit of |lambda| T",
@@ -734,6 +739,7 @@ CRITERIA = [
         " running cost in z0 is linear in it, which gives exactly 1; the size of eps may differ by"
         " a factor of 10 or so between rates, which is 0.1 over the range.",
         lacking=_unchecked("decaying", 1e-5),
+        decides=False,
     ),
 ]
 
@@ -829,7 +835,7 @@ def _kink_caveat(ok: pd.DataFrame) -> str:
         for arm in ("adjoint", "backprop")
         if len(rows := _pick(ok, arm, problem=name))
     }
-    if not slopes or not all(map(math.isfinite, slopes.values())):
+    if len(slopes) < 4 or not all(map(math.isfinite, slopes.values())):
         return ""
     smooth, kinked = (
         f"{slopes[name, 'adjoint']:.2f} for the adjoint and {slopes[name, 'backprop']:.2f} for"

@@ -67,8 +67,8 @@ LEDGER = [
 ]
 
 DEVIATIONS = [
-    "Trained for a short budget (columns channels, batch_size and train_steps) by Adam at a learning"
-    f" rate of {LEARNING_RATE:g}, not for 120 epochs; the error rate reached is a column.",
+    "Trained for a short budget (columns channels, batch_size and train_steps) by Adam at a"
+    f" learning rate of {LEARNING_RATE:g}, not for 120 epochs; the error rate reached is a column.",
     "The four explicit adaptive methods of this project instead of implicit Adams.",
     f"The error is that of the state at t = 1 for {EVALUATED} test digits, in units of its L2 norm;"
     " NFE depends on the batch, since a step size holds for all of it.",

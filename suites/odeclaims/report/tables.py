@@ -45,7 +45,7 @@ def criteria_frame(verdict: Verdict) -> pd.DataFrame:
             "criterion": j.criterion.name,
             "holds if": str(j.criterion.reproduced),
             "measured": measured(j),
-            "outcome": j.outcome,
+            "outcome": j.outcome if j.criterion.decides else f"{j.outcome} (does not decide)",
             "why this bound": j.criterion.because,
         }
         for j in verdict.judgements
