@@ -27,7 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console(soft_wrap=True)
+# In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 STYLES = {
     "reproduced": "green",

@@ -18,7 +18,7 @@ def provenance(device: str) -> dict[str, Any]:
     """The part of a provenance that does not depend on the claim."""
     return {
         "odeclaims": __version__,
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": commit(),
         # A run writes results, so results do not make the tree dirty.
         "clean_tree": _git("status", "--porcelain", "--", ".", ":!results") == "",
         "python": platform.python_version(),
@@ -28,6 +28,11 @@ def provenance(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
     }
+
+
+def commit() -> str | None:
+    """The commit of the source tree; ``None`` where it is not a checkout."""
+    return _git("rev-parse", "HEAD")
 
 
 def _git(*arguments: str) -> str | None:

@@ -23,20 +23,21 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from odeclaims.claim import Cell, Claim, Profile, Row, guarded
-from odeclaims.provenance import provenance
+from odeclaims.provenance import commit, provenance
 from odeclaims.source import source_digest
 from odeclaims.store import CellStore, Results, frame
 
 # One thread a cell: cells run beside each other, and a time with one thread compares across
 # machines.
 THREADS = 1
+# Seconds between two lines of progress where the output goes into a file or a pipe.
+REPORT_EVERY_S = 10
 
 
 Measure = Callable[[Cell], list[Row]]
@@ -135,20 +136,22 @@ def _compute(tasks: list[Task], store: CellStore, jobs: int, console: Console) -
     """Compute the tasks; for each, as it ends, yield "" or a sentence that says why it failed."""
     together = [t for t in tasks if not t.cell.alone]
     alone = [t for t in tasks if t.cell.alone]
+    report = _reporter(console, len(tasks))
     with _progress(console) as progress:
         bar = progress.add_task("cells", total=len(tasks), running=0)
         for batch, count in ((together, jobs), (alone, 1)):
             progress.update(bar, running=min(count, len(batch)))
             for done, sentence in enumerate(_parallel(batch, store, count), start=1):
                 progress.update(bar, advance=1, running=min(count, len(batch) - done))
+                report()
                 yield sentence
-        _end(progress, bar)
 
 
 def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
     """The tasks in worker processes, ``count`` of them in flight, as they end."""
     if not tasks:
         return
+    made = commit()
     # With a single job joblib would stay in this process, where a timeout, a crash or the thread of
     # the progress display would touch the measurement. So there are two workers at least, and what
     # limits the cells in flight is the number dispatched.
@@ -159,7 +162,7 @@ def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
         return_as="generator_unordered",
     )
     yield from parallel(
-        delayed(_work)(task.claim.measure, task.cell, task.key, store) for task in tasks
+        delayed(_work)(task.claim.measure, task.cell, task.key, store, made) for task in tasks
     )
 
 
@@ -173,20 +176,33 @@ def _progress(console: Console) -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
     )
 
 
-def _end(progress: Progress, bar: TaskID) -> None:
-    progress.update(bar, running=0)
+def _reporter(console: Console, total: int) -> Callable[[], None]:
+    """What to call after each cell: a line now and then where there is no terminal for a bar."""
+    started = told = time.monotonic()
+    done = 0
+
+    def report() -> None:
+        nonlocal done, told
+        done, now = done + 1, time.monotonic()
+        if not console.is_terminal and (now - told >= REPORT_EVERY_S or done == total):
+            told = now
+            console.print(f"{done} of {total} cells after {now - started:.0f} s", highlight=False)
+
+    return report
 
 
-def _work(measure: Measure, cell: Cell, key: str, store: CellStore) -> str:
+def _work(measure: Measure, cell: Cell, key: str, store: CellStore, made: str | None) -> str:
     """Measure one cell and keep it; "" or a sentence that says why there is nothing to keep."""
     torch.set_num_threads(THREADS)
     started = time.perf_counter()
     record: dict[str, Any] = {
         "cell": asdict(cell) | {"params": dict(cell.params)},
         "seed": cell.seed,
+        "commit": made,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
@@ -259,6 +275,7 @@ def _assemble(
         "datasets": dict(claim.datasets),
         "seeds": sorted({record["seed"] for record in finished}),
         "cells": len(finished),
+        "cells_made_at_commits": sorted({str(record["commit"]) for record in finished}),
         "started": min(record["started"] for record in finished),
         "duration_s": round(sum(record["duration_s"] for record in finished), 3),
     }

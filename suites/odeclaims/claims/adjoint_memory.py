@@ -329,6 +329,7 @@ def figure(df: pd.DataFrame) -> Figure:
     error.set(title="Error of the gradient", xlabel="NFE forward", ylabel="relative gradient error")
     for ax in axes[0]:
         ax.set(xscale="log", yscale="log")
+    outputs.sharey(memory)
     _plain_ticks(outputs, over_outputs["level"])
     label_panels(axes[0])
     handles, labels = memory.get_legend_handles_labels()
@@ -340,7 +341,7 @@ def _plain_ticks(ax, levels: pd.Series) -> None:
     """Ticks at the levels that were measured, as plain numbers."""
     values = sorted(levels.unique())
     ax.set_xticks(values, [f"{value:g}" for value in values])
-    ax.minorticks_off()
+    ax.set_xticks([], minor=True)
 
 
 def _groups(df: pd.DataFrame, *columns: str) -> Iterator[tuple[list[str], pd.DataFrame]]:

@@ -345,11 +345,15 @@ def caveats(df: pd.DataFrame) -> list[str]:
         f"Trained for {df['train_steps'].max()} updates of batch {df['batch_size'].max()}:"
         f" test error {100 * errors.median():.1f}% (median of {len(errors)} nets)."
     ]
-    for row in _headline(df).itertuples():
-        found.append(
-            f"{row.method}: the loosest tolerance that passes the validity checks on every net is"
-            f" {row.tolerance:g}, with {row.nfe_forward:g} evaluations."
-        )
+    passing = {row["method"]: row for row in _headline(df).to_dict("records")}
+    for method in METHODS:
+        if row := passing.get(method):
+            found.append(
+                f"{method}: the loosest tolerance that passes the validity checks on every net is"
+                f" {row['tolerance']:g}, with {row['nfe_forward']:g} evaluations."
+            )
+        else:
+            found.append(f"{method}: no tolerance passes the validity checks on every net.")
     return found
 
 
