@@ -20,7 +20,7 @@ CLAIM = Claim(
     columns={"x": Column("a number"), "word": Column("a word")},
     cells=lambda profile: [Cell("toy", {})],
     measure=lambda cell: [],
-    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test")],
+    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test", statistic="max")],
     figure=lambda df: Figure(),
     table=lambda df: df,
 )
