@@ -840,8 +840,8 @@ def _dress(ax: Axes, title: str) -> None:
 CLAIM = Claim(
     slug=SLUG,
     title="Residual networks, their gradients and Euler's method",
-    statement="Skip connections keep gradients from vanishing, a residual network is Euler's method"
-    " with step 1, and its limit in depth is an ODE.",
+    statement="Skip connections keep gradients of small weights from vanishing, a residual network"
+    " is Euler's method with step 1, and its limit in depth is an ODE.",
     source="the tutorial of 2020-04-10, first half; Chen et al. 2018, section 1",
     ledger=LEDGER,
     deviations=DEVIATIONS,
