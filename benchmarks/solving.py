@@ -60,4 +60,5 @@ class ForwardBackward(_Problem):
         return solution.stats.nfe_backward or 0
 
 
+# asv reads the unit off the function, an attribute that no annotation knows.
 Forward.track_nfe.unit = ForwardBackward.track_nfe_backward.unit = "evaluations"  # type: ignore[attr-defined]

@@ -96,6 +96,7 @@ def peak_allocated(work: Callable[[], object], device: torch.device) -> int:
         profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler,
     ):
         work()
+    # The attribute is optional in its annotation, and set once the context has ended.
     results: Any = profiler.profiler.kineto_results  # type: ignore[union-attr]
     events = [e for e in results.events() if e.name() == "[memory]"]
     live = peak = 0

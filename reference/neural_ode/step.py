@@ -182,6 +182,7 @@ class RungeKutta:
         """``y + h sum_j weights_j k_j`` over the stages that ``weights`` reaches."""
         count = len(weights)
         columns = self._columns[count]
+        # What autograd's apply returns is not annotated, hence the two silenced checks.
         if isinstance(h, Tensor):
             total = _Combine.apply(torch.zeros_like(y), columns, weights, 1.0, *ks[:count])
             return y + h.to(y.dtype) * total  # type: ignore[reportOperatorIssue]

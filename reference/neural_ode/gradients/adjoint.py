@@ -68,6 +68,7 @@ class Adjoint:
         stats = Stats()
         problem = _Problem(field, settings, self._backward_settings(settings), self.norm, stats)
         params = self._trainable(field)
+        # What autograd's apply returns is not annotated.
         return _AdjointFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
 
     def _trainable(self, field: Field) -> list[Tensor]:
@@ -123,6 +124,7 @@ class _AdjointFunction(torch.autograd.Function):
         ctx.save_for_backward(ys, ts, *params)
         return ys
 
+    # The decorator hides the signature from the type checker.
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
