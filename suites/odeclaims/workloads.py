@@ -1,0 +1,121 @@
+"""Named pieces of work: what the two benchmark suites time, on every solver and at every commit.
+
+A workload is a field, a batch of states, output times and a tolerance, all from fixed seeds. How
+its gradient is taken is the caller's choice, since that is what the suites compare. Weights and
+states are float32, as in training.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from neural_ode.networks import ConvField, MLPField
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A field, a batch of initial states and the output times, ready to be solved.
+
+    Attributes:
+        field: the field, with its parameters.
+        y0: the initial states, shape [batch, *features].
+        ts: the output times, shape [time].
+        tol: relative and absolute tolerance.
+    """
+
+    field: nn.Module
+    y0: Float[Tensor, "batch *features"]
+    ts: Float[Tensor, " time"]
+    tol: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One piece of work.
+
+    Attributes:
+        name: what the tables call it.
+        what: what it stands for, in one line.
+        field: the field, its weights drawn from a generator.
+        shape: the shape of the batch of states, which are standard normal.
+        times: how many output times there are, equally spaced over [0, 1].
+        tol: relative and absolute tolerance.
+        differentiated: whether a loss, the sum of the final states, is differentiated with respect
+            to the initial states and the parameters.
+    """
+
+    name: str
+    what: str
+    field: Callable[[torch.Generator], nn.Module]
+    shape: tuple[int, ...]
+    tol: float
+    times: int = 2
+    differentiated: bool = False
+
+    def problem(self, device: str = "cpu") -> Problem:
+        """The same problem at every call."""
+        generator = torch.Generator().manual_seed(0)
+        field = self.field(generator).to(device)
+        y0 = torch.randn(self.shape, generator=generator).to(device)
+        return Problem(field, y0, torch.linspace(0, 1, self.times, device=device), self.tol)
+
+
+def _small(generator: torch.Generator) -> nn.Module:
+    return MLPField(2, 32, generator=generator)
+
+
+def _wide(generator: torch.Generator) -> nn.Module:
+    return MLPField(64, 64, generator=generator)
+
+
+def _conv(generator: torch.Generator) -> nn.Module:
+    return ConvField(64, 32, generator=generator)
+
+
+_ALL = [
+    Workload("mlp_forward", "MLP 2-32-32-2, batch 64: all overhead", _small, (64, 2), 1e-3),
+    Workload(
+        "mlp_outputs",
+        "the same with 50 output times: dense output",
+        _small,
+        (64, 2),
+        1e-3,
+        times=50,
+    ),
+    Workload(
+        "mlp_gradient", "the same at 1e-5, summed loss", _small, (64, 2), 1e-5, differentiated=True
+    ),
+    Workload("wide_forward", "MLP 64-64-64-64, batch 512", _wide, (512, 64), 1e-5),
+    Workload(
+        "wide_gradient",
+        "the same, summed loss",
+        _wide,
+        (512, 64),
+        1e-5,
+        differentiated=True,
+    ),
+    Workload(
+        "conv_forward",
+        "the ODE-Net's conv field on 64 x 6 x 6, batch 128",
+        _conv,
+        (128, 64, 6, 6),
+        1e-3,
+    ),
+    Workload(
+        "conv_gradient",
+        "the same, summed loss",
+        _conv,
+        (128, 64, 6, 6),
+        1e-3,
+        differentiated=True,
+    ),
+]
+WORKLOADS = {workload.name: workload for workload in _ALL}
+
+
+def loss_of(ys: Float[Tensor, "time batch *features"]) -> Float[Tensor, ""]:
+    """The loss of the differentiated workloads: the sum of the final states."""
+    return ys[-1].sum()
