@@ -1,10 +1,15 @@
 """Reference implementations of the systems in the Neural ODE papers, in the open and in PyTorch."""
 
 from neural_ode.failures import NonFinite, SolverFailure, StepLimit, StepUnderflow
-from neural_ode.gradients import Adjoint, Backprop
-from neural_ode.integrate import Counts
+from neural_ode.gradients import (
+    Adjoint,
+    Backprop,
+    Checkpointed,
+    InterpolatedAdjoint,
+    Reversible,
+)
 from neural_ode.odeint import odeint, odeint_adjoint
-from neural_ode.solution import Solution, Stats
+from neural_ode.solution import Counts, Solution, Stats
 from neural_ode.solve import solve
 from neural_ode.step import IntegralController, PIController, rms_norm
 from neural_ode.tableau import METHODS, ButcherTableau
@@ -14,10 +19,13 @@ __all__ = [
     "Adjoint",
     "Backprop",
     "ButcherTableau",
+    "Checkpointed",
     "Counts",
     "IntegralController",
+    "InterpolatedAdjoint",
     "NonFinite",
     "PIController",
+    "Reversible",
     "Solution",
     "SolverFailure",
     "Stats",

@@ -6,56 +6,57 @@ of, so backpropagation differentiates exactly the numbers that the loop computed
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.compiled import CompiledSteps, compiled_steps
 from neural_ode.failures import NonFinite, StepLimit, StepUnderflow
+from neural_ode.methods import Adams, Method
+from neural_ode.multistep import integrate_adams
+from neural_ode.reversible import ReversibleHeun
+from neural_ode.solution import Counts
 from neural_ode.step import (
     Controller,
+    ErrorTest,
     Evaluate,
     IntegralController,
+    JointNorm,
     Norm,
     RungeKutta,
+    Slope,
     Step,
     Time,
-    error_ratio,
-    initial_step,
+    Tolerance,
+    as_time,
     nudge,
     rms_norm,
 )
-from neural_ode.tableau import DOPRI5, ButcherTableau
+from neural_ode.tableau import DOPRI5
 
 Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
-Tolerance = float | Tensor
 
 DEFAULT_CONTROLLER = IntegralController()
 INTERPOLATIONS = ("dense", "linear", "cubic")
-
-
-@dataclass
-class Counts:
-    """What one or several integrations cost: field evaluations, accepted and rejected steps."""
-
-    nfe: int = 0
-    accepted: int = 0
-    rejected: int = 0
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything about an integration but the problem: see ``solve`` for the meaning of each.
 
+    ``joint_norm`` is the norm of a state with integrals, which have no say where it is ``None``.
+
     Raises:
         ValueError: in one sentence, for settings that make no sense or contradict each other.
     """
 
-    tableau: ButcherTableau = DOPRI5
+    method: Method = DOPRI5
     rtol: Tolerance = 1e-7
     atol: Tolerance = 1e-9
     norm: Norm = rms_norm
@@ -70,6 +71,8 @@ class Settings:
     jump_t: Sequence[float] = ()
     perturb: bool = False
     interpolation: str = "dense"
+    compile: bool = False
+    joint_norm: JointNorm | None = None
 
     def __post_init__(self):
         for name in ("rtol", "atol"):
@@ -92,11 +95,28 @@ class Settings:
                 f"unknown interpolation {self.interpolation!r};"
                 f" expected one of {', '.join(INTERPOLATIONS)}"
             )
+        if isinstance(self.method, Adams):
+            self._check_adams()
+
+    def _check_adams(self) -> None:
+        """Everything about the steps is SciPy's own business."""
+        own = ("method", "rtol", "atol", "max_num_steps", "norm", "joint_norm")
+        defaults = type(self).__dataclass_fields__
+        set_ = [n for n, f in defaults.items() if n not in own and getattr(self, n) != f.default]
+        if set_:
+            raise ValueError(f"method 'adams' chooses its own steps and knows no {', '.join(set_)}")
 
     @property
     def adaptive(self) -> bool:
         """Whether the error chooses the steps, and not a grid."""
-        return self.tableau.adaptive and self.step_size is None and self.grid is None
+        return self.method.adaptive and self.step_size is None and self.grid is None
+
+    @property
+    def test(self) -> ErrorTest | None:
+        """How the error of a step is measured, where anything hangs on it."""
+        if not self.adaptive:
+            return None
+        return ErrorTest(self.rtol, self.atol, self.norm, self.joint_norm)
 
 
 def _check_tolerance(name: str, tolerance: Tolerance) -> None:
@@ -108,169 +128,392 @@ def _check_tolerance(name: str, tolerance: Tolerance) -> None:
         raise ValueError(f"{name} is {tolerance!r}, expected a positive number")
 
 
+class Visit(NamedTuple):
+    """An accepted step as whoever watches an integration sees it.
+
+    Attributes:
+        stepper: what took it; its scratch buffer holds the stages until the next step.
+        step: the step.
+        number: its number, from 0.
+        outputs: the indices of the output times inside it, and where in the step they lie.
+    """
+
+    stepper: RungeKutta
+    step: Step
+    number: int
+    outputs: Sequence[tuple[int, Time]]
+
+
+OnStep = Callable[[Visit], None]
+
+
+class Plain:
+    """A field as the stepper calls it: without integrals, and with a check of its output.
+
+    Raises:
+        TypeError, ValueError: for an output that cannot be the derivative of the state.
+    """
+
+    def __init__(self, field: Field, y0: Float[Tensor, "*state"]) -> None:
+        self.field = field
+        self._shape, self._dtype, self._device = y0.shape, y0.dtype, y0.device
+
+    @property
+    def key(self) -> Hashable:
+        """What a compiled step of this field may be found by."""
+        return ("plain", id(self.field))
+
+    def __call__(self, t: Tensor, y: Tensor, integral: bool = False) -> Slope:
+        """The derivative, with nothing beside it."""
+        f = self.field(t, y)
+        if not isinstance(f, Tensor):
+            raise TypeError(f"the field returned {type(f).__name__}, expected a tensor")
+        if f.shape != self._shape or f.dtype != self._dtype or f.device != self._device:
+            raise ValueError(
+                f"the field returned {_describe(f.shape, f.dtype, f.device)} for a state of"
+                f" {_describe(self._shape, self._dtype, self._device)}; the derivative must have"
+                " the state's shape, dtype and device"
+            )
+        return f, None
+
+
+def _describe(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> str:
+    return f"shape {tuple(shape)}, {dtype} on {device}"
+
+
 def integrate(
-    field: Field,
+    evaluate: Evaluate,
     y0: Float[Tensor, "*state"],
     ts: Float[Tensor, " time"],
     settings: Settings,
     counts: Counts,
-) -> Float[Tensor, "time *state"]:
-    """The solution at ``ts``; autograd, where it is on, differentiates through every step.
+    *,
+    q0: Float[Tensor, " integrals"] | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Float[Tensor, "time *state"], Float[Tensor, " integrals"] | None]:
+    """The solution at ``ts`` and the integrals at the last of them.
+
+    Autograd, where it is on, differentiates through every step.
+
+    Args:
+        evaluate: the field, and the rates of the integrals where there are any.
+        y0: the initial state.
+        ts: the output times.
+        settings: how.
+        counts: are added to.
+        q0: the integrals at the first time.
+        on_step: is called after each accepted step.
 
     Raises:
         StepUnderflow, StepLimit, NonFinite: where the integration cannot go on.
         ValueError, TypeError: where the field's output does not fit the state.
     """
     if len(ts) == 1:
-        return y0[None]
-    evaluate = _counted(field, y0, counts)
-    rk = RungeKutta(settings.tableau, y0, evaluate)
-    if settings.adaptive:
-        ys = _adaptive(rk, evaluate, y0, ts, settings, counts)
-    else:
-        ys = _fixed(rk, evaluate, y0, ts, settings, counts)
-    return torch.stack(ys)
+        return y0[None], q0
+    if isinstance(settings.method, Adams):
+        return _by_adams(evaluate, y0, ts, settings, counts, q0)
+    run = Run(evaluate, y0, q0, settings, counts, on_step)
+    ys = run.adaptive(ts) if settings.adaptive else run.fixed(ts)
+    return torch.stack(ys), run.q
 
 
-def _counted(field: Field, y0: Float[Tensor, "*state"], counts: Counts) -> Evaluate:
-    """The field with a counter, and a check that its output can be a derivative of the state."""
+def _by_adams(
+    evaluate: Evaluate,
+    y0: Float[Tensor, "*state"],
+    ts: Float[Tensor, " time"],
+    settings: Settings,
+    counts: Counts,
+    q0: Float[Tensor, " integrals"] | None,
+) -> tuple[Float[Tensor, "time *state"], Float[Tensor, " integrals"] | None]:
+    """The same by SciPy, which sees the state and the integrals as one vector."""
+    if torch.is_grad_enabled() and (y0.requires_grad or ts.requires_grad):
+        raise ValueError(
+            "method 'adams' runs in SciPy, where autograd cannot follow: use gradient=Adjoint()"
+        )
+    tolerances = {"rtol": settings.rtol, "atol": settings.atol}
+    counted = {"counts": counts, "max_num_steps": settings.max_num_steps}
+    if q0 is None:
+        ys = integrate_adams(lambda t, y: evaluate(t, y, False)[0], y0, ts, **tolerances, **counted)
+        return ys, None
+    sizes = [y0.numel(), q0.numel()]
 
-    def evaluate(t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
-        counts.nfe += 1
-        f = field(t, y)
-        if not isinstance(f, Tensor):
-            raise TypeError(f"the field returned {type(f).__name__}, expected a tensor")
-        if f.shape != y0.shape or f.dtype != y0.dtype or f.device != y0.device:
-            raise ValueError(
-                f"the field returned {_describe(f)} for a state of {_describe(y0)};"
-                " the derivative must have the state's shape, dtype and device"
-            )
-        return f
+    def joined(t: Tensor, state: Tensor) -> Tensor:
+        k, rate = evaluate(t, state[: sizes[0]].view(y0.shape), True)
+        return torch.cat([k.reshape(-1), rate if rate is not None else torch.zeros_like(q0)])
 
-    return evaluate
-
-
-def _describe(x: Tensor) -> str:
-    return f"shape {tuple(x.shape)}, {x.dtype} on {x.device}"
+    flat = integrate_adams(
+        joined,
+        torch.cat([y0.reshape(-1), q0]),
+        ts,
+        exempt=0 if settings.joint_norm else sizes[1],
+        **tolerances,
+        **counted,
+    )
+    ys, q = flat.split(sizes, dim=1)
+    return ys.reshape(len(ts), *y0.shape), q[-1]
 
 
 # --- times ---------------------------------------------------------------------------------------
 
 
-def _as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
-    """A time as the field sees it: a 0-dimensional tensor of the state's dtype and device."""
-    if isinstance(t, Tensor):
-        return t.to(dtype=y.dtype, device=y.device)
-    return torch.full((), t, dtype=y.dtype, device=y.device)
-
-
-def _movable(ts: Float[Tensor, " time"]) -> list[Time]:
+def movable(ts: Float[Tensor, " time"]) -> list[Time]:
     """The times as tensors where their gradient is wanted, as floats where it is not."""
     if torch.is_grad_enabled() and ts.requires_grad:
         return list(ts.double().unbind())
     return ts.tolist()
 
 
-def _direction(times: list[float]) -> float:
+def _direction(times: Sequence[float]) -> float:
     return math.copysign(1.0, times[-1] - times[0])
 
 
-# --- steps chosen by the error -------------------------------------------------------------------
+# --- the loops -----------------------------------------------------------------------------------
 
 
-def _adaptive(
-    rk: RungeKutta,
-    evaluate: Evaluate,
-    y0: Float[Tensor, "*state"],
-    ts: Float[Tensor, " time"],
-    settings: Settings,
-    counts: Counts,
-) -> list[Float[Tensor, "*state"]]:
-    """The solution at every output time, by steps whose error meets the tolerance."""
-    times, outputs = ts.tolist(), _movable(ts)
-    direction, controller = _direction(times), settings.controller
-    stops = _stops(times[0], direction, settings)
-    # A zero that carries the gradient with respect to the first time into every later one.
-    shift = outputs[0] - times[0] if isinstance(outputs[0], Tensor) else 0.0
-    t, y = times[0], y0
-    f = evaluate(_as_time(t + shift, y), y)
-    size = _first_step(evaluate, t, y, f, direction, settings)
-    ys, attempts, previous = [y0], 0, None
-    while len(ys) < len(times):
-        if attempts >= settings.max_num_steps:
-            raise StepLimit(f"{attempts} steps taken without reaching t={times[len(ys)]:.9g}", t)
-        size = min(max(size, settings.min_step), settings.max_step)
-        stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
-        end = t + direction * size if stop is None else stop
-        h = end - t if stop is not None else direction * size
-        if end == t:
-            raise StepUnderflow(f"the step {h:.3g} at t={t:.9g} is too small to move the time", t)
-        step = rk.step(t + shift, h, y, f, nudge_end=stop in settings.jump_t)
-        ratio = error_ratio(rk.error(step), y, step.y1, settings.rtol, settings.atol, settings.norm)
-        attempts += 1
-        if not math.isfinite(ratio):
-            # A trial step may overshoot into an overflow, so a smaller one gets its chance.
-            counts.rejected += 1
-            size = abs(h) * controller.dfactor
-            if t + direction * size == t or abs(h) <= settings.min_step:
-                raise NonFinite(f"the field or the state is not finite just after t={t:.9g}", t)
-            continue
-        size = abs(h) * controller.factor(ratio, previous, settings.tableau.order)
-        if ratio > 1 and abs(h) > settings.min_step:
-            counts.rejected += 1
-            continue
-        counts.accepted += 1
-        previous = ratio
-        while len(ys) < len(times) and direction * (end - times[len(ys)]) >= 0:
-            ys.append(rk.interpolate(step, _fraction(outputs[len(ys)], t + shift, h, end)))
-            attempts = 0
-        t, y = end, step.y1
-        if len(ys) < len(times):
-            f = _next_derivative(evaluate, step, t + shift, direction, stop, settings)
-        # The old step's states would stay alive through the next one.
-        del step
-    return ys
+def stepper_of(
+    settings: Settings, y0: Float[Tensor, "*state"], evaluate: Evaluate, *, traced: bool = False
+) -> RungeKutta:
+    """The stepper of the settings' method for states like ``y0``.
+
+    Raises:
+        ValueError: for a method that takes no steps of its own.
+    """
+    if isinstance(settings.method, Adams):
+        raise ValueError("method 'adams' takes its steps inside SciPy")
+    kind = ReversibleHeun if settings.method.name == "reversible_heun" else RungeKutta
+    return kind(settings.method, y0, evaluate, settings.test, traced=traced)
 
 
-def _first_step(
-    evaluate: Evaluate,
-    t: float,
-    y: Float[Tensor, "*state"],
-    f: Float[Tensor, "*state"],
-    direction: float,
-    settings: Settings,
-) -> float:
-    """The size of the first step: the user's, or Hairer's choice."""
-    if settings.first_step is not None:
-        return settings.first_step
-    order, norm = settings.tableau.order, settings.norm
-    size = initial_step(
-        evaluate, t, y.detach(), f, direction, order, settings.rtol, settings.atol, norm
-    )
-    if not math.isfinite(size):
-        raise NonFinite(f"the field or the state is not finite at t={t:.9g}", t)
-    return size
+class Run:
+    """One integration under way: the stepper, the integrals so far, and what is counted.
+
+    See ``integrate`` for the arguments.
+    """
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        y0: Float[Tensor, "*state"],
+        q0: Float[Tensor, " integrals"] | None,
+        settings: Settings,
+        counts: Counts,
+        on_step: OnStep | None = None,
+    ) -> None:
+        self.stepper = stepper_of(settings, y0, evaluate)
+        self.y0, self.q, self.settings, self.counts = y0, q0, settings, counts
+        self.on_step, self.number = on_step, 0
+        self.compiled = self._compiled() if settings.compile else None
+
+    def _compiled(self) -> CompiledSteps:
+        """The compiled functions for this field, shape and error test."""
+        settings, y0, evaluate = self.settings, self.y0, self.stepper.evaluate
+        test = settings.test
+        key = (
+            getattr(evaluate, "key", id(evaluate)),
+            settings.method.name,
+            id(settings.method),
+            (y0.shape, y0.dtype, y0.device, torch.is_grad_enabled()),
+            None if test is None else (_by_value(test.rtol), _by_value(test.atol)),
+            None if test is None else (test.norm, test.joint_norm),
+        )
+
+        def make() -> CompiledSteps:
+            stepper = stepper_of(settings, y0.detach(), evaluate, traced=True)
+            return CompiledSteps(stepper.start, stepper.advance)
+
+        return compiled_steps(key, make)
+
+    # --- one step
+
+    def first_slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Slope:
+        """The slope that a step begins with."""
+        self.counts.nfe += 1
+        return self.stepper.slope(t, y)
+
+    def start(self, t: float, shift: Time, direction: float) -> tuple[Slope, float]:
+        """The first slope, and the size of the first step: the user's, or Hairer's choice."""
+        if self.settings.first_step is not None:
+            return self.first_slope(as_time(t + shift, self.y0), self.y0), self.settings.first_step
+        self.counts.nfe += 2
+        if self.compiled is None:
+            f, size = self.stepper.start(t + shift, direction, self.y0, self.q)
+        else:
+            (f, size), seconds = self.compiled.start(
+                *self._tensors(t + shift, direction), self.y0, self.q
+            )
+            self.counts.compile_s += seconds
+        size = float(size)
+        if not math.isfinite(size):
+            raise NonFinite(f"the field or the state is not finite at t={t:.9g}", t)
+        return f, size
+
+    def take(
+        self, t: Time, h: Time, y: Float[Tensor, "*state"], f: Slope, nudged: tuple[bool, bool]
+    ) -> Step:
+        """One step, accepted or not; its ratio is where the host waits for the device."""
+        self.counts.nfe += self.stepper.nfe_per_step
+        if self.compiled is None:
+            advanced = self.stepper.advance(t, h, y, f, self.q, nudged[1])
+            stages = self.stepper.tableau.stages
+        else:
+            advanced, seconds = self.compiled.advance(*self._tensors(t, h), y, f, self.q, nudged[1])
+            self.counts.compile_s += seconds
+            # They are not in the scratch buffer yet.
+            stages = 0
+        y1, q1, f1, ratio, ks, rates = advanced
+        ratio = None if ratio is None else float(ratio)
+        return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
+
+    @staticmethod
+    def _tensors(*times: Time) -> list[Tensor]:
+        return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in times]
+
+    def accept(
+        self, step: Step, outputs: Sequence[tuple[int, Time]], *, final: bool
+    ) -> list[Tensor]:
+        """Go on from an accepted step; the states at the output times inside it come back."""
+        self.counts.accepted += 1
+        ys = self.outputs(step, [x for _, x in outputs])
+        if self.q is not None:
+            # At the last output the integrals end, before that they go on from the end of the step.
+            x = outputs[-1][1] if final else 1.0
+            self.q = step.q1 if x == 1 else self.stepper.integrals(step, self.q, float(x))
+        if self.on_step is not None:
+            self.on_step(Visit(self.stepper, step, self.number, outputs))
+        self.number += 1
+        return ys
+
+    def outputs(self, step: Step, xs: Sequence[Time]) -> list[Tensor]:
+        """The states at these fractions of a step; adaptive steps always use the dense output."""
+        inside = [x for x in xs if isinstance(x, Tensor) or x != 1]
+        if not self.settings.adaptive and self.settings.interpolation != "dense":
+            found = iter([self._simple(step, x) for x in inside])
+        elif any(isinstance(x, Tensor) for x in inside):
+            self.counts.nfe += self.stepper.extend(step)
+            found = iter([self.stepper.interpolate(step, x) for x in inside])
+        elif inside:
+            self.counts.nfe += self.stepper.extend(step)
+            found = iter(self.stepper.interpolate_many(step, [float(x) for x in inside]))
+        else:
+            found = iter(())
+        return [next(found) if isinstance(x, Tensor) or x != 1 else step.y1 for x in xs]
+
+    def _simple(self, step: Step, x: Time) -> Float[Tensor, "*state"]:
+        """The linear or the cubic interpolation at the fraction ``x`` of a step."""
+        rise = step.y1 - step.y0
+        if self.settings.interpolation == "linear":
+            return step.y0 + x * rise
+        f0, _ = step.f0
+        f1, _ = self.first_slope(as_time(step.t + step.h, step.y1), step.y1)
+        slopes = step.h * ((1 - x) * f0 - x * f1)
+        return step.y0 + x * (rise + (1 - x) * (slopes + (2 * x - 1) * rise))
+
+    # --- steps chosen by the error
+
+    def adaptive(self, ts: Float[Tensor, " time"]) -> list[Tensor]:
+        """The solution at every output time, by steps whose error meets the tolerance."""
+        settings, counts, controller = self.settings, self.counts, self.settings.controller
+        times, outputs = ts.tolist(), movable(ts)
+        direction, order = _direction(times), self.stepper.tableau.order
+        stops = _stops(times[0], direction, settings)
+        # A zero that carries the gradient with respect to the first time into every later one.
+        shift = outputs[0] - times[0] if isinstance(outputs[0], Tensor) else 0.0
+        t, y, jumped = times[0], self.y0, False
+        f, size = self.start(t, shift, direction)
+        ys, attempts, previous = [y], 0, None
+        while len(ys) < len(times):
+            if attempts >= settings.max_num_steps:
+                message = f"{attempts} steps taken without reaching t={times[len(ys)]:.9g}"
+                raise StepLimit(message, t)
+            size = min(max(size, settings.min_step), settings.max_step)
+            stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
+            end = t + direction * size if stop is None else stop
+            h = end - t if stop is not None else direction * size
+            if end == t:
+                message = f"the step {h:.3g} at t={t:.9g} is too small to move the time"
+                raise StepUnderflow(message, t)
+            step = self.take(t + shift, h, y, f, (jumped, stop in settings.jump_t))
+            ratio = step.ratio if step.ratio is not None else math.nan
+            attempts += 1
+            if not math.isfinite(ratio):
+                # A trial step may overshoot into an overflow, so a smaller one gets its chance.
+                counts.rejected += 1
+                size = abs(h) * controller.dfactor
+                if t + direction * size == t or abs(h) <= settings.min_step:
+                    message = f"the field or the state is not finite just after t={t:.9g}"
+                    raise NonFinite(message, t)
+                continue
+            size = abs(h) * controller.factor(ratio, previous, order)
+            if ratio > 1 and abs(h) > settings.min_step:
+                counts.rejected += 1
+                continue
+            previous, first = ratio, len(ys)
+            last = first
+            while last < len(times) and direction * (end - times[last]) >= 0:
+                last += 1
+            inside = [(i, _place(outputs[i], t + shift, h, end)) for i in range(first, last)]
+            ys += self.accept(step, inside, final=last == len(times))
+            attempts = 0 if inside else attempts
+            t, y, jumped = end, step.y1, stop in settings.jump_t
+            if len(ys) < len(times):
+                f = self._next_slope(step, t + shift, direction, jumped)
+            # The old step's states would stay alive through the next one.
+            del step
+        return ys
+
+    def _next_slope(self, step: Step, t: Time, direction: float, jumped: bool) -> Slope:
+        """The slope at the end of an accepted step; past a jump it is the one on the far side."""
+        if jumped:
+            return self.first_slope(nudge(as_time(t, step.y1), direction * math.inf), step.y1)
+        if self.stepper.carries:
+            return step.f1
+        return self.first_slope(as_time(t, step.y1), step.y1)
+
+    # --- steps chosen by a grid
+
+    def fixed(self, ts: Float[Tensor, " time"]) -> list[Tensor]:
+        """The solution at every output time, by one step between any two points of the grid."""
+        settings, perturb = self.settings, self.settings.perturb
+        times, outputs = ts.tolist(), movable(ts)
+        grid, points = grid_of(times, outputs, settings)
+        direction = _direction(times)
+        ys, y, f, sums = [self.y0], self.y0, None, []
+        for i in range(len(grid) - 1):
+            t, h = points[i], points[i + 1] - points[i]
+            if f is None:
+                start = as_time(t, y)
+                f = self.first_slope(nudge(start, direction * math.inf) if perturb else start, y)
+            step = self.take(t, h, y, f, (perturb, perturb))
+            first = last = len(ys)
+            while last < len(times) and direction * (grid[i + 1] - times[last]) >= 0:
+                last += 1
+            inside = [(j, fraction(outputs[j], points, i)) for j in range(first, last)]
+            ys += self.accept(step, inside, final=last == len(times))
+            # Just before a grid point is not just after it, where the field may jump there.
+            reuse = self.stepper.carries and not perturb
+            y, f = step.y1, step.f1 if reuse else None
+            # The old step's states would stay alive through the next one.
+            del step
+            sums.append(y.detach().sum())
+        _check_finite(sums, grid)
+        return ys
 
 
-def _next_derivative(
-    evaluate: Evaluate,
-    step: Step,
-    t: Time,
-    direction: float,
-    stop: float | None,
-    settings: Settings,
-) -> Float[Tensor, "*state"]:
-    """The field at the end of an accepted step; past a jump it is the value on the far side."""
-    if stop in settings.jump_t:
-        return evaluate(nudge(_as_time(t, step.y1), direction * math.inf), step.y1)
-    if settings.tableau.fsal:
-        return step.f_last
-    return evaluate(_as_time(t, step.y1), step.y1)
+def _by_value(tolerance: Tolerance) -> Hashable:
+    return id(tolerance) if isinstance(tolerance, Tensor) else float(tolerance)
 
 
-def _fraction(output: Time, t: Time, h: float, end: float) -> Time:
+def _place(output: Time, t: Time, h: float, end: float) -> Time:
     """Where in the step the output lies; exactly 1 at its end, where no interpolation is needed."""
     return 1.0 if output == end and not isinstance(output, Tensor) else (output - t) / h
+
+
+def fraction(output: Time, points: Sequence[Time], i: int) -> Time:
+    """Where in the step of number ``i`` of a grid the output lies; exactly 1 at its end."""
+    begin, end = points[i], points[i + 1]
+    if output is end or (not isinstance(end, Tensor) and float(output) == end):
+        return 1.0
+    return (output - begin) / (end - begin)
 
 
 def _stops(t0: float, direction: float, settings: Settings) -> list[float]:
@@ -281,45 +524,7 @@ def _stops(t0: float, direction: float, settings: Settings) -> list[float]:
     return sorted((s for s in stops if direction * (s - t0) > 0), key=lambda s: direction * s)
 
 
-# --- steps chosen by a grid ----------------------------------------------------------------------
-
-
-def _fixed(
-    rk: RungeKutta,
-    evaluate: Evaluate,
-    y0: Float[Tensor, "*state"],
-    ts: Float[Tensor, " time"],
-    settings: Settings,
-    counts: Counts,
-) -> list[Float[Tensor, "*state"]]:
-    """The solution at every output time, by one step from each point of the grid to the next."""
-    times, outputs = ts.tolist(), _movable(ts)
-    grid, points = _grid(times, outputs, settings)
-    direction = _direction(times)
-    ys, y, f, sums = [y0], y0, None, []
-    for i in range(len(grid) - 1):
-        t, h = points[i], points[i + 1] - points[i]
-        if f is None:
-            start = _as_time(t, y)
-            f = evaluate(nudge(start, direction * math.inf) if settings.perturb else start, y)
-        step = rk.step(t, h, y, f, nudge_end=settings.perturb)
-        counts.accepted += 1
-        while len(ys) < len(times) and direction * (grid[i + 1] - times[len(ys)]) >= 0:
-            output = outputs[len(ys)]
-            at_end = output is points[i + 1] or (output == points[i + 1] and points is grid)
-            x = 1.0 if at_end else (output - t) / h
-            ys.append(_fixed_output(rk, evaluate, step, x, settings.interpolation))
-        # Just before a grid point is not just after it, where the field may jump there.
-        reuse = settings.tableau.fsal and not settings.perturb
-        y, f = step.y1, step.f_last if reuse else None
-        # The old step's states would stay alive through the next one.
-        del step
-        sums.append(y.detach().sum())
-    _check_finite(sums, grid)
-    return ys
-
-
-def _grid(
+def grid_of(
     times: list[float], outputs: list[Time], settings: Settings
 ) -> tuple[list[float], list[Time]]:
     """The points between which the steps lie: as floats, and as what the gradient flows through."""
@@ -342,21 +547,9 @@ def _grid(
             f"grid runs from {grid[0]:.9g} to {grid[-1]:.9g}, but the output times from"
             f" {times[0]:.9g} to {times[-1]:.9g}"
         )
-    return grid, points if any(isinstance(p, Tensor) for p in points) else grid
-
-
-def _fixed_output(
-    rk: RungeKutta, evaluate: Evaluate, step: Step, x: Time, interpolation: str
-) -> Float[Tensor, "*state"]:
-    """The state at the fraction ``x`` of a step, by the interpolation of that name."""
-    if interpolation == "dense" or (isinstance(x, float) and x == 1):
-        return rk.interpolate(step, x)
-    if interpolation == "linear":
-        return step.y0 + x * (step.y1 - step.y0)
-    f0, f1 = step.f0, evaluate(_as_time(step.t + step.h, step.y1), step.y1)
-    slopes = step.h * ((1 - x) * f0 - x * f1)
-    rise = step.y1 - step.y0
-    return step.y0 + x * (rise + (1 - x) * (slopes + (2 * x - 1) * rise))
+    wanted = torch.is_grad_enabled()
+    differentiable = wanted and any(isinstance(p, Tensor) and p.requires_grad for p in points)
+    return grid, points if differentiable else list(grid)
 
 
 def _check_finite(sums: list[Float[Tensor, ""]], grid: list[float]) -> None:

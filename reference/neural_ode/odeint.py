@@ -15,15 +15,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.gradients.adjoint import Adjoint
-from neural_ode.integrate import Settings, Tolerance
-from neural_ode.solve import Gradient, solve
-from neural_ode.step import IntegralController, rms_norm
-from neural_ode.tableau import find_method
+from neural_ode.gradients import Adjoint, Gradient
+from neural_ode.integrate import Settings
+from neural_ode.methods import find_method
+from neural_ode.solve import solve
+from neural_ode.step import IntegralController, Tolerance, rms_norm
 
 # What the backward solve does where ``adjoint_options`` are silent; nothing of the forward solve.
 _ADJOINT_DEFAULTS = {
-    f.name: f.default for f in fields(Settings) if f.name not in ("tableau", "rtol", "atol", "norm")
+    f.name: f.default
+    for f in fields(Settings)
+    if f.name not in ("method", "rtol", "atol", "norm", "joint_norm")
 }
 
 State = Tensor | tuple[Tensor, ...]

@@ -5,7 +5,21 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.integrate import Counts
+
+@dataclass
+class Counts:
+    """What one or several integrations cost.
+
+    Attributes:
+        nfe: field evaluations.
+        accepted, rejected: steps.
+        compile_s: seconds spent compiling; zero where everything was compiled before.
+    """
+
+    nfe: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    compile_s: float = 0.0
 
 
 @dataclass
@@ -30,6 +44,11 @@ class Stats:
     def nfe_backward(self) -> int | None:
         """Evaluations of the field, each with its vector-Jacobian product, on the way back."""
         return None if self.backward is None else self.backward.nfe
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds that ``compile=True`` spent compiling in this solve, on the way back included."""
+        return self.forward.compile_s + (self.backward.compile_s if self.backward else 0.0)
 
     @property
     def accepted(self) -> int:

@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.gradients.adjoint import Adjoint
-from neural_ode.gradients.backprop import Backprop
-from neural_ode.integrate import Field, Settings, Tolerance
+from neural_ode.gradients import Backprop, Gradient
+from neural_ode.integrate import DEFAULT_CONTROLLER, Field, Settings
+from neural_ode.methods import find_method
 from neural_ode.solution import Solution
-from neural_ode.step import Controller, IntegralController, Norm, rms_norm
-from neural_ode.tableau import ButcherTableau, find_method
-
-Gradient = Backprop | Adjoint
+from neural_ode.step import Controller, Norm, Tolerance, rms_norm
+from neural_ode.tableau import ButcherTableau
 
 
 def solve(
@@ -38,6 +37,7 @@ def solve(
     jump_t: Sequence[float] = (),
     perturb: bool = False,
     interpolation: str = "dense",
+    compile: bool = False,
 ) -> Solution:
     """Solve ``dy/dt = field(t, y)`` with ``y(ts[0]) = y0`` and return y at every time in ``ts``.
 
@@ -81,14 +81,14 @@ def solve(
         TypeError: for a state, a time or a field's output that is not a floating-point tensor.
         StepUnderflow, StepLimit, NonFinite: where the integration cannot go on.
     """
-    tableau = find_method(method)
+    chosen = find_method(method)
     check_problem(field, y0, ts)
     settings = Settings(
-        tableau=tableau,
+        method=chosen,
         rtol=rtol,
         atol=atol,
         norm=norm,
-        controller=controller or IntegralController(),
+        controller=controller or DEFAULT_CONTROLLER,
         step_size=step_size,
         grid=None if grid is None else list(grid),
         first_step=first_step,
@@ -99,6 +99,7 @@ def solve(
         jump_t=_floats(jump_t),
         perturb=perturb,
         interpolation=interpolation,
+        compile=compile,
     )
     ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
     return Solution(ts, ys, stats)
@@ -123,8 +124,8 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:
         raise ValueError(
             f"ts has shape {tuple(ts.shape)}, expected one dimension with at least one time"
         )
-    if not ts.isfinite().all():
+    times = ts.tolist()
+    if not all(map(math.isfinite, times)):
         raise ValueError("ts holds a time that is not finite")
-    difference = ts.detach().diff()
-    if not ((difference > 0).all() or (difference < 0).all()):
+    if not (all(a < b for a, b in pairwise(times)) or all(a > b for a, b in pairwise(times))):
         raise ValueError("ts must be strictly increasing or strictly decreasing")

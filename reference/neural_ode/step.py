@@ -2,12 +2,16 @@
 
 What makes the step quick: the stages lie one after another in one contiguous scratch buffer, each
 linear combination of them is a single fused operation, and times and step sizes are Python floats.
+
+A state may have integrals riding along, ``dq/dt = r(t, y)``: quantities that nothing depends on, as
+the adjoint's parameter gradients are. They enter no stage, so they cost one combination a step.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,8 +19,15 @@ from torch import Tensor
 
 from neural_ode.tableau import ButcherTableau
 
-Evaluate = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
+# The derivative of the state, shape [*state], and the rates of the integrals, shape [integrals], or
+# None where there are none or where they are not wanted.
+Slope = tuple[Tensor, Tensor | None]
+# From a 0-dimensional time, a state and whether the rates of the integrals are wanted.
+Evaluate = Callable[[Tensor, Tensor, bool], Slope]
 Norm = Callable[[Float[Tensor, "*state"]], Float[Tensor, ""]]
+# The norm of an error of the state and of the integrals together.
+JointNorm = Callable[[Float[Tensor, "*state"], Float[Tensor, " integrals"]], Float[Tensor, ""]]
+Tolerance = float | Tensor
 # A float, or a 0-dimensional tensor where the gradient with respect to the time is wanted.
 Time = float | Tensor
 
@@ -24,6 +35,35 @@ Time = float | Tensor
 def rms_norm(x: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
     """Root mean square over all entries of ``x``; zero where there are none."""
     return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
+
+
+@dataclass(frozen=True)
+class ErrorTest:
+    """In which units an error is measured: a step passes where the result is at most 1.
+
+    Attributes:
+        rtol, atol: the error is divided by ``atol + rtol max(|y0|, |y1|)``, entry by entry.
+        norm: makes one number of the divided error of a state.
+        joint_norm: the same for the state and the integrals together; the integrals have no say
+            where it is ``None``.
+    """
+
+    rtol: Tolerance
+    atol: Tolerance
+    norm: Norm = rms_norm
+    joint_norm: JointNorm | None = None
+
+    def scale(self, size: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """What an error of entries of this size is divided by; ``size`` may be overwritten."""
+        return size.mul_(self.rtol).add_(self.atol)
+
+    def measure(
+        self, y: Float[Tensor, "*state"], q: Float[Tensor, " integrals"] | None
+    ) -> Float[Tensor, ""]:
+        """The norm of an error that is already in units of the tolerance."""
+        if self.joint_norm is None or q is None:
+            return self.norm(y)
+        return self.joint_norm(y, q)
 
 
 class _Combine(torch.autograd.Function):
@@ -37,37 +77,100 @@ class _Combine(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y, columns, weights, h, *ks):
         ctx.weights, ctx.h = weights, h
-        return torch.addmv(y.reshape(-1), columns, weights, alpha=h).view(y.shape)
+        ctx.shape = ks[0].shape
+        return torch.addmv(y, columns, weights, alpha=h)
 
     @staticmethod
     def backward(ctx, *grads):
         (grad,) = grads
-        rows = torch.outer(ctx.weights, grad.reshape(-1) * ctx.h)
-        return grad, None, None, None, *(row.view(grad.shape) for row in rows)
+        rows = torch.outer(ctx.weights, grad * ctx.h)
+        return grad, None, None, None, *(row.view(ctx.shape) for row in rows)
 
 
-@dataclass
+class Weights(NamedTuple):
+    """The weights of one combination of stages: on the device, and as numbers for a compiler."""
+
+    tensor: Float[Tensor, " stages"]
+    floats: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """A tableau made ready for states of one dtype on one device; see ``ButcherTableau``."""
+
+    a: Sequence[Weights]
+    b: Weights
+    b_error: Weights | None
+    c: Weights
+    dense: Float[Tensor, "all_stages degree"]
+    powers: Float[Tensor, " degree"]
+    c_dense: Weights | None
+    a_dense: Sequence[Weights]
+    # Whether the dense output, and so perhaps the solution or the error, uses a stage at all.
+    used: Sequence[bool]
+
+
+@lru_cache(maxsize=64)
+def _constants(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> _Constants:
+    # float64 for times and polynomials, so that each is rounded once, to the dtype of the state.
+    exact = partial(torch.tensor, dtype=torch.float64, device=device)
+
+    def weights(row, dtype: torch.dtype = dtype) -> Weights:
+        return Weights(torch.tensor(row, dtype=dtype, device=device), tuple(row.tolist()))
+
+    stages, dense_a = tableau.stages, tableau.dense_a
+    # Kept for later solves, which may want gradients even if this one is in inference mode.
+    with torch.inference_mode(False):
+        return _Constants(
+            a=[weights(row[:i]) for i, row in enumerate(tableau.a)],
+            b=weights(tableau.b),
+            b_error=None if tableau.b_error is None else weights(tableau.b_error),
+            c=weights(tableau.c, torch.float64),
+            dense=exact(tableau.dense),
+            powers=exact(range(1, tableau.dense.shape[1] + 1)),
+            c_dense=None if tableau.dense_c is None else weights(tableau.dense_c, torch.float64),
+            a_dense=[]
+            if dense_a is None
+            else [weights(row[: stages + i]) for i, row in enumerate(dense_a)],
+            used=[bool(row.any()) for row in tableau.dense],
+        )
+
+
+@dataclass(slots=True)
 class Step:
-    """A step taken, accepted or not: all that the error test and the dense output need.
+    """A step taken, accepted or not: all that the dense output and the next step need.
 
     Attributes:
         t, h: where it began and its signed size.
         y0, y1: the states at its two ends, shape [*state].
-        f0, f_last: the derivatives of its first and its last stage, shape [*state]; for a FSAL
-            method the last is the one at the new point.
+        q1: the integrals at its end, shape [integrals], or ``None``.
+        f0, f1: the slopes of its first and its last stage; for a FSAL method the last is the one at
+            the new point.
+        ratio: the error in units of the tolerance; ``None`` where it was not asked for.
         ks: every stage derivative while autograd is on, to link them into the graph; empty while it
             is off, when their values in the scratch buffer are all that is needed.
-        stages: how many stages the scratch buffer holds, those of the dense output included.
+        stages: how many stages the scratch buffer holds, those of the dense output included; none
+            before those of a compiled step are loaded into it.
+        rates: the rates of the integrals at every stage of a compiled step.
+        nudged: whether the stages at its two ends were evaluated just inside them.
     """
 
     t: Time
     h: Time
     y0: Float[Tensor, "*state"]
     y1: Float[Tensor, "*state"]
-    f0: Float[Tensor, "*state"]
-    f_last: Float[Tensor, "*state"]
+    q1: Float[Tensor, " integrals"] | None
+    f0: Slope
+    f1: Slope
+    ratio: float | None
     ks: list[Float[Tensor, "*state"]] = field(repr=False)
     stages: int
+    rates: Sequence[Tensor | None] = field(default=(), repr=False)
+    nudged: tuple[bool, bool] = (False, False)
+
+
+# What ``advance`` returns: y1, q1, the last slope, the error ratio, the stages and their rates.
+Advanced = tuple[Tensor, Tensor | None, Slope, Tensor | None, list[Tensor], list[Tensor | None]]
 
 
 class RungeKutta:
@@ -77,171 +180,331 @@ class RungeKutta:
         tableau: the method.
         y: a state; its shape, dtype and device are those of every later step.
         evaluate: the field, called with a 0-dimensional time tensor of the state's dtype.
+        test: how errors are measured.
+        traced: whether a compiler reads the steps: then there is no scratch buffer, and every
+            combination is spelled out for it to fuse.
     """
 
     def __init__(
-        self, tableau: ButcherTableau, y: Float[Tensor, "*state"], evaluate: Evaluate
+        self,
+        tableau: ButcherTableau,
+        y: Float[Tensor, "*state"],
+        evaluate: Evaluate,
+        test: ErrorTest | None = None,
+        *,
+        traced: bool = False,
     ) -> None:
-        constant = partial(torch.tensor, dtype=y.dtype, device=y.device)
-        stages = len(tableau.dense)
-        self.tableau, self.evaluate = tableau, evaluate
-        self._scratch = torch.empty(stages, y.numel(), dtype=y.dtype, device=y.device)
-        self._columns = [self._scratch[:i].T for i in range(stages + 1)]
-        self._a = [constant(row[:i]) for i, row in enumerate(tableau.a)]
-        self._b = constant(tableau.b)
-        self._b_error = None if tableau.b_error is None else constant(tableau.b_error)
-        # float64, so that the time of a stage is rounded once, to the dtype of the state.
-        self._c = torch.tensor(tableau.c, dtype=torch.float64, device=y.device)
-        self._dense = torch.tensor(tableau.dense, dtype=torch.float64, device=y.device)
-        self._powers = torch.arange(1, self._dense.shape[1] + 1).to(self._dense)
-        if tableau.dense_c is not None and tableau.dense_a is not None:
-            self._c_dense = torch.tensor(tableau.dense_c, dtype=torch.float64, device=y.device)
-            self._a_dense = [
-                constant(row[: tableau.stages + i]) for i, row in enumerate(tableau.dense_a)
-            ]
+        self.tableau, self.evaluate, self.test, self.traced = tableau, evaluate, test, traced
+        self._shape, self._on_cpu = y.shape, y.device.type == "cpu"
+        self._constants = _constants(tableau, y.dtype, y.device)
+        if not traced:
+            self._scratch = y.new_empty(len(tableau.dense), y.numel(), requires_grad=False)
+            self._rows = self._scratch.view(len(tableau.dense), *y.shape).unbind()
+            columns = self._scratch.T
+            self._columns = [columns.narrow(1, 0, i) for i in range(len(tableau.dense) + 1)]
+        self._rates: Tensor | None = None
 
-    def step(
+    @property
+    def carries(self) -> bool:
+        """Whether the last slope of a step is the first of the next."""
+        return self.tableau.fsal
+
+    @property
+    def nfe_per_step(self) -> int:
+        """Field evaluations of a step whose first slope is at hand."""
+        return self.tableau.stages - 1
+
+    def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Slope:
+        """What a step from ``(t, y)`` begins with."""
+        return self.evaluate(t, y, True)
+
+    def start(
+        self,
+        t0: Time,
+        direction: Time,
+        y0: Float[Tensor, "*state"],
+        q0: Float[Tensor, " integrals"] | None,
+    ) -> tuple[Slope, Time]:
+        """The first slope, and a good size of the first step; two evaluations."""
+        f0 = self.slope(as_time(t0, y0), y0)
+        return f0, initial_step(
+            self.evaluate, t0, direction, y0, q0, f0, self.tableau.order, self._tested
+        )
+
+    def advance(
         self,
         t: Time,
         h: Time,
         y0: Float[Tensor, "*state"],
-        f0: Float[Tensor, "*state"],
-        *,
-        nudge_end: bool = False,
-    ) -> Step:
-        """One step of signed size ``h`` from ``(t, y0)``, where the field has the value ``f0``.
+        f0: Slope,
+        q0: Float[Tensor, " integrals"] | None,
+        nudge_end: bool,
+    ) -> Advanced:
+        """One step of signed size ``h`` from ``(t, y0)``, where the slope is ``f0``.
 
         ``nudge_end`` evaluates the stages at the end of the step at the last representable time
-        before it, for a field that jumps there.
+        before it, for a field that jumps there. The error is estimated where there is a test.
         """
-        tableau, ks, k = self.tableau, [], f0
-        self._keep(ks, 0, f0)
-        y = y0
-        for i, time in enumerate(self._times(self._c, t, h, y0.dtype)[1:], start=1):
-            if nudge_end and tableau.c[i] == 1:
-                time = nudge(time, towards=-math.copysign(math.inf, float(h)))
-            y = self._combine(y0, self._a[i], h, ks)
-            k = self.evaluate(time, y)
-            self._keep(ks, i, k)
-        y1 = y if tableau.fsal else self._combine(y0, self._b, h, ks)
-        return Step(t, h, y0, y1, f0, k, ks, tableau.stages)
+        tableau, constants, slope = self.tableau, self._constants, f0
+        ks: list[Tensor] = []
+        rates: list[Tensor | None] = []
+        self._keep(ks, rates, 0, f0)
+        y, flat = y0, y0.reshape(-1)
+        for i, time in enumerate(self._times(constants.c, t, h, y0.dtype)[1:], start=1):
+            if nudge_end and constants.c.floats[i] == 1:
+                time = nudge(time, towards=-math.inf * h)
+            y = self._combine(flat, constants.a[i], h, ks)
+            slope = self.evaluate(time, y, constants.used[i])
+            self._keep(ks, rates, i, slope)
+        y1 = y if tableau.fsal else self._combine(flat, constants.b, h, ks)
+        q1 = None if q0 is None else q0 + self._integrate(constants.b, h, rates)
+        ratio = None if self.test is None else self._ratio(h, y0, y1, q0, q1, ks, rates)
+        return y1, q1, slope, ratio, ks, rates
+
+    @property
+    def _tested(self) -> ErrorTest:
+        if self.test is None:
+            raise ValueError(f"{self.tableau.name} was given no error test")
+        return self.test
 
     @torch.no_grad()
-    def error(self, step: Step) -> Float[Tensor, "*state"]:
-        """The estimate of the local error of the step just taken, shape [*state], no graph.
-
-        Raises:
-            ValueError: for a method without an embedded one.
-        """
-        if self._b_error is None:
+    def _ratio(
+        self,
+        h: Time,
+        y0: Float[Tensor, "*state"],
+        y1: Float[Tensor, "*state"],
+        q0: Float[Tensor, " integrals"] | None,
+        q1: Float[Tensor, " integrals"] | None,
+        ks: list[Tensor],
+        rates: list[Tensor | None],
+    ) -> Float[Tensor, ""]:
+        """The norm of the error over the tolerance: a step passes at 1 or less."""
+        test, weights = self._tested, self._constants.b_error
+        if weights is None:
             raise ValueError(f"{self.tableau.name} has no error estimate")
-        error = torch.mv(self._columns[self.tableau.stages], self._b_error)
-        return error.mul_(float(step.h)).view(step.y0.shape)
+        error = self._error(weights, h, ks)
+        error = error.div_(test.scale(torch.maximum(y0.abs(), y1.abs())))
+        if test.joint_norm is None or q0 is None or q1 is None:
+            return test.norm(error)
+        of_integrals = self._integrate(weights, h, rates)
+        return test.joint_norm(
+            error, of_integrals.div_(test.scale(torch.maximum(q0.abs(), q1.abs())))
+        )
+
+    def _error(self, weights: Weights, h: Time, ks: list[Tensor]) -> Float[Tensor, "*state"]:
+        """The estimate of the local error of the step just taken."""
+        if self.traced:
+            return h * _sum(weights.floats, ks)
+        columns = self._columns[self.tableau.stages]
+        # The first argument has no weight, it only has the right length.
+        error = torch.addmv(columns[:, 0], columns, weights.tensor, beta=0, alpha=float(h))
+        return error.view(self._shape)
+
+    def _integrate(
+        self, weights: Weights, h: Time, rates: list[Tensor | None]
+    ) -> Float[Tensor, " integrals"]:
+        """``h sum_j weights_j r_j`` over the stages."""
+        if self.traced:
+            return h * _sum(weights.floats, rates)
+        if self._rates is None:
+            raise ValueError("the field gave no rates for the integrals")
+        reached = self._rates[: len(weights.tensor)]
+        return torch.mv(reached.T, weights.tensor).mul_(h)
+
+    def integrals(
+        self, step: Step, q0: Float[Tensor, " integrals"], x: float
+    ) -> Float[Tensor, " integrals"]:
+        """The dense output of the integrals at the fraction ``x`` of the step just taken."""
+        self.extend(step)
+        weights = Weights(self._dense_weights(x).to(q0), ())
+        return q0 + self._integrate(weights, step.h, [])
 
     def interpolate(self, step: Step, x: Time) -> Float[Tensor, "*state"]:
         """The dense output at the fraction ``x`` of the step just taken, shape [*state]."""
         if isinstance(x, float) and x == 1:
             return step.y1
-        self._extend(step)
-        weights = (self._dense @ x**self._powers).to(step.y0.dtype)
         if not isinstance(x, Tensor):
-            return self._combine(step.y0, weights, step.h, step.ks)
-        slopes = torch.stack(step.ks, dim=-1) @ weights
-        return step.y0 + step.h * slopes
+            return self.interpolate_many(step, [x])[0]
+        self.extend(step)
+        weights = self._dense_weights(x).to(step.y0.dtype)
+        return step.y0 + step.h * (torch.stack(step.ks, dim=-1) @ weights)
 
-    def _extend(self, step: Step) -> None:
-        """Evaluate the stages that only the dense output needs, once a step."""
-        if self.tableau.dense_c is None or step.stages > self.tableau.stages:
-            return
-        times = self._times(self._c_dense, step.t, step.h, step.y0.dtype)
-        for time, weights in zip(times, self._a_dense, strict=True):
-            y = self._combine(step.y0, weights, step.h, step.ks)
-            self._keep(step.ks, step.stages, self.evaluate(time, y))
+    def interpolate_many(
+        self, step: Step, xs: Sequence[float]
+    ) -> Sequence[Float[Tensor, "*state"]]:
+        """The dense output at several fractions of the step just taken."""
+        self.extend(step)
+        constants = self._constants
+        powers = constants.powers.new_tensor(xs)[:, None] ** constants.powers
+        weights = (powers @ constants.dense.T).to(step.y0.dtype)
+        flat = step.y0.reshape(-1)
+        if len(xs) == 1 or torch.is_grad_enabled() or isinstance(step.h, Tensor):
+            return [self._combine(flat, Weights(row, ()), step.h, step.ks) for row in weights]
+        several = torch.addmm(flat[None], weights, self._scratch, alpha=step.h)
+        return several.view(len(xs), *self._shape).unbind()
+
+    def _dense_weights(self, x: Time) -> Float[Tensor, " all_stages"]:
+        """The weights of the dense output at one fraction, in float64."""
+        return self._constants.dense @ x**self._constants.powers
+
+    def polynomial(self, step: Step) -> Float[Tensor, "degree *state"]:
+        """The dense output of the step just taken as a polynomial without its constant term.
+
+        The state at the fraction ``x`` is ``y0 + sum_p polynomial[p] x^(p + 1)``.
+        """
+        self.extend(step)
+        weights = self._constants.dense.T.to(self._scratch.dtype) * step.h
+        return (weights @ self._scratch).view(len(weights), *self._shape)
+
+    def extend(self, step: Step) -> int:
+        """Have every stage that the dense output needs in the scratch buffer.
+
+        Returns how many evaluations that took: a method may have stages for the dense output alone.
+        """
+        self._load(step)
+        constants = self._constants
+        if constants.c_dense is None or step.stages > self.tableau.stages:
+            return 0
+        times = self._times(constants.c_dense, step.t, step.h, step.y0.dtype)
+        flat = step.y0.reshape(-1)
+        for time, weights in zip(times, constants.a_dense, strict=True):
+            y = self._combine(flat, weights, step.h, step.ks)
+            self._keep(step.ks, [], step.stages, self.evaluate(time, y, self._rates is not None))
             step.stages += 1
+        return len(times)
 
-    def _keep(
-        self, ks: list[Float[Tensor, "*state"]], stage: int, k: Float[Tensor, "*state"]
-    ) -> None:
+    def _load(self, step: Step) -> None:
+        """Put the stages of a compiled step into the scratch buffer, once."""
+        if step.stages:
+            return
+        ks, rates = step.ks.copy(), step.rates
+        step.ks.clear()
+        for i, k in enumerate(ks):
+            self._keep(step.ks, [], i, (k, rates[i]))
+        step.stages = len(ks)
+
+    def _keep(self, ks: list[Tensor], rates: list[Tensor | None], stage: int, slope: Slope) -> None:
         """Put a stage's values into the scratch buffer, and itself aside only for autograd."""
-        self._scratch[stage].copy_(k.detach().reshape(-1))
+        k, rate = slope
+        if self.traced:
+            ks.append(k)
+            rates.append(rate)
+            return
         if torch.is_grad_enabled():
             ks.append(k)
+            k = k.detach()
+        self._rows[stage].copy_(k)
+        if rate is not None:
+            if self._rates is None:
+                # Zeros, since a stage of weight zero is never filled.
+                self._rates = rate.new_zeros(len(self.tableau.dense), len(rate))
+            self._rates[stage].copy_(rate)
 
-    @staticmethod
-    def _times(c: Float[Tensor, " nodes"], t: Time, h: Time, dtype: torch.dtype) -> tuple:
+    def _times(self, c: Weights, t: Time, h: Time, dtype: torch.dtype) -> Sequence[Tensor]:
         """The times of the stages as 0-dimensional tensors."""
-        return (c * h + t).to(dtype).unbind()
+        if self._on_cpu and isinstance(t, float) and isinstance(h, float):
+            return torch.tensor([t + node * h for node in c.floats], dtype=dtype).unbind()
+        # Numbers sent to another device would make the host wait for it.
+        return (c.tensor * h + t).to(dtype).unbind()
 
     def _combine(
         self,
-        y: Float[Tensor, "*state"],
-        weights: Float[Tensor, " stages"],
+        flat: Float[Tensor, " entries"],
+        weights: Weights,
         h: Time,
-        ks: list[Float[Tensor, "*state"]],
+        ks: list[Tensor],
     ) -> Float[Tensor, "*state"]:
-        """``y + h sum_j weights_j k_j`` over the stages that ``weights`` reaches."""
-        count = len(weights)
+        """``y + h sum_j weights_j k_j`` over the stages that ``weights`` reaches; y comes flat."""
+        if self.traced:
+            return flat.view(self._shape) + h * _sum(weights.floats, ks)
+        count = len(weights.tensor)
         columns = self._columns[count]
         # What autograd's apply returns is not annotated, hence the two silenced checks.
         if isinstance(h, Tensor):
-            total = _Combine.apply(torch.zeros_like(y), columns, weights, 1.0, *ks[:count])
-            return y + h.to(y.dtype) * total  # type: ignore[reportOperatorIssue]
+            zero = torch.zeros_like(flat)
+            total = _Combine.apply(zero, columns, weights.tensor, 1.0, *ks[:count])
+            return (flat + h.to(flat) * total).view(self._shape)  # type: ignore[reportOperatorIssue]
         if torch.is_grad_enabled():
-            return _Combine.apply(y, columns, weights, h, *ks[:count])  # type: ignore[return]
-        return torch.addmv(y.reshape(-1), columns, weights, alpha=h).view(y.shape)
+            end = _Combine.apply(flat, columns, weights.tensor, h, *ks[:count])
+            return end.view(self._shape)  # type: ignore[reportAttributeAccessIssue]
+        return torch.addmv(flat, columns, weights.tensor, alpha=h).view(self._shape)
 
 
-def nudge(time: Float[Tensor, ""], towards: float) -> Float[Tensor, ""]:
+def _sum(weights: Sequence[float], terms: Sequence[Tensor | None]) -> Tensor:
+    """The weighted sum, spelled out; terms of weight zero do not enter."""
+    kept = [(w, x) for w, x in zip(weights, terms, strict=False) if w != 0 and x is not None]
+    (w, x), rest = kept[0], kept[1:]
+    total = w * x
+    for w, x in rest:
+        total = total + w * x
+    return total
+
+
+def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
+    """A time as the field sees it: a 0-dimensional tensor of the state's dtype and device."""
+    if isinstance(t, Tensor):
+        return t.to(dtype=y.dtype, device=y.device)
+    return torch.full((), t, dtype=y.dtype, device=y.device)
+
+
+def nudge(time: Float[Tensor, ""], towards: Time) -> Float[Tensor, ""]:
     """The next representable time towards plus or minus infinity; the gradient passes unchanged."""
-    target = torch.full_like(time, towards)
-    return time + (torch.nextafter(time.detach(), target) - time.detach())
-
-
-def error_ratio(
-    error: Float[Tensor, "*state"],
-    y0: Float[Tensor, "*state"],
-    y1: Float[Tensor, "*state"],
-    rtol: float | Float[Tensor, "*state"],
-    atol: float | Float[Tensor, "*state"],
-    norm: Norm,
-) -> float:
-    """The norm of the error over ``atol + rtol max(|y0|, |y1|)``: a step passes at 1 or less.
-
-    This is the one place of a step where the host waits for the device.
-    """
-    scale = torch.maximum(y0.detach().abs(), y1.detach().abs()).mul_(rtol).add_(atol)
-    return float(norm(error / scale))
+    now = time.detach()
+    target = (
+        towards.detach().to(now) if isinstance(towards, Tensor) else torch.full_like(now, towards)
+    )
+    return time + (torch.nextafter(now, target) - now)
 
 
 @torch.no_grad()
 def initial_step(
     evaluate: Evaluate,
-    t0: float,
+    t0: Time,
+    direction: Time,
     y0: Float[Tensor, "*state"],
-    f0: Float[Tensor, "*state"],
-    direction: float,
+    q0: Float[Tensor, " integrals"] | None,
+    f0: Slope,
     order: int,
-    rtol: float | Float[Tensor, "*state"],
-    atol: float | Float[Tensor, "*state"],
-    norm: Norm,
-) -> float:
-    """The size of a first step, from one more evaluation of the field; NaN where it is not finite.
+    test: ErrorTest,
+) -> Time:
+    """The size of a first step from one more evaluation of the field; NaN where it is not finite.
 
     Source: Hairer, Norsett & Wanner, Solving ODEs I, sec. II.4, algorithm (a) to (f).
     """
-    scale = y0.abs().mul(rtol).add_(atol)
-    d0, d1 = float(norm(y0 / scale)), float(norm(f0 / scale))
-    if not math.isfinite(d0 + d1):
-        return math.nan
-    h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
-    t1 = torch.full((), t0 + direction * h0, dtype=y0.dtype, device=y0.device)
-    f1 = evaluate(t1, y0 + direction * h0 * f0)
-    d2 = float(norm((f1 - f0) / scale)) / h0
-    if not math.isfinite(d2):
-        return h0
-    still = max(d1, d2) <= 1e-15
-    h1 = max(1e-6, h0 * 1e-3) if still else (0.01 / max(d1, d2)) ** (1 / order)
-    return min(100 * h0, h1)
+    joint = q0 is not None and test.joint_norm is not None
+    scale = test.scale(y0.abs())
+    of_integrals = test.scale(q0.abs()) if q0 is not None else None
+    # Numbers of the host where that is the device, tensors where the host would have to wait.
+    numbers = isinstance(t0, float) and y0.device.type == "cpu"
+
+    def measure(y: Tensor, q: Tensor | None) -> Time:
+        q = None if q is None or of_integrals is None else q / of_integrals
+        norm = test.measure(y / scale, q)
+        return float(norm) if numbers else norm.double()
+
+    k0, rate0 = f0
+    d0, d1 = measure(y0, q0), measure(k0, rate0)
+    flat_start = (d0 < 1e-5) | (d1 < 1e-5)
+    h0 = _pick(flat_start, 1e-6, 0.01 * d0 / _pick(flat_start, 1.0, d1))
+    ahead = direction * h0
+    rise = ahead.to(y0) * k0 if isinstance(ahead, Tensor) else ahead * k0
+    k1, rate1 = evaluate(as_time(t0 + ahead, y0), y0 + rise, joint)
+    change = None if rate0 is None or rate1 is None else rate1 - rate0
+    d2 = measure(k1 - k0, change) / _pick(h0 > 0, h0, 1.0)
+    steepest = _pick(d1 > d2, d1, d2)
+    still = steepest <= 1e-15
+    wanted = (0.01 / _pick(still, 1.0, steepest)) ** (1 / order)
+    h1 = _pick(still, _pick(h0 > 1e-3, h0 * 1e-3, 1e-6), wanted)
+    # Where the second evaluation overflows, the first guess has to do.
+    size = _pick(abs(d2) < math.inf, _pick(100 * h0 < h1, 100 * h0, h1), h0)
+    return _pick(d0 + d1 < math.inf, size, math.nan)
+
+
+def _pick(condition: bool | Tensor, first: Time, second: Time) -> Time:
+    """The first where the condition holds, else the second; for tensors without waiting for it."""
+    if isinstance(condition, Tensor):
+        return torch.where(condition, first, second)
+    return first if condition else second
 
 
 @dataclass(frozen=True)

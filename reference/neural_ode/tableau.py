@@ -530,16 +530,3 @@ METHODS: dict[str, ButcherTableau] = {
         DOPRI8,
     )
 }
-
-
-def find_method(method: str | ButcherTableau) -> ButcherTableau:
-    """The tableau of that name; a tableau of one's own passes through.
-
-    Raises:
-        ValueError: for an unknown name; the message lists the known ones.
-    """
-    if isinstance(method, ButcherTableau):
-        return method
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
-    return METHODS[method]

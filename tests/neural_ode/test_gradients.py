@@ -2,13 +2,25 @@
 
 # A missing gradient or count fails a test all the same; settings are plain dicts.
 # pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportOperatorIssue=false
+
+import math
+import re
 
 import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from neural_ode import METHODS, Adjoint, Backprop, solve
+from neural_ode import (
+    METHODS,
+    Adjoint,
+    Backprop,
+    Checkpointed,
+    InterpolatedAdjoint,
+    Reversible,
+    solve,
+)
 
 # Thousands of steps are taken here, so the shapes are left to the other tests.
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -23,7 +35,14 @@ SETTINGS = {
     "grid": {"method": "rk4_classic", "grid": torch.linspace(0, 1, 21, dtype=F64).tolist()},
 }
 TIMES = {"one": (0.0, 1.0), "several": (0.0, 0.32, 0.7, 1.0), "decreasing": (1.0, 0.55, 0.3, 0.0)}
-BOTH = pytest.mark.parametrize("gradient", ["backprop", "adjoint", "seminorm"])
+GRADIENTS = {
+    "backprop": lambda params=None: Backprop(),
+    "adjoint": lambda params=None: Adjoint(params=params),
+    "seminorm": lambda params=None: Adjoint(params=params, norm="seminorm"),
+    "checkpointed": lambda params=None: Checkpointed(params=params),
+    "interpolated": lambda params=None: InterpolatedAdjoint(params=params),
+}
+EACH = pytest.mark.parametrize("gradient", GRADIENTS)
 
 
 def times(*values):
@@ -31,11 +50,7 @@ def times(*values):
 
 
 def make(gradient, params=()):
-    return {
-        "backprop": Backprop(),
-        "adjoint": Adjoint(params=params),
-        "seminorm": Adjoint(params=params, norm="seminorm"),
-    }[gradient]
+    return GRADIENTS[gradient](params)
 
 
 def seasonal(w, b):
@@ -67,7 +82,7 @@ class Net(nn.Module):
 # gradcheck's fast mode compares the derivatives along random directions, not entry by entry.
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("ts", TIMES)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_gradcheck_of_state_and_parameters(gradient, ts, setting):
@@ -82,7 +97,7 @@ def test_gradcheck_of_state_and_parameters(gradient, ts, setting):
     assert gradcheck(solved, inputs(), fast_mode=True)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("ts", TIMES)
 @pytest.mark.parametrize("setting", ["adaptive", "fixed"])
 def test_gradcheck_of_the_times(gradient, ts, setting):
@@ -136,7 +151,7 @@ def test_adjoint_refuses_a_second_derivative():
 # --- closed forms --------------------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 def test_gradients_of_a_linear_scalar_flow(gradient):
     """y(t) = y0 e^(a t): dy/dy0 = e^(a t), dy/da = t y, dy/dt = a y and dy/dt0 = -a y."""
     y0, a = times(1.5).requires_grad_(), times(-0.8).requires_grad_()
@@ -149,7 +164,7 @@ def test_gradients_of_a_linear_scalar_flow(gradient):
     assert ts.grad.tolist() == pytest.approx([0.8 * y, -0.8 * y], rel=1e-6)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("setting", ["adaptive", "fixed"])
 @pytest.mark.parametrize("ts", TIMES)
 def test_gradient_of_a_time_is_the_loss_along_the_flow(gradient, setting, ts):
@@ -171,7 +186,7 @@ def test_gradient_of_a_time_is_the_loss_along_the_flow(gradient, setting, ts):
 # --- the two methods agree -----------------------------------------------------------------------
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("method", [m for m, t in METHODS.items() if t.order > 2])
 def test_gradients_of_a_module_agree_with_tight_backprop(gradient, method):
     def gradients(gradient, method, tol):
@@ -182,8 +197,7 @@ def test_gradients_of_a_module_agree_with_tight_backprop(gradient, method):
         ys.square().sum().backward()
         return [y0.grad, net.w.grad, net.b.grad]
 
-    chosen = {"backprop": Backprop(), "adjoint": Adjoint(), "seminorm": Adjoint(norm="seminorm")}
-    ours = gradients(chosen[gradient], method, 1e-7)
+    ours = gradients(make(gradient, None), method, 1e-7)
     truth = gradients(Backprop(), "dopri8", 1e-11)
     for value, exact in zip(ours, truth, strict=True):
         torch.testing.assert_close(value, exact, rtol=1e-5, atol=1e-6)
@@ -213,19 +227,18 @@ def test_only_the_loss_chooses_which_outputs_count():
     torch.testing.assert_close(of_middle, of_alone, rtol=1e-7, atol=1e-9)
 
 
-@BOTH
+@EACH
 def test_frozen_and_unused_parameters(gradient):
     net = Net()
     net.b.requires_grad_(False)
     net.unused = nn.Parameter(times(1, 2, 3))
-    chosen = {"backprop": Backprop(), "adjoint": Adjoint(), "seminorm": Adjoint(norm="seminorm")}
-    solve(net, Y0, times(0, 1), gradient=chosen[gradient]).ys.sum().backward()
+    solve(net, Y0, times(0, 1), gradient=make(gradient, None)).ys.sum().backward()
     assert net.w.grad.abs().sum() > 0
     assert net.b.grad is None
     assert net.unused.grad is None or not net.unused.grad.any()
 
 
-@BOTH
+@EACH
 def test_field_that_does_not_depend_on_the_state(gradient):
     y0 = Y0.clone().requires_grad_()
     ys = solve(lambda t, y: torch.ones(2, dtype=F64), y0, times(0, 1), gradient=make(gradient)).ys
@@ -233,7 +246,7 @@ def test_field_that_does_not_depend_on_the_state(gradient):
     assert y0.grad.tolist() == [1, 1]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 3, 1)])
 def test_gradient_of_a_state_of_any_shape(gradient, shape):
     y0 = torch.ones(shape, dtype=F64, requires_grad=True)
@@ -243,7 +256,7 @@ def test_gradient_of_a_state_of_any_shape(gradient, shape):
     torch.testing.assert_close(y0.grad, torch.full(shape, 0.36787944, dtype=F64))
 
 
-@BOTH
+@EACH
 def test_gradient_of_a_single_output_time(gradient):
     y0, ts = Y0.clone().requires_grad_(), times(0.3).requires_grad_()
     solve(seasonal(W, B), y0, ts, gradient=make(gradient)).ys.sum().backward()
@@ -258,13 +271,136 @@ def test_no_graph_without_a_gradient():
     assert not solve(seasonal(W, B), Y0, times(0, 1)).ys.requires_grad
 
 
-@BOTH
+@EACH
 def test_backward_twice_through_a_kept_graph(gradient):
     y0 = Y0.clone().requires_grad_()
     loss = solve(seasonal(W, B), y0, times(0, 1), gradient=make(gradient)).ys[-1].sum()
     (first,) = torch.autograd.grad(loss, y0, retain_graph=True)
     (second,) = torch.autograd.grad(loss, y0)
     assert torch.equal(first, second)
+
+
+# --- discretise, then optimise, without keeping the graph -----------------------------------------
+
+STEPS = {
+    "adaptive": {"rtol": 1e-4, "atol": 1e-4},
+    "fixed": {"method": "rk4", "step_size": 0.13},
+    "not fsal": {"method": "adaptive_heun", "rtol": 1e-3, "atol": 1e-3},
+    "extra stages": {"method": "dopri8", "rtol": 1e-6, "atol": 1e-6},
+    "jumps": {"rtol": 1e-4, "atol": 1e-4, "jump_t": [0.5], "step_t": [0.25]},
+    "perturb": {"method": "midpoint", "step_size": 0.25, "perturb": True},
+    "cubic": {"method": "rk4", "step_size": 0.3, "interpolation": "cubic"},
+    "grid": {"method": "dopri5", "grid": [0.0, 0.2, 0.5, 1.0]},
+}
+
+
+def every_gradient(gradient, *, of_times=True, **settings):
+    """The gradients by y0, both parameters and, where wanted, the times, as one vector."""
+    y0, w, b = inputs()
+    ts = times(0, 0.3, 0.77, 1).requires_grad_(of_times)
+    solution = solve(seasonal(w, b), y0, ts, gradient=gradient((w, b)), **settings)
+    weights = torch.linspace(-1, 2, solution.ys.numel(), dtype=F64).reshape(solution.ys.shape)
+    (solution.ys * weights).sum().backward()
+    parts = [y0, w, b, ts] if of_times else [y0, w, b]
+    return torch.cat([x.grad.reshape(-1) for x in parts]), solution.stats
+
+
+@pytest.mark.parametrize("of_times", [False, True])
+@pytest.mark.parametrize("steps", STEPS)
+def test_checkpointed_is_backprop_to_rounding(steps, of_times):
+    ours, stats = every_gradient(GRADIENTS["checkpointed"], of_times=of_times, **STEPS[steps])
+    truth, _ = every_gradient(GRADIENTS["backprop"], of_times=of_times, **STEPS[steps])
+    torch.testing.assert_close(ours, truth, rtol=1e-12, atol=1e-13)
+    # Nothing is evaluated but the accepted steps, once more.
+    assert 0 < stats.nfe_backward <= stats.nfe_forward + stats.accepted
+
+
+@pytest.mark.parametrize("ts", TIMES)
+@pytest.mark.parametrize("setting", [{"rtol": 1e-4, "atol": 1e-4}, {"step_size": 0.13}])
+def test_reversible_is_backprop_to_rounding(ts, setting):
+    def gradients(gradient):
+        y0, w, b = inputs()
+        solution = solve(
+            seasonal(w, b),
+            y0,
+            times(*TIMES[ts]),
+            method="reversible_heun",
+            gradient=gradient((w, b)),
+            **setting,
+        )
+        weights = torch.linspace(-1, 2, solution.ys.numel(), dtype=F64)
+        (solution.ys.reshape(-1) * weights).sum().backward()
+        return torch.cat([x.grad.reshape(-1) for x in (y0, w, b)]), solution.stats
+
+    ours, stats = gradients(lambda params: Reversible(params))
+    truth, _ = gradients(lambda params: Backprop())
+    torch.testing.assert_close(ours, truth, rtol=1e-11, atol=1e-12)
+    assert stats.nfe_backward == stats.accepted + 1
+
+
+def test_reversible_heun_has_order_two():
+    def error(count):
+        ts, y0 = times(0, 1), times(1.0)
+        settings = {"method": "reversible_heun", "step_size": 1 / count}
+        return abs(solve(lambda t, y: -y + t, y0, ts, **settings).ys[-1] - 2 / math.e).item()
+
+    assert math.log2(error(40) / error(80)) == pytest.approx(2, abs=0.1)
+
+
+def test_reversible_heun_follows_its_definition():
+    """Two steps of the paper's algorithm 1 by hand, without the noise."""
+    h, field = 0.3, seasonal(W, B)
+    y, w, t = Y0, Y0, torch.tensor(0.0, dtype=F64)
+    f = field(t, w)
+    for _ in range(2):
+        w, t = 2 * y - w + h * f, t + h
+        ahead = field(t, w)
+        y, f = y + h / 2 * (f + ahead), ahead
+    ours = solve(field, Y0, times(0, 2 * h), method="reversible_heun", step_size=h).ys[-1]
+    torch.testing.assert_close(ours, y, rtol=1e-14, atol=0)
+
+
+def test_interpolated_adjoint_survives_a_flow_that_cannot_be_reversed():
+    """z' = -20 z with the running cost q' = 40 z^2: dq(1)/dz(0) = 2 z(0) (1 - e^-40)."""
+
+    def field(t, y):
+        z, _ = y
+        return torch.stack([-20 * z, 40 * z**2])
+
+    def error(gradient):
+        y0 = times(1.0, 0.0).requires_grad_()
+        ys = solve(field, y0, times(0, 1), rtol=1e-5, atol=1e-5, gradient=gradient).ys
+        return abs(torch.autograd.grad(ys[-1, 1], y0)[0][0].item() - 2)
+
+    assert error(InterpolatedAdjoint(params=())) < 1e-3
+    assert error(Adjoint(params=())) > 1
+
+
+@pytest.mark.parametrize(
+    ("gradient", "settings", "sentence"),
+    [
+        (Reversible(()), {}, "needs method='reversible_heun', got 'dopri5'"),
+        (Checkpointed(()), {"method": "reversible_heun"}, "does not allow"),
+        (Checkpointed(()), {"method": "adams"}, "does not allow"),
+        (InterpolatedAdjoint(params=()), {"method": "adams"}, "needs a dense output"),
+        (Checkpointed(), {}, "name its tensors in params"),
+        (Reversible(), {"method": "reversible_heun"}, "name its tensors in params"),
+        (
+            Reversible(()),
+            {"method": "reversible_heun", "jump_t": [0.5]},
+            "cannot take back what jump_t",
+        ),
+    ],
+)
+def test_gradient_methods_say_what_they_cannot_do(gradient, settings, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        solve(seasonal(W, B), Y0, times(0, 1), gradient=gradient, **settings)
+
+
+def test_reversible_has_no_gradient_of_the_times():
+    ts = times(0, 1).requires_grad_()
+    with pytest.raises(ValueError, match="no gradient with respect to the times"):
+        solve(Net(), Y0, ts, method="reversible_heun", gradient=Reversible())
 
 
 # --- what the backward pass costs ----------------------------------------------------------------
@@ -311,6 +447,20 @@ def test_adjoint_holds_as_much_for_many_steps_as_for_few():
 
     assert saved(Adjoint(), 0.5) == saved(Adjoint(), 0.05)
     assert saved(Backprop(), 0.05) > 9 * saved(Backprop(), 0.5)
+    # One state a step, and for the interpolated adjoint one with its polynomial.
+    assert saved(Checkpointed(), 0.05) - saved(Checkpointed(), 0.5) == 18
+    assert saved(InterpolatedAdjoint(), 0.05) - saved(InterpolatedAdjoint(), 0.5) == 18
+
+
+def test_reversible_holds_as_much_for_many_steps_as_for_few():
+    def saved(step_size):
+        held = []
+        settings = {"method": "reversible_heun", "step_size": step_size, "gradient": Reversible()}
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: held.append(x) or x, lambda x: x):
+            solve(Net(), Y0, times(0, 1), **settings)
+        return len(held)
+
+    assert saved(0.5) == saved(0.01)
 
 
 # --- settings of the adjoint ---------------------------------------------------------------------

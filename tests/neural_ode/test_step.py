@@ -1,5 +1,8 @@
 """One step, its error and the size of the next, against the textbook formulas written out."""
 
+# What may be None fails a test all the same.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import math
 
 import numpy as np
@@ -8,10 +11,13 @@ import torch
 from scipy.integrate import RK23, RK45
 
 from neural_ode import METHODS, IntegralController, PIController, rms_norm
-from neural_ode.step import RungeKutta, error_ratio, initial_step, nudge
+from neural_ode.integrate import Plain
+from neural_ode.step import ErrorTest, RungeKutta, Step, initial_step, nudge
 
 EVERY = pytest.mark.parametrize("name", METHODS)
 Y0 = torch.tensor([[0.4, -1.1, 0.7]], dtype=torch.float64)
+# In these units the error is its own largest entry.
+ABSOLUTE = ErrorTest(rtol=1e-300, atol=1.0, norm=lambda error: error.abs().max())
 
 
 def time(t):
@@ -22,9 +28,20 @@ def field(t, y):
     return torch.sin(3 * t) * y - y**3
 
 
-def take(name, t=0.3, h=0.1, y=Y0, **options):
-    rk = RungeKutta(METHODS[name], y, field)
-    return rk, rk.step(t, h, y, field(time(t), y), **options)
+def stepper(name, y=Y0, field=field, test=None):
+    return RungeKutta(METHODS[name], y, Plain(field, y), test)
+
+
+def advance(rk, t, h, y, f0, nudge_end=False):
+    """A step from its beginning, as the loops take it."""
+    y1, q1, f1, ratio, ks, _ = rk.advance(t, h, y, (f0, None), None, nudge_end)
+    ratio = None if ratio is None else float(ratio)
+    return Step(t, h, y, y1, q1, (f0, None), f1, ratio, ks, rk.tableau.stages)
+
+
+def take(name, t=0.3, h=0.1, y=Y0, test=None):
+    rk = stepper(name, y, test=test)
+    return rk, advance(rk, t, h, y, field(time(t), y))
 
 
 def stages_of(tableau, t, h, y):
@@ -40,13 +57,13 @@ def stages_of(tableau, t, h, y):
 @pytest.mark.parametrize("h", [0.1, -0.1])
 def test_step_and_error_follow_the_definition(name, h):
     tableau = METHODS[name]
-    rk, step = take(name, h=h)
+    _, step = take(name, h=h, test=ABSOLUTE if tableau.adaptive else None)
     ks = stages_of(tableau, 0.3, h, Y0.numpy())
     np.testing.assert_allclose(torch.stack(step.ks), ks, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(step.y1, Y0.numpy() + h * np.tensordot(tableau.b, ks, 1), rtol=1e-14)
     if tableau.b_error is not None:
         expected = h * np.tensordot(tableau.b_error, ks, 1)
-        np.testing.assert_allclose(rk.error(step), expected, rtol=1e-6, atol=1e-16)
+        np.testing.assert_allclose(step.ratio, np.abs(expected).max(), rtol=1e-6, atol=1e-16)
 
 
 @EVERY
@@ -59,8 +76,8 @@ def test_dense_output_meets_both_ends(name):
 
 def test_extra_stages_are_evaluated_once_a_step_and_only_when_needed():
     calls = []
-    rk = RungeKutta(METHODS["dopri8"], Y0, lambda t, y: calls.append(t) or field(t, y))
-    step = rk.step(0.3, 0.1, Y0, field(time(0.3), Y0))
+    rk = stepper("dopri8", field=lambda t, y: calls.append(t) or field(t, y))
+    step = advance(rk, 0.3, 0.1, Y0, field(time(0.3), Y0))
     assert len(calls) == 13
     rk.interpolate(step, 1.0)
     assert len(calls) == 13
@@ -70,9 +87,49 @@ def test_extra_stages_are_evaluated_once_a_step_and_only_when_needed():
 
 
 def test_method_without_an_error_estimate():
-    rk, step = take("rk4")
     with pytest.raises(ValueError, match="rk4 has no error estimate"):
-        rk.error(step)
+        take("rk4", test=ABSOLUTE)
+
+
+@EVERY
+@pytest.mark.parametrize("grad", [True, False])
+def test_what_a_compiler_reads_is_the_same_step(name, grad):
+    """Spelled out, the combinations have the values of the fused ones."""
+    test = ABSOLUTE if METHODS[name].adaptive else None
+    spelled = RungeKutta(METHODS[name], Y0, Plain(field, Y0), test, traced=True)
+    with torch.set_grad_enabled(grad):
+        rk, step = take(name, test=test)
+        times = [time(x) for x in (0.3, 0.1)]
+        y1, _, (f1, _), ratio, ks, rates = spelled.advance(*times, Y0, step.f0, None, False)
+        read = Step(0.3, 0.1, Y0, y1, None, step.f0, step.f1, None, ks, 0, rates)
+        torch.testing.assert_close(rk.interpolate(read, 0.3), rk.interpolate(step, 0.3))
+    torch.testing.assert_close(y1, step.y1, rtol=1e-14, atol=0)
+    torch.testing.assert_close(f1, step.f1[0], rtol=1e-13, atol=0)
+    if test:
+        assert float(ratio) == pytest.approx(step.ratio, rel=1e-6)
+
+
+@EVERY
+def test_integrals_follow_their_definition(name):
+    """Quadratures beside the state: their stages are those of the state."""
+    tableau = METHODS[name]
+
+    def evaluate(t, y, integral):
+        return field(t, y), torch.stack([y.sum(), y.square().sum()]) if integral else None
+
+    rk = RungeKutta(tableau, Y0, evaluate)
+    q0 = torch.tensor([0.5, -2.0], dtype=torch.float64)
+    f0 = evaluate(time(0.3), Y0, True)
+    with torch.no_grad():
+        _, q1, *_ = rk.advance(0.3, 0.1, Y0, f0, q0, False)
+    states = [
+        Y0.numpy()
+        + 0.1
+        * sum(a * k for a, k in zip(row, stages_of(tableau, 0.3, 0.1, Y0.numpy()), strict=False))
+        for row in tableau.a
+    ]
+    rates = np.array([[y.sum(), (y**2).sum()] for y in states])
+    np.testing.assert_allclose(q1, q0 + 0.1 * tableau.b @ rates, rtol=1e-13)
 
 
 @EVERY
@@ -80,10 +137,10 @@ def test_a_new_step_leaves_the_gradient_of_the_last_one_alone(name):
     """The scratch buffer is used again, so nothing that autograd keeps may live in it."""
 
     def two_steps(y):
-        rk = RungeKutta(METHODS[name], y, field)
-        first = rk.step(0.3, 0.1, y, field(time(0.3), y))
+        rk = stepper(name, y)
+        first = advance(rk, 0.3, 0.1, y, field(time(0.3), y))
         inside = rk.interpolate(first, 0.4)
-        second = rk.step(0.4, 0.2, first.y1, field(time(0.4), first.y1))
+        second = advance(rk, 0.4, 0.2, first.y1, field(time(0.4), first.y1))
         return inside, rk.interpolate(second, 0.6)
 
     assert torch.autograd.gradcheck(two_steps, Y0.clone().requires_grad_())
@@ -92,8 +149,8 @@ def test_a_new_step_leaves_the_gradient_of_the_last_one_alone(name):
 @pytest.mark.parametrize("name", ["euler", "rk4", "dopri5", "dopri8"])
 def test_gradient_reaches_the_time_and_the_size_of_a_step(name):
     def step(t, h, x):
-        rk = RungeKutta(METHODS[name], Y0, field)
-        taken = rk.step(t, h, Y0, field(t, Y0))
+        rk = stepper(name)
+        taken = advance(rk, t, h, Y0, field(t, Y0))
         return taken.y1, rk.interpolate(taken, x)
 
     times = [time(x).requires_grad_() for x in (0.3, 0.2, 0.6)]
@@ -102,9 +159,9 @@ def test_gradient_reaches_the_time_and_the_size_of_a_step(name):
 
 def test_nudge_end_stays_before_a_jump():
     seen = []
-    rk = RungeKutta(METHODS["rk4"], Y0, lambda t, y: seen.append(t.item()) or y)
-    rk.step(0.0, 0.5, Y0, Y0, nudge_end=True)
-    rk.step(1.0, -0.5, Y0, Y0, nudge_end=True)
+    rk = stepper("rk4", field=lambda t, y: seen.append(t.item()) or y)
+    advance(rk, 0.0, 0.5, Y0, Y0, nudge_end=True)
+    advance(rk, 1.0, -0.5, Y0, Y0, nudge_end=True)
     assert seen[2] == math.nextafter(0.5, -math.inf)
     assert seen[5] == math.nextafter(0.5, math.inf)
 
@@ -127,8 +184,9 @@ def test_rms_norm():
 def test_error_ratio_is_one_at_the_tolerance():
     y0, y1 = torch.tensor([1.0, -2.0]), torch.tensor([-3.0, 1.0])
     at_tolerance = 1e-3 + 1e-2 * torch.tensor([3.0, 2.0])
-    ratio = error_ratio(at_tolerance, y0, y1, 1e-2, 1e-3, rms_norm)
-    assert ratio == pytest.approx(1, rel=1e-6)
+    test = ErrorTest(rtol=1e-2, atol=1e-3)
+    ratio = test.measure(at_tolerance / test.scale(torch.maximum(y0.abs(), y1.abs())), None)
+    assert float(ratio) == pytest.approx(1, rel=1e-6)
 
 
 @pytest.mark.parametrize(("order", "scipy"), [(3, RK23), (5, RK45)])
@@ -138,13 +196,13 @@ def test_first_step_is_scipys(order, scipy, t1, y0):
     def swing(t, y):
         return np.array([y[1], np.cos(t) - np.sin(y[0])])
 
-    def evaluate(t, y):
-        return torch.from_numpy(swing(t.item(), y.numpy()))
+    def evaluate(t, y, integral=False):
+        return torch.from_numpy(swing(t.item(), y.numpy())), None
 
     y, rtol, atol = torch.tensor(y0, dtype=torch.float64), 1e-4, 1e-6
     f = evaluate(torch.tensor(0.0), y)
     direction = math.copysign(1, t1)
-    ours = initial_step(evaluate, 0.0, y, f, direction, order, rtol, atol, rms_norm)
+    ours = float(initial_step(evaluate, 0.0, direction, y, None, f, order, ErrorTest(rtol, atol)))
     theirs = scipy(swing, 0.0, np.array(y0), t1, rtol=rtol, atol=atol).h_abs
     assert ours == pytest.approx(theirs, rel=1e-12)
 

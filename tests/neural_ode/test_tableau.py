@@ -10,7 +10,8 @@ import pytest
 from scipy.integrate import RK23, RK45
 
 from neural_ode import METHODS, ButcherTableau
-from neural_ode.tableau import BOSH3, DOPRI5, DOPRI8, HEUN, find_method
+from neural_ode.methods import find_method
+from neural_ode.tableau import BOSH3, DOPRI5, DOPRI8, HEUN
 
 EVERY = pytest.mark.parametrize("tableau", METHODS.values(), ids=METHODS)
 ADAPTIVE = {name: tableau for name, tableau in METHODS.items() if tableau.adaptive}
@@ -108,7 +109,8 @@ def test_dense_output_keeps_the_order_inside_a_step(tableau):
     a = extended(tableau)
     for order in range(1, max(tableau.order, 2)):
         for x in PLACES:
-            assert residual(dense_weights(tableau, x), a, order, x) < 1e-13
+            # The polynomials have coefficients to 1900, whose rounding depends on the BLAS at hand.
+            assert residual(dense_weights(tableau, x), a, order, x) < 1e-12
 
 
 @EVERY

@@ -6,5 +6,17 @@ stats)``, and each has a file of its own.
 
 from neural_ode.gradients.adjoint import Adjoint
 from neural_ode.gradients.backprop import Backprop
+from neural_ode.gradients.checkpointed import Checkpointed
+from neural_ode.gradients.interpolated import InterpolatedAdjoint
+from neural_ode.gradients.reversible import Reversible
 
-__all__ = ["Adjoint", "Backprop"]
+Gradient = Backprop | Adjoint | Checkpointed | Reversible | InterpolatedAdjoint
+
+__all__ = [
+    "Adjoint",
+    "Backprop",
+    "Checkpointed",
+    "Gradient",
+    "InterpolatedAdjoint",
+    "Reversible",
+]

@@ -7,25 +7,27 @@ With ``a(t) = dL/dz(t)`` the augmented system, integrated from T to 0, is
 so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B, with the
 transpose that the tutorial leaves out). Where an output time carries a loss its gradient is added
 to ``a`` when the integration passes there, and ``z`` restarts from the state that the forward pass
-stored.
+stored. The parameter gradients g feed nothing back, so the solver carries them as integrals.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neural_ode.integrate import Counts, Field, Settings, Tolerance, integrate
-from neural_ode.solution import Stats
-from neural_ode.step import Norm, rms_norm
-from neural_ode.tableau import find_method
+from neural_ode.gradients.parameters import flat, split, trainable, vjp
+from neural_ode.integrate import Field, Plain, Settings, integrate
+from neural_ode.methods import find_method
+from neural_ode.solution import Counts, Stats
+from neural_ode.step import Norm, Slope, Tolerance, rms_norm
 
 # A norm of one's own takes the parts of the augmented state: z, a, and one tensor a parameter.
 PartsNorm = Callable[[Tensor, Tensor, Sequence[Tensor]], Float[Tensor, ""]]
+ChosenNorm = Literal["rms", "seminorm"] | PartsNorm
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Adjoint:
 
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
-    norm: Literal["rms", "seminorm"] | PartsNorm = "rms"
+    norm: ChosenNorm = "rms"
     method: str | None = None
     params: Sequence[Tensor] | None = None
     settings: dict = field(default_factory=dict)
@@ -66,43 +68,75 @@ class Adjoint:
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution with the adjoint as its backward pass; it fills ``stats.backward``."""
         stats = Stats()
-        problem = _Problem(field, settings, self._backward_settings(settings), self.norm, stats)
-        params = self._trainable(field)
+        params = trainable(field, self.params, "the adjoint")
+        backward = backward_settings(self, settings)
+        norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
+        problem = _Problem(field, settings, norm.put_into(backward, bool(params)), stats)
         # What autograd's apply returns is not annotated.
         return _AdjointFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
 
-    def _trainable(self, field: Field) -> list[Tensor]:
-        if self.params is None and not isinstance(field, nn.Module):
-            raise ValueError(
-                "the adjoint cannot see what a plain function closes over: make the field an"
-                " nn.Module or name its tensors in Adjoint(params=...), () if there are none"
-            )
-        params = self.params if self.params is not None else cast(nn.Module, field).parameters()
-        return [p for p in params if p.requires_grad]
 
-    def _backward_settings(self, settings: Settings) -> Settings:
-        """The forward settings with the adjoint's own in their place."""
-        if not (self.norm in ("rms", "seminorm") or callable(self.norm)):
+def backward_settings(chosen: Any, settings: Settings) -> Settings:
+    """The settings of the forward solve with a gradient method's own in their place.
+
+    ``chosen`` has ``rtol``, ``atol``, ``norm``, ``method`` and ``settings`` as ``Adjoint`` does.
+
+    Raises:
+        ValueError: for an unknown norm, or a tolerance that is not one number.
+    """
+    if not (chosen.norm in ("rms", "seminorm") or callable(chosen.norm)):
+        raise ValueError(
+            f"unknown adjoint norm {chosen.norm!r}; expected 'rms', 'seminorm' or a function"
+        )
+    tolerances = {"rtol": chosen.rtol, "atol": chosen.atol}
+    own: dict = {name: v for name, v in tolerances.items() if v is not None}
+    if chosen.method is not None:
+        # Steps chosen for one method say nothing about another.
+        own |= {"method": find_method(chosen.method)}
+        settings = replace(settings, step_size=None, grid=None, first_step=None)
+    backward = replace(settings, **(own | chosen.settings))
+    for name in ("rtol", "atol"):
+        value = getattr(backward, name)
+        if isinstance(value, Tensor) and value.ndim > 0:
             raise ValueError(
-                f"unknown adjoint norm {self.norm!r}; expected 'rms', 'seminorm' or a function"
+                f"{name} of the backward solve has shape {tuple(value.shape)}, expected one"
+                f" number, since its state is z, a and the parameter gradients: give the"
+                f" adjoint an {name} of its own"
             )
-        tolerances = {"rtol": self.rtol, "atol": self.atol}
-        own: dict = {name: v for name, v in tolerances.items() if v is not None}
-        if self.method is not None:
-            # Steps chosen for one method say nothing about another.
-            own |= {"tableau": find_method(self.method)}
-            settings = replace(settings, step_size=None, grid=None, first_step=None)
-        own |= self.settings
-        backward = replace(settings, **own)
-        for name in ("rtol", "atol"):
-            value = getattr(backward, name)
-            if isinstance(value, Tensor) and value.ndim > 0:
-                raise ValueError(
-                    f"{name} of the backward solve has shape {tuple(value.shape)}, expected one"
-                    f" number, since its state is z, a and the parameter gradients: give the"
-                    f" adjoint an {name} of its own"
-                )
-        return backward
+    return backward
+
+
+@dataclass(frozen=True)
+class AugmentedNorm:
+    """The norm of an error of the adjoint's state, a stack of some parts, and of its integrals.
+
+    Attributes:
+        of_state: the norm of each part of the stack.
+        chosen: what the user asked for.
+        shapes: those of the parameters.
+    """
+
+    of_state: Norm
+    chosen: ChosenNorm
+    shapes: tuple[torch.Size, ...]
+
+    def put_into(self, settings: Settings, params: bool) -> Settings:
+        """The settings with this norm; without parameters there is nothing to join."""
+        alone = self.chosen == "seminorm" or not params
+        return replace(settings, norm=self, joint_norm=None if alone else self)
+
+    def __call__(
+        self,
+        error: Float[Tensor, "parts *state"],
+        integrals: Float[Tensor, " entries"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """The norm; without the integrals only the state counts."""
+        gradients = [] if integrals is None else split(integrals, self.shapes)
+        if callable(self.chosen):
+            z, a = error.unbind()
+            return self.chosen(z, a, gradients)
+        norms = [self.of_state(part) for part in error.unbind()]
+        return torch.stack(norms + [rms_norm(g) for g in gradients]).amax()
 
 
 @dataclass(frozen=True)
@@ -112,14 +146,14 @@ class _Problem:
     field: Field
     forward: Settings
     backward: Settings
-    norm: Literal["rms", "seminorm"] | PartsNorm
     stats: Stats
 
 
 class _AdjointFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, problem, y0, ts, *params):
-        ys = integrate(problem.field, y0, ts, problem.forward, problem.stats.forward)
+        plain = Plain(problem.field, y0)
+        ys, _ = integrate(plain, y0, ts, problem.forward, problem.stats.forward)
         ctx.problem = problem
         ctx.save_for_backward(ys, ts, *params)
         return ys
@@ -132,29 +166,53 @@ class _AdjointFunction(torch.autograd.Function):
         ys, ts, *params = ctx.saved_tensors
         problem: _Problem = ctx.problem
         counts = problem.stats.backward = Counts()
-        parts = _Parts(ys[0], params)
-        augmented = _augmented_field(problem.field, parts)
-        settings = replace(problem.backward, norm=parts.norm(problem))
-        grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
-        state = parts.join(ys[-1], grad_ys[-1], [torch.zeros_like(p) for p in params])
-        for i in range(len(ts) - 1, 0, -1):
-            _, a, gradients = parts.split(state)
-            if grad_ts is not None:
-                grad_ts[i] = _flow_product(problem.field, ts[i], ys[i], grad_ys[i], counts)
-            state = parts.join(ys[i], a, gradients)
+        augmented = Augmented(problem.field, params)
+
+        def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
             interval = torch.stack([ts[i], ts[i - 1]]).detach()
-            piece = _between(settings, *interval.tolist())
-            state = integrate(augmented, state, interval, piece, counts)[-1]
-            _, a, gradients = parts.split(state)
-            if i == 1 and grad_ts is not None:
-                # Starting later is the same as starting from where the flow would have been.
-                grad_ts[0] = -_flow_product(problem.field, ts[0], ys[0], a, counts)
-            state = parts.join(ys[i - 1], a + grad_ys[i - 1], gradients)
-        _, a, gradients = parts.split(state)
-        return None, a, grad_ts, *gradients
+            piece = between(problem.backward, *interval.tolist())
+            state = torch.stack([ys[i], a])
+            ends, g = integrate(augmented, state, interval, piece, counts, q0=g)
+            return ends[-1, 1], g
+
+        return None, *sweep(problem.field, ys, ts, grad_ys, params, back, counts)
 
 
-def _between(settings: Settings, start: float, end: float) -> Settings:
+# From the number of an output time, the adjoint there and the parameters' gradients so far, to both
+# at the output time before.
+Back = Callable[[int, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+
+
+def sweep(
+    field: Field,
+    ys: Float[Tensor, "time *state"],
+    ts: Float[Tensor, " time"],
+    grad_ys: Float[Tensor, "time *state"],
+    params: Sequence[Tensor],
+    back: Back,
+    counts: Counts,
+) -> list[Tensor | None]:
+    """The gradients by y0, by the times (``None`` where not wanted) and by each parameter.
+
+    From the last output time to the first, ``back`` does what lies between two of them, and the
+    gradient of the loss by an output joins the adjoint where the integration passes it.
+    """
+    grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
+    a = grad_ys[-1]
+    g = flat([torch.zeros_like(p) for p in params]) if params else None
+    for i in range(len(ts) - 1, 0, -1):
+        if grad_ts is not None:
+            grad_ts[i] = _flow_product(field, ts[i], ys[i], grad_ys[i], counts)
+        a, g = back(i, a, g)
+        if i == 1 and grad_ts is not None:
+            # Starting later is the same as starting from where the flow would have been.
+            grad_ts[0] = -_flow_product(field, ts[0], ys[0], a, counts)
+        a = a + grad_ys[i - 1]
+    of_params = split(g, [p.shape for p in params]) if g is not None else []
+    return [a, grad_ts, *of_params]
+
+
+def between(settings: Settings, start: float, end: float) -> Settings:
     """The settings with the part of a forward grid that lies in this interval, in its direction."""
     if settings.grid is None:
         return settings
@@ -175,60 +233,23 @@ def _flow_product(
     return torch.sum(a * field(t.to(y), y))
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The augmented state as one vector: z, then a, then the gradient of every parameter."""
+class Augmented:
+    """The right-hand side of the augmented system: one evaluation and one VJP of the field.
 
-    y: Float[Tensor, "*state"]
-    params: Sequence[Tensor]
+    Its state is z above a, shape [2, *state]; its integrals are the parameters' gradients.
+    """
+
+    def __init__(self, field: Field, params: Sequence[Tensor]) -> None:
+        self.field, self.params = field, params
 
     @property
-    def sizes(self) -> list[int]:
-        return [self.y.numel()] * 2 + [p.numel() for p in self.params]
+    def key(self) -> Hashable:
+        """What a compiled step of this system may be found by."""
+        return ("adjoint", id(self.field), tuple(map(id, self.params)))
 
-    @staticmethod
-    def join(z: Tensor, a: Tensor, gradients: Sequence[Tensor]) -> Float[Tensor, " augmented"]:
-        return torch.cat([x.reshape(-1) for x in (z, a, *gradients)])
-
-    def split(self, state: Float[Tensor, " augmented"]) -> tuple[Tensor, Tensor, list[Tensor]]:
-        z, a, *gradients = state.split(self.sizes)
-        shaped = [g.view(p.shape) for g, p in zip(gradients, self.params, strict=True)]
-        return z.view(self.y.shape), a.view(self.y.shape), shaped
-
-    def norm(self, problem: _Problem) -> Norm:
-        """The norm of an augmented error vector."""
-        state_norm, chosen = problem.forward.norm, problem.norm
-
-        def of(error: Float[Tensor, " augmented"]) -> Float[Tensor, ""]:
-            z, a, gradients = self.split(error)
-            if callable(chosen):
-                return chosen(z, a, gradients)
-            norms = [state_norm(z), state_norm(a)]
-            if chosen == "rms":
-                norms += [rms_norm(g) for g in gradients]
-            return torch.stack(norms).amax()
-
-        return of
-
-
-def _augmented_field(field: Field, parts: _Parts) -> Field:
-    """The right-hand side of the augmented system, one evaluation and one VJP of the field."""
-
-    def augmented(
-        t: Float[Tensor, ""], state: Float[Tensor, " augmented"]
-    ) -> Float[Tensor, " augmented"]:
-        z, a, _ = parts.split(state)
-        with torch.enable_grad():
-            z = z.detach().requires_grad_(True)
-            f = field(t, z)
-            inputs = (z, *parts.params)
-            if f.requires_grad:
-                vjps = torch.autograd.grad(f, inputs, -a, allow_unused=True)
-            else:
-                vjps = [None] * len(inputs)
-        filled = [
-            torch.zeros_like(x) if v is None else v for x, v in zip(inputs, vjps, strict=True)
-        ]
-        return parts.join(f.detach(), filled[0], filled[1:])
-
-    return augmented
+    def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:
+        """The derivatives of z and a, and the rates of the parameters' gradients."""
+        z, a = state.unbind()
+        params = self.params if integral else ()
+        f, by_z, by_params = vjp(self.field, t, z, -a, params)
+        return torch.stack([f, by_z]), flat(by_params) if params else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.integrate import Field, Settings, integrate
+from neural_ode.integrate import Field, Plain, Settings, integrate
 from neural_ode.solution import Stats
 
 
@@ -27,4 +27,5 @@ class Backprop:
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution under autograd; ``stats.nfe_backward`` stays ``None``."""
         stats = Stats()
-        return integrate(field, y0, ts, settings, stats.forward), stats
+        ys, _ = integrate(Plain(field, y0), y0, ts, settings, stats.forward)
+        return ys, stats

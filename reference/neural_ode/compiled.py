@@ -1,0 +1,95 @@
+"""The step through ``torch.compile``: compiled once a field and shape, kept across solves.
+
+What is compiled is ``RungeKutta.advance`` as it stands, field, combinations and error estimate in
+one graph, and ``RungeKutta.start``. Times and step sizes go in as 0-dimensional tensors, so that no
+value of theirs is compiled in.
+"""
+
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Kept problems; each holds its field alive.
+KEPT = 64
+
+
+class CompiledSteps:
+    """The functions ``start`` and ``advance`` of a stepper, compiled at their first call.
+
+    Args:
+        start, advance: the two functions of a stepper that was made to be traced.
+
+    Where there is no compiler, or it cannot compile the field, a warning says so once and the
+    functions run as they are.
+    """
+
+    def __init__(self, start: Callable, advance: Callable) -> None:
+        self.start, self.advance = _Compiled(start), _Compiled(advance)
+
+
+class _Compiled:
+    """One function that is compiled when it is first called."""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.ready = function, None
+
+    def __call__(self, *arguments: Any) -> tuple[Any, float]:
+        """The result, and the seconds that compiling took in this call."""
+        # Dynamo takes a second to import, which only those who compile should wait for.
+        from torch._dynamo.exc import TorchDynamoException
+
+        if self.ready is not None:
+            try:
+                return self.ready(*arguments), 0.0
+            except TorchDynamoException:
+                # Something that the graph depends on has changed: compiled anew below.
+                self.ready = None
+        started = time.perf_counter()
+        try:
+            result = self._compile(arguments)
+        except Exception as error:
+            # The field's own errors come out of the plain call, unwrapped.
+            result = self.function(*arguments)
+            self.ready = self.function
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            warnings.warn(f"not compiled, so run as it is: {reason[0]}", stacklevel=2)
+        return result, time.perf_counter() - started
+
+    def _compile(self, arguments: tuple) -> Any:
+        from torch._dynamo import config
+
+        on_cpu = all(x.device.type == "cpu" for x in arguments if isinstance(x, Tensor))
+        # C++ calls the kernels one after another, which Python would take longer for.
+        options: dict[str, Any] = {"cpp_wrapper": True} if on_cpu else {}
+        # The annotations of torch.compile do not know isolate_recompiles yet.
+        compiler: Any = torch.compile
+        compiled = compiler(
+            self.function,
+            fullgraph=True,
+            dynamic=False,
+            isolate_recompiles=True,
+            options=options,
+        )
+        # The adjoint's field differentiates inside the graph.
+        with config.patch(trace_autograd_ops=True):
+            result = compiled(*arguments)
+        self.ready = compiled
+        return result
+
+
+_kept: OrderedDict[Hashable, CompiledSteps] = OrderedDict()
+
+
+def compiled_steps(key: Hashable, make: Callable[[], CompiledSteps]) -> CompiledSteps:
+    """The compiled functions of a problem by what sets it apart, made when first asked for."""
+    if key not in _kept:
+        _kept[key] = make()
+        if len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(key)
+    return _kept[key]

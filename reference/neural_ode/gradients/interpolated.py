@@ -1,0 +1,149 @@
+"""The continuous adjoint along the stored trajectory: z is read off the forward pass.
+
+    da/dt = -(df/dz)^T a,   dg/dt = -(df/dtheta)^T a,
+
+at the dense output z(t) of the forward solve, so that a flow which cannot be run backward does no
+harm, at the memory of the dense output.
+
+Source: Daulbaev et al., Interpolation technique to speed up gradients propagation in neural ODEs,
+NeurIPS 2020, with the solver's own dense output in place of their barycentric interpolation.
+"""
+
+from bisect import bisect_right
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
+from neural_ode.gradients.parameters import flat, trainable, vjp
+from neural_ode.integrate import Field, Plain, Settings, Visit, integrate
+from neural_ode.solution import Counts, Stats
+from neural_ode.step import Slope, Tolerance
+
+
+@dataclass(frozen=True)
+class InterpolatedAdjoint:
+    """The adjoint with the forward trajectory kept instead of solved again.
+
+    Attributes:
+        rtol, atol, norm, method, params, settings: as for ``Adjoint``, for a backward solve of a
+            and the parameter gradients alone.
+
+    Memory grows with the number of steps: one state and the polynomial of the dense output a step.
+    The error is that of the dense output and of the backward solve.
+
+    Raises:
+        ValueError: as for ``Adjoint``, and for the method ``adams``, which has no dense output.
+    """
+
+    rtol: Tolerance | None = None
+    atol: Tolerance | None = None
+    norm: Literal["rms", "seminorm"] = "rms"
+    method: str | None = None
+    params: Sequence[Tensor] | None = None
+    settings: dict = field(default_factory=dict)
+
+    def solve(
+        self,
+        field: Field,
+        y0: Float[Tensor, "*state"],
+        ts: Float[Tensor, " time"],
+        settings: Settings,
+    ) -> tuple[Float[Tensor, "time *state"], Stats]:
+        """The solution with the adjoint as its backward pass; it fills ``stats.backward``."""
+        if settings.method.name == "adams":
+            raise ValueError("InterpolatedAdjoint() needs a dense output, which 'adams' has not")
+        stats = Stats()
+        params = trainable(field, self.params, "InterpolatedAdjoint()")
+        # The trajectory is looked up by the value of the time, which a compiler cannot follow.
+        own = replace(backward_settings(self, settings), compile=False)
+        norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
+        problem = _Problem(field, settings, norm.put_into(own, bool(params)), stats, [])
+        # What autograd's apply returns is not annotated.
+        return _InterpolatedFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    field: Field
+    forward: Settings
+    backward: Settings
+    stats: Stats
+    steps: list[tuple[float, float]]
+
+
+class _InterpolatedFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, problem, y0, ts, *params):
+        pieces = []
+
+        def remember(visit: Visit) -> None:
+            step = visit.step
+            problem.steps.append((float(step.t), float(step.h)))
+            problem.stats.forward.nfe += visit.stepper.extend(step)
+            pieces.append(torch.cat([step.y0[None], visit.stepper.polynomial(step)]))
+
+        plain, counts = Plain(problem.field, y0), problem.stats.forward
+        ys, _ = integrate(plain, y0, ts, problem.forward, counts, on_step=remember)
+        ctx.problem, ctx.count = problem, len(params)
+        ctx.save_for_backward(ys, ts, *params, *pieces)
+        return ys
+
+    # The decorator hides the signature from the type checker.
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+        (grad_ys,) = grads
+        ys, ts, *saved = ctx.saved_tensors
+        params, pieces = saved[: ctx.count], saved[ctx.count :]
+        problem: _Problem = ctx.problem
+        counts = problem.stats.backward = Counts()
+        along = _Along(problem.field, params, problem.steps, pieces)
+
+        def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
+            interval = torch.stack([ts[i], ts[i - 1]]).detach()
+            piece = between(problem.backward, *interval.tolist())
+            ends, g = integrate(along, a[None], interval, piece, counts, q0=g)
+            return ends[-1, 0], g
+
+        return None, *sweep(problem.field, ys, ts, grad_ys, params, back, counts)
+
+
+class _Along:
+    """The right-hand side of the adjoint alone, at the stored trajectory; state [1, *state]."""
+
+    def __init__(
+        self,
+        field: Field,
+        params: Sequence[Tensor],
+        steps: Sequence[tuple[float, float]],
+        pieces: Sequence[Float[Tensor, "terms *state"]],
+    ) -> None:
+        self.field, self.params, self.pieces = field, params, pieces
+        self.steps = steps
+        self.direction = 1.0 if not steps or steps[0][1] > 0 else -1.0
+        self.begins = [self.direction * t for t, _ in steps]
+
+    @property
+    def key(self) -> Hashable:
+        """Nothing that another solve could share."""
+        return id(self)
+
+    def state(self, t: float) -> Float[Tensor, "*state"]:
+        """The forward solution at time ``t``."""
+        i = max(bisect_right(self.begins, self.direction * t) - 1, 0)
+        begin, h = self.steps[i]
+        piece, x = self.pieces[i], (t - begin) / h
+        weights = torch.tensor([x**p for p in range(len(piece))], dtype=piece.dtype)
+        return torch.tensordot(weights.to(piece.device), piece, dims=1)
+
+    def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:
+        """The derivative of a and the rates of the parameters' gradients."""
+        params = self.params if integral else ()
+        _, by_z, by_params = vjp(self.field, t, self.state(float(t)), -state[0], params)
+        return by_z[None], flat(by_params) if params else None
