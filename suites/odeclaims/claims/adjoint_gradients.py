@@ -24,8 +24,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from torch import Tensor, nn
 
-from neural_ode import Adjoint, Backprop, Solution, SolverFailure, solve
+from neural_ode import (
+    Adjoint,
+    Backprop,
+    Checkpointed,
+    InterpolatedAdjoint,
+    Reversible,
+    Solution,
+    SolverFailure,
+    solve,
+)
 from neural_ode.data.mnist import DIGEST, load, normalised
+from neural_ode.gradients import Gradient
 from neural_ode.networks import ConvField, MLPField, conv_stem
 from neural_ode.networks.mlp import initialise
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row, guarded
@@ -105,7 +115,10 @@ COLUMNS = {
         "benign (reversible), decaying (not reversible, and the gradient needs the past),"
         " forgetting (not reversible, and the parameters' gradient does not), kinked (ReLU fields)"
     ),
-    "gradient": Column("gradient method: backprop, adjoint (rms norm), adjoint_seminorm"),
+    "gradient": Column(
+        "gradient method: backprop, adjoint (rms norm), adjoint_seminorm, interpolated (the adjoint"
+        " along the stored trajectory), checkpointed, reversible (with reversible_heun as solver)"
+    ),
     "gradient_error": Column("relative L2 error of the whole gradient, y0 and parameters"),
     "error_y0": Column("relative L2 error of the gradient with respect to y0"),
     "error_parameters": Column("relative L2 error of the gradient with respect to the parameters"),
@@ -114,7 +127,7 @@ COLUMNS = {
         " way back fails"
     ),
     "nfe_forward": Column("field evaluations of the forward solve"),
-    "nfe_backward": Column("field evaluations of the backward solve; blank for backprop"),
+    "nfe_backward": Column("field evaluations on the way back; blank for backprop"),
     "reference": Column(
         "what the errors refer to: closed_form, or the method of a tight float64 solve under"
         " backprop"
@@ -127,16 +140,23 @@ COLUMNS = {
         " relative to the product of the two lengths"
     ),
     "difference_to_backprop": Column(
-        "relative L2 distance to the gradient by backprop at the same tolerance"
+        "relative L2 distance to the gradient by backprop through the same solver at the same"
+        " tolerance"
     ),
     "valid": STAMP_COLUMNS["valid"],
 }
 
-ARMS: dict[str, Backprop | Adjoint] = {
+ARMS: dict[str, Gradient] = {
     "backprop": Backprop(),
     "adjoint": Adjoint(norm="rms"),
     "adjoint_seminorm": Adjoint(norm="seminorm"),
+    "interpolated": InterpolatedAdjoint(),
+    "checkpointed": Checkpointed(),
+    "reversible": Reversible(),
 }
+# Only this method can be taken back. It is of second order, so it needs thousands of steps below.
+REVERSIBLE = {"method": "reversible_heun"}
+REVERSIBLE_TOL = 1e-4
 # Nothing hangs: a tight solve of the slowest problem takes a quarter of this.
 MAX_STEPS = 20_000
 # Two lengths of central differences, combined to fourth order.
@@ -468,18 +488,29 @@ def measure(cell: Cell) -> list[Row]:
         getattr(torch, str(cell.params["dtype"])), cell.device
     )
     solver = _solver(str(cell.params["method"]), float(cell.params["tol"]))
-    way_back = _way_back(problem, solver)
-    gradients: dict[str, list[Tensor]] = {}
+    through_solver: dict[str, list[Tensor]] = {}
     rows: list[Row] = []
-    for arm, method in _arms(name).items():
+    for arm, method in _arms(name, float(cell.params["tol"])).items():
+        own = solver | REVERSIBLE if arm == "reversible" else solver
+        way_back = _way_back(problem, own)
 
-        def observe(arm: str = arm, method: Backprop | Adjoint = method) -> Row:
-            gradients[arm], solution = gradient_of(problem, **solver, gradient=method)
+        def observe(
+            arm: str = arm,
+            method: Gradient = method,
+            own: dict[str, Any] = own,
+            way_back: float = way_back,
+        ) -> Row:
+            gradient, solution = gradient_of(problem, **own, gradient=method)
+            if arm == "backprop":
+                through_solver[own["method"]] = gradient
+            elif own["method"] not in through_solver:
+                through_solver[own["method"]] = gradient_of(problem, **own)[0]
+            difference = _distance(gradient, through_solver[own["method"]])
             return {
-                "difference_to_backprop": _difference(gradients, arm),
+                "difference_to_backprop": None if arm == "backprop" else difference,
                 "nfe_forward": solution.stats.nfe_forward,
                 "nfe_backward": solution.stats.nfe_backward,
-                **_errors(gradients[arm], reference, way_back),
+                **_errors(gradient, reference, way_back),
             }
 
         row = {"gradient": arm, "group": PROBLEMS[name].group, **reference.row}
@@ -487,10 +518,12 @@ def measure(cell: Cell) -> list[Row]:
     return rows
 
 
-def _arms(name: str) -> dict[str, Backprop | Adjoint]:
+def _arms(name: str, tol: float) -> dict[str, Gradient]:
     """The gradient methods; what a norm leaves out is no matter where the state itself is lost."""
-    lost = PROBLEMS[name].group in ("decaying", "forgetting")
-    return {arm: method for arm, method in ARMS.items() if not (lost and arm == "adjoint_seminorm")}
+    left_out = set() if tol >= REVERSIBLE_TOL else {"reversible"}
+    if PROBLEMS[name].group in ("decaying", "forgetting"):
+        left_out.add("adjoint_seminorm")
+    return {arm: method for arm, method in ARMS.items() if arm not in left_out}
 
 
 def _solver(method: str, tol: float) -> dict[str, Any]:
@@ -520,12 +553,6 @@ def _errors(gradient: list[Tensor], reference: "Reference", way_back: float) -> 
         "error_y0": _distance(gradient[:1], reference.gradient[:1]),
         "error_parameters": _distance(gradient[1:], reference.gradient[1:]),
     }
-
-
-def _difference(gradients: dict[str, list[Tensor]], arm: str) -> float | None:
-    if arm == "backprop" or "backprop" not in gradients:
-        return None
-    return _distance(gradients[arm], gradients["backprop"])
 
 
 def gradient_of(problem: Problem, **solver: Any) -> tuple[list[Tensor], Solution]:
@@ -654,6 +681,11 @@ def tolerance_slopes(df: pd.DataFrame) -> list[float]:
     return [log_slope(rows["tol"], worst_part(rows)) for _, rows in benign.groupby(INSTANCE)]
 
 
+def _differences(df: pd.DataFrame, arm: str, groups: Sequence[str]) -> list[float]:
+    """Distances to backprop through the same solver, float64, over all tolerances."""
+    return [float(d) for group in groups for d in _rows(df, arm, group)["difference_to_backprop"]]
+
+
 def _decaying(df: pd.DataFrame, arm: str) -> pd.DataFrame:
     rows = _rows(df, arm, "decaying", tol=LOOSE)
     return rows[rows["rate"] >= LEAST_RATE]
@@ -738,6 +770,39 @@ CRITERIA = [
         because="an error eps in z(T) is eps e^{|lambda| (T - t)} at t, and the gradient of the"
         " running cost in z0 is linear in it, which gives exactly 1; the size of eps may differ by"
         " a factor of 10 or so between rates, which is 0.1 over the range.",
+        lacking=_unchecked("decaying", 1e-5),
+        decides=False,
+    ),
+    Criterion(
+        "checkpointed's largest difference to backprop, every problem in float64",
+        lambda df: _differences(df, "checkpointed", list(GROUPS)),
+        Bounds(at_most=1e-10),
+        because="the same numbers are added in another order: rounding, 1e-16 a step, over at most"
+        " 20,000 steps, with two orders for its growth along a flow.",
+        statistic="max",
+        least_seeds=10,
+        decides=False,
+    ),
+    Criterion(
+        "reversible's largest difference to backprop through the same solver, benign problems",
+        lambda df: _differences(df, "reversible", ["benign"]),
+        Bounds(at_most=1e-8),
+        because="the inverse of each step is exact but for rounding, which a benign flow multiplies"
+        " by its condition in both directions; half of float64's digits is room for that, and a"
+        " wrong formula is an error of order one.",
+        statistic="max",
+        least_seeds=10,
+        decides=False,
+    ),
+    Criterion(
+        "interpolated adjoint's largest error on decaying problems at tolerance 1e-3",
+        lambda df: _decaying(df, "interpolated")["gradient_error"],
+        Bounds(at_most=0.5),
+        because="it does not run the flow backward, so what is left is the error of two solves at"
+        " 1e-3 along a contraction; half keeps the direction within 30 degrees, where the adjoint"
+        " itself loses it.",
+        statistic="max",
+        least_seeds=4,
         lacking=_unchecked("decaying", 1e-5),
         decides=False,
     ),
@@ -874,9 +939,18 @@ def _conv_caveat(ok: pd.DataFrame) -> str:
 LOOKS: dict[str, dict[str, Any]] = {
     "adjoint": {"color": COLOURS[0], "linestyle": "-", "marker": "o"},
     "adjoint_seminorm": {"color": COLOURS[2], "linestyle": "-.", "marker": "^"},
+    "interpolated": {"color": COLOURS[4], "linestyle": "-", "marker": "v"},
     "backprop": {"color": COLOURS[1], "linestyle": "--", "marker": "s"},
+    "reversible": {"color": COLOURS[3], "linestyle": ":", "marker": "D"},
 }
-NAMES = {"adjoint": "adjoint", "adjoint_seminorm": "adjoint, seminorm", "backprop": "backprop"}
+NAMES = {
+    "adjoint": "adjoint",
+    "adjoint_seminorm": "adjoint, seminorm",
+    "interpolated": "adjoint, interpolated",
+    "backprop": "backprop",
+    "checkpointed": "checkpointed",
+    "reversible": "reversible Heun",
+}
 GROUPS = {
     "benign": ("o", COLOURS[0], "reversible"),
     "decaying": ("s", COLOURS[3], "decaying"),
@@ -936,9 +1010,10 @@ def _draw_decaying(ax: Any, ok: pd.DataFrame) -> None:
         ax.plot(
             rows["tol"], rows["gradient_error"], "-", color=shade, marker=markers[name], label=label
         )
-    rows = _pick(ok, "backprop", group="decaying")
-    by_tol = rows.groupby("tol")["gradient_error"]
-    ax.plot(by_tol.max().index, by_tol.max(), label="backprop, worst", **LOOKS["backprop"])
+    for arm in ("backprop", "interpolated"):
+        rows = _pick(ok, arm, group="decaying")
+        worst = rows.groupby("tol")["gradient_error"].max()
+        ax.plot(worst.index, worst, label=f"{NAMES[arm]}, worst", **LOOKS[arm])
     ax.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     # Room for the legend above the steepest line.
     ax.set_ylim(top=ax.get_ylim()[1] ** 1.4)
