@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from neural_ode.compiled import CompiledSteps, compiled_steps
 from neural_ode.failures import NonFinite, StepLimit, StepUnderflow
@@ -161,7 +161,7 @@ class Plain:
     @property
     def key(self) -> Hashable:
         """What a compiled step of this field may be found by."""
-        return ("plain", id(self.field))
+        return ("plain", self.field if isinstance(self.field, Hashable) else id(self.field))
 
     def __call__(self, t: Tensor, y: Tensor, integral: bool = False) -> Slope:
         """The derivative, with nothing beside it."""
@@ -226,9 +226,10 @@ def _by_adams(
     q0: Float[Tensor, " integrals"] | None,
 ) -> tuple[Float[Tensor, "time *state"], Float[Tensor, " integrals"] | None]:
     """The same by SciPy, which sees the state and the integrals as one vector."""
-    if torch.is_grad_enabled() and (y0.requires_grad or ts.requires_grad):
+    if torch.is_grad_enabled() and _wants_gradients(evaluate, y0, ts):
         raise ValueError(
-            "method 'adams' runs in SciPy, where autograd cannot follow: use gradient=Adjoint()"
+            "method 'adams' runs in SciPy, where autograd cannot follow: use gradient=Adjoint(), or"
+            " torch.no_grad() where no gradient is wanted"
         )
     tolerances = {"rtol": settings.rtol, "atol": settings.atol}
     counted = {"counts": counts, "max_num_steps": settings.max_num_steps}
@@ -251,6 +252,13 @@ def _by_adams(
     )
     ys, q = flat.split(sizes, dim=1)
     return ys.reshape(len(ts), *y0.shape), q[-1]
+
+
+def _wants_gradients(evaluate: Evaluate, *tensors: Tensor) -> bool:
+    """Whether one of the tensors, or of the field's parameters, requires a gradient."""
+    field = getattr(evaluate, "field", None)
+    parameters = field.parameters() if isinstance(field, nn.Module) else ()
+    return any(x.requires_grad for x in (*tensors, *parameters))
 
 
 # --- times ---------------------------------------------------------------------------------------

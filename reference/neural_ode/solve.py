@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.integrate import DEFAULT_CONTROLLER, Field, Settings
-from neural_ode.methods import find_method
+from neural_ode.methods import Adams, find_method
 from neural_ode.solution import Solution
 from neural_ode.step import Controller, Norm, Tolerance, rms_norm
 from neural_ode.tableau import ButcherTableau
@@ -51,11 +51,14 @@ def solve(
         y0: the initial state, any shape, float32 or float64; its dtype is that of the solution.
         ts: at least one output time, strictly increasing or strictly decreasing; the first is the
             initial time.
-        method: the name of a tableau in ``METHODS``, or a tableau of one's own.
+        method: the name of a tableau in ``METHODS``, or a tableau of one's own; ``"adams"``, the
+            implicit Adams method of Chen et al. 2018 through SciPy, which chooses its steps by
+            ``rtol``, ``atol`` and ``max_num_steps`` alone; or ``"reversible_heun"``.
         rtol, atol: relative and absolute tolerance of the local error, positive; a number, or a
             tensor that broadcasts against the state.
-        gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, or
-            ``Adjoint()``.
+        gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, ``Adjoint()``,
+            ``InterpolatedAdjoint()``, ``Checkpointed()``, or ``Reversible()`` for the method
+            ``"reversible_heun"``.
         norm: the norm, over a whole state, of the error in units of the tolerance.
         controller: how the step size follows the error: ``IntegralController()`` or
             ``PIController()``.
@@ -71,6 +74,10 @@ def solve(
         perturb: with a grid, evaluate just inside each step, for a field that jumps at grid points.
         interpolation: how a grid's steps give outputs inside them: ``"dense"`` (of the method's
             order), ``"linear"`` or ``"cubic"`` (Hermite). Adaptive steps always use ``"dense"``.
+        compile: take each step through ``torch.compile``, field, combinations and error estimate in
+            one graph, on the way back too. The first solve of a field and shape compiles for
+            seconds (``stats.compile_s``), later ones find it done. Where nothing can be compiled a
+            warning says so and the steps are taken as they are.
 
     Returns:
         The states, shape [time, *state], with the counts of evaluations and steps.
@@ -83,6 +90,8 @@ def solve(
     """
     chosen = find_method(method)
     check_problem(field, y0, ts)
+    if isinstance(chosen, Adams) and norm is not rms_norm:
+        raise ValueError("method 'adams' has a norm of its own, so norm must not be given")
     settings = Settings(
         method=chosen,
         rtol=rtol,

@@ -364,6 +364,34 @@ def test_adjoint_that_makes_no_sense_fails_before_the_forward_solve(own, sentenc
     says(ValueError, sentence, lambda: solve(never, Y0, TS, gradient=gradient))
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"step_size": 0.1}, "method 'adams' chooses its own steps and knows no step_size"),
+        ({"compile": True}, "method 'adams' chooses its own steps and knows no compile"),
+        ({"norm": torch.max}, "method 'adams' has a norm of its own, so norm must not be given"),
+        (
+            {"gradient": Adjoint(norm=lambda z, a, g: z.max())},
+            "method 'adams' knows the adjoint norms 'rms' and 'seminorm' alone",
+        ),
+    ],
+)
+def test_settings_that_adams_does_not_know(settings, sentence):
+    says(ValueError, sentence, lambda: solve(Decay(), Y0, times(0, 1), method="adams", **settings))
+
+
+def test_adams_does_not_lose_a_gradient_in_silence():
+    sentence = "method 'adams' runs in SciPy, where autograd cannot follow"
+
+    def wanted():
+        y0 = Y0.clone().requires_grad_()
+        return solve(Decay(), y0, times(0, 1), method="adams").ys
+
+    says(ValueError, sentence, wanted)
+    with torch.no_grad():
+        assert wanted().shape == (2, *Y0.shape)
+
+
 def test_tolerances_of_the_parts_of_the_state_do_not_fit_the_backward_solve():
     says(
         ValueError,

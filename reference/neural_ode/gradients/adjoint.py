@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from neural_ode.gradients.parameters import flat, split, trainable, vjp
 from neural_ode.integrate import Field, Plain, Settings, integrate
-from neural_ode.methods import find_method
+from neural_ode.methods import Adams, find_method
 from neural_ode.solution import Counts, Stats
 from neural_ode.step import Norm, Slope, Tolerance, rms_norm
 
@@ -93,8 +93,11 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
     if chosen.method is not None:
         # Steps chosen for one method say nothing about another.
         own |= {"method": find_method(chosen.method)}
-        settings = replace(settings, step_size=None, grid=None, first_step=None)
+        compiled = settings.compile and not isinstance(own["method"], Adams)
+        settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
     backward = replace(settings, **(own | chosen.settings))
+    if isinstance(backward.method, Adams) and callable(chosen.norm):
+        raise ValueError("method 'adams' knows the adjoint norms 'rms' and 'seminorm' alone")
     for name in ("rtol", "atol"):
         value = getattr(backward, name)
         if isinstance(value, Tensor) and value.ndim > 0:
