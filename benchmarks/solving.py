@@ -1,64 +1,102 @@
-"""Solving and differentiating an MLP field: time, and the counts that hold without noise."""
+"""Forward solves: time, and the counts and errors that hold without noise."""
 
 import torch
 
-from neural_ode import Adjoint, Backprop, solve
-from neural_ode.networks import MLPField
-
-GRADIENTS = {"backprop": Backprop(), "adjoint": Adjoint(), "seminorm": Adjoint(norm="seminorm")}
+from benchmarks import work
 
 
-class _Problem:
-    """An MLP field 2-32-32-2 on a batch of 64 states, weights and states from a fixed seed."""
+class _Forward:
+    """The forward solve of one workload, by method.
+
+    asv sets up before each timed call, so what is timed in one sample is ``number`` calls.
+    """
 
     version = "1"
-
-    def setup(self, *_: object) -> None:
-        """Build the problem anew for each benchmark."""
-        torch.set_num_threads(1)
-        generator = torch.Generator().manual_seed(0)
-        self.field = MLPField(2, 32, generator=generator)
-        self.y0 = torch.randn(64, 2, generator=generator)
-        self.ts = torch.tensor([0.0, 1.0])
-
-    def solve(self, **settings):
-        """The forward solve."""
-        return solve(self.field, self.y0, self.ts, rtol=1e-5, atol=1e-5, **settings)
-
-
-class Forward(_Problem):
-    """The forward solve alone, by method."""
-
-    params = ("bosh3", "dopri5", "tsit5", "dopri8")
+    workload = ""
+    # The error is that of the first states; those after them only cost time in the reference.
+    judged = 64
+    params = ("dopri5",)
     param_names = ("method",)
+    number, repeat = 10, (2, 10, 0.5)
 
-    def time_solve(self, method: str) -> None:
+    def setup(self, method: str) -> None:
+        """Find the problem; a gap where the commit lacks the method."""
+        work.require_method(method)
+        self.problem = work.problem(self.workload)
+
+    def _solve(self, method: str):
+        with torch.no_grad():
+            return work.solve(self.problem, method=method)
+
+    def time_eager(self, method: str) -> None:
+        """Seconds a solve."""
+        self._solve(method)
+
+    @work.unit("evaluations")
+    def track_nfe(self, method: str) -> float:
+        """Field evaluations of a solve."""
+        return float(self._solve(method).stats.nfe_forward)
+
+    @work.unit("steps")
+    def track_accepted(self, method: str) -> float:
+        """Accepted steps of a solve."""
+        return float(self._solve(method).stats.accepted)
+
+    @work.unit("steps")
+    def track_rejected(self, method: str) -> float:
+        """Rejected steps of a solve."""
+        return float(self._solve(method).stats.rejected)
+
+    @work.unit("relative error")
+    def track_error(self, method: str) -> float:
+        """Relative error of the states at all output times."""
+        expected, _ = work.reference(self.workload, self.judged)
+        return work.relative_error(self._solve(method).ys[:, : self.judged], expected)
+
+
+class Small(_Forward):
+    """A small MLP, where the solver's own work is nearly all there is."""
+
+    workload = "mlp_forward"
+    params = ("bosh3", "dopri5", "tsit5", "dopri8", "adams")
+
+
+class Outputs(_Forward):
+    """The same with fifty output times."""
+
+    workload = "mlp_outputs"
+
+
+class Wide(_Forward):
+    """A wider MLP on a larger batch at a tighter tolerance."""
+
+    workload = "wide_forward"
+
+
+class Conv(_Forward):
+    """The ODE-Net's conv field, where the field is nearly all there is."""
+
+    workload = "conv_forward"
+    judged = 4
+    number, repeat = 1, (2, 10, 1.0)
+
+
+class Compiled:
+    """The same solves with the whole step compiled; compiling is not timed."""
+
+    version = "1"
+    params = ("mlp_forward", "conv_forward")
+    param_names = ("workload",)
+    number, repeat = 1, (5, 200, 1.0)
+    # Each round is a process of its own and compiles anew.
+    rounds = 1
+
+    def setup(self, workload: str) -> None:
+        """Compile the step, the first time; a gap where commit or machine cannot."""
+        self.problem = work.problem(workload)
+        work.compile_solve(self.problem)
+
+    def time_solve(self, workload: str) -> None:
         """Seconds a solve."""
         with torch.no_grad():
-            self.solve(method=method)
-
-    def track_nfe(self, method: str) -> int:
-        """Field evaluations a solve."""
-        with torch.no_grad():
-            return self.solve(method=method).stats.nfe_forward
-
-
-class ForwardBackward(_Problem):
-    """Forward and backward, by gradient method, for a summed loss."""
-
-    params = tuple(GRADIENTS)
-    param_names = ("gradient",)
-
-    def time_gradient(self, gradient: str) -> None:
-        """Seconds a forward and a backward pass."""
-        self.solve(gradient=GRADIENTS[gradient]).ys[-1].sum().backward()
-
-    def track_nfe_backward(self, gradient: str) -> int:
-        """Field evaluations of the backward solve; none for backprop."""
-        solution = self.solve(gradient=GRADIENTS[gradient])
-        solution.ys[-1].sum().backward()
-        return solution.stats.nfe_backward or 0
-
-
-# asv reads the unit off the function, an attribute that no annotation knows.
-Forward.track_nfe.unit = ForwardBackward.track_nfe_backward.unit = "evaluations"  # type: ignore[attr-defined]
+            work.solve(self.problem, compile=True)

@@ -40,13 +40,15 @@ class _Compiled:
 
     def __call__(self, *arguments: Any) -> tuple[Any, float]:
         """The result, and the seconds that compiling took in this call."""
-        # Dynamo takes a second to import, which only those who compile should wait for.
-        from torch._dynamo.exc import TorchDynamoException
-
         if self.ready is not None:
             try:
                 return self.ready(*arguments), 0.0
-            except TorchDynamoException:
+            except Exception as error:
+                # Dynamo takes a second to import, which only those who compile should wait for.
+                from torch._dynamo.exc import TorchDynamoException
+
+                if not isinstance(error, TorchDynamoException):
+                    raise
                 # Something that the graph depends on has changed: compiled anew below.
                 self.ready = None
         started = time.perf_counter()

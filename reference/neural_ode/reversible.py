@@ -10,6 +10,8 @@ Source: Kidger, Foster, Li & Lyons, Efficient and accurate gradients for neural 
 algorithms 1 and 2, without the noise.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
@@ -36,10 +38,10 @@ class ReversibleHeun(RungeKutta):
     Its slopes are pairs of f(t, w) and w, but for the first, which knows that w is y.
     """
 
-    @property
-    def carries(self) -> bool:
-        """The last slope of a step is always the first of the next: without it w would be lost."""
-        return True
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Without the last slope of a step w would be lost.
+        self.carries = True
 
     def advance(
         self,

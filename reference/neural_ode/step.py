@@ -176,6 +176,9 @@ Advanced = tuple[Tensor, Tensor | None, Slope, Tensor | None, list[Tensor], list
 class RungeKutta:
     """One method made ready for states of one shape: coefficients on the device, and the scratch.
 
+    Attributes:
+        carries: whether the last slope of a step is the first of the next.
+
     Args:
         tableau: the method.
         y: a state; its shape, dtype and device are those of every later step.
@@ -195,6 +198,8 @@ class RungeKutta:
         traced: bool = False,
     ) -> None:
         self.tableau, self.evaluate, self.test, self.traced = tableau, evaluate, test, traced
+        # Read once, since a compiler cannot follow a property that keeps its value.
+        self.carries = tableau.fsal
         self._shape, self._on_cpu = y.shape, y.device.type == "cpu"
         self._constants = _constants(tableau, y.dtype, y.device)
         if not traced:
@@ -203,11 +208,6 @@ class RungeKutta:
             columns = self._scratch.T
             self._columns = [columns.narrow(1, 0, i) for i in range(len(tableau.dense) + 1)]
         self._rates: Tensor | None = None
-
-    @property
-    def carries(self) -> bool:
-        """Whether the last slope of a step is the first of the next."""
-        return self.tableau.fsal
 
     @property
     def nfe_per_step(self) -> int:
@@ -245,7 +245,7 @@ class RungeKutta:
         ``nudge_end`` evaluates the stages at the end of the step at the last representable time
         before it, for a field that jumps there. The error is estimated where there is a test.
         """
-        tableau, constants, slope = self.tableau, self._constants, f0
+        constants, slope = self._constants, f0
         ks: list[Tensor] = []
         rates: list[Tensor | None] = []
         self._keep(ks, rates, 0, f0)
@@ -256,7 +256,7 @@ class RungeKutta:
             y = self._combine(flat, constants.a[i], h, ks)
             slope = self.evaluate(time, y, constants.used[i])
             self._keep(ks, rates, i, slope)
-        y1 = y if tableau.fsal else self._combine(flat, constants.b, h, ks)
+        y1 = y if self.carries else self._combine(flat, constants.b, h, ks)
         q1 = None if q0 is None else q0 + self._integrate(constants.b, h, rates)
         ratio = None if self.test is None else self._ratio(h, y0, y1, q0, q1, ks, rates)
         return y1, q1, slope, ratio, ks, rates
