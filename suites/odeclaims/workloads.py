@@ -117,5 +117,10 @@ WORKLOADS = {workload.name: workload for workload in _ALL}
 
 
 def loss_of(ys: Float[Tensor, "time batch *features"]) -> Float[Tensor, ""]:
-    """The loss of the differentiated workloads: the sum of the final states."""
+    """The loss of the differentiated workloads: the sum of the final states.
+
+    An easy one for the conv field, which ends in a normalisation: the sum of its states does not
+    change along the flow, so the adjoint of the state is constant and only that of the parameters
+    chooses the steps.
+    """
     return ys[-1].sum()

@@ -1,0 +1,103 @@
+"""What a backend is: a solver, made to do a given piece of work and to say what came of it."""
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float64
+
+from odeclaims.workloads import Problem
+
+# The ways to a gradient that the suite compares; a backend offers some of them.
+GRADIENTS = ("backprop", "checkpointed", "reversible", "adjoint", "seminorm", "interpolated")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a piece of work came to, as plain numbers.
+
+    Attributes:
+        states: the states at every output time after the first.
+        gradient: the gradient of ``loss_of`` as one vector: that of the initial states, then that
+            of each parameter in the order of ``field.parameters()``; ``None`` where none was asked
+            for.
+        nfe_forward: field evaluations of the forward solve, on the whole batch each; ``None`` where
+            the backend does not know.
+        nfe_backward: evaluations of the field with its vector-Jacobian product on the way back;
+            ``None`` where the backend does not know, where nothing is evaluated again, and without
+            a gradient.
+        compile_s: seconds that this call spent compiling; ``None`` where nothing is compiled.
+    """
+
+    states: Float64[np.ndarray, "time batch *features"]
+    gradient: Float64[np.ndarray, " inputs"] | None
+    nfe_forward: int | None
+    nfe_backward: int | None
+    compile_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A piece of work, set up so that nothing but the work remains to be timed.
+
+    Attributes:
+        run: does the whole work once, forward or forward and backward, waits until it is done, and
+            returns whatever ``answer`` needs.
+        answer: turns an output of ``run`` into an ``Answer``; it is never timed, so it may do the
+            work again to count evaluations.
+    """
+
+    run: Callable[[], Any]
+    answer: Callable[[Any], Answer]
+
+
+class Backend:
+    """A solver that can be put beside the others. A subclass sets the attributes and ``prepare``.
+
+    Attributes:
+        name: what tables and figures call it.
+        requires: the distributions that it needs, by the names under which pip knows them.
+        gradients: which of ``GRADIENTS`` it offers; may be empty.
+        allocates_in_torch: whether its memory is torch's, so that torch's allocator can be asked
+            for the peak.
+        compiles_each_tolerance: whether a new tolerance means a new compilation, so that the suite
+            keeps to each workload's own.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+    gradients: ClassVar[tuple[str, ...]] = ()
+    allocates_in_torch: ClassVar[bool] = True
+    compiles_each_tolerance: ClassVar[bool] = False
+
+    def missing(self) -> list[str]:
+        """What is not installed and has to be, by name; empty where the backend can be used."""
+        return [name for name in self.requires if not is_installed(name)]
+
+    def prepare(
+        self, problem: Problem, *, method: str, tol: float, gradient: str | None
+    ) -> Prepared:
+        """Set up the work on a problem.
+
+        Args:
+            problem: the field, the initial states and the output times; its own ``tol`` is not
+                used here.
+            method: the name of a Runge-Kutta method, as in ``neural_ode.METHODS``.
+            tol: relative and absolute tolerance of the forward and the backward solve.
+            gradient: one of ``gradients``, or ``None`` for the forward solve alone.
+
+        Raises:
+            ValueError: for a problem, method or gradient that the backend does not know.
+        """
+        raise NotImplementedError(f"backend {self.name} defines no prepare")
+
+
+def is_installed(distribution: str) -> bool:
+    """Whether pip's name ``distribution`` is installed."""
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""What the backends on torch share: the backward pass, plain numbers, and counting from outside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from odeclaims.workloads import Problem, loss_of
+
+# From initial states to the states at the output times, shape [time, batch, *features], and
+# whatever the solver says about its cost.
+Solve = Callable[[Tensor], tuple[Tensor, Any]]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass, and the backward pass where a gradient was asked for.
+
+    Attributes:
+        ys: the states at the output times, with or without the first.
+        stats: what the solver says about its cost.
+        gradients: those of the initial states and of each parameter.
+    """
+
+    ys: Float[Tensor, "time batch *features"]
+    stats: Any
+    gradients: Sequence[Tensor] | None
+
+
+def run(solve: Solve, problem: Problem, gradient: str | None) -> Pass:
+    """Solve, and differentiate where a gradient is asked for."""
+    if gradient is None:
+        with torch.no_grad():
+            return Pass(*solve(problem.y0), None)
+    y0 = problem.y0.clone().requires_grad_()
+    ys, stats = solve(y0)
+    gradients = torch.autograd.grad(loss_of(ys), [y0, *problem.field.parameters()])
+    return Pass(ys, stats, gradients)
+
+
+def states(done: Pass, problem: Problem) -> Float64[np.ndarray, "time batch *features"]:
+    """The states after the first output time."""
+    return done.ys[-(len(problem.ts) - 1) :].detach().double().cpu().numpy()
+
+
+def gradient_vector(done: Pass) -> Float64[np.ndarray, " inputs"] | None:
+    """The gradients one after another."""
+    if done.gradients is None:
+        return None
+    return torch.cat([g.reshape(-1) for g in done.gradients]).double().cpu().numpy()
+
+
+class CountedField(nn.Module):
+    """A field that counts how often it is evaluated, for a solver that keeps no counts.
+
+    Attributes:
+        count: evaluations so far.
+    """
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field = field
+        self.count = 0
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        """The field's derivative."""
+        self.count += 1
+        return self.field(t, y)

@@ -1,0 +1,66 @@
+"""This project's solver, run eagerly."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from neural_ode import (
+    Adjoint,
+    Backprop,
+    Checkpointed,
+    InterpolatedAdjoint,
+    Reversible,
+    Stats,
+    solve,
+)
+from odeclaims.backends.base import Answer, Backend, Prepared
+from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
+from odeclaims.workloads import Problem
+
+_GRADIENTS = {
+    "backprop": Backprop(),
+    "checkpointed": Checkpointed(),
+    "reversible": Reversible(),
+    "adjoint": Adjoint(),
+    "seminorm": Adjoint(norm="seminorm"),
+    "interpolated": InterpolatedAdjoint(),
+}
+
+
+class Ours(Backend):
+    """``neural_ode.solve``, one operation after another.
+
+    ``reversible`` always takes ``reversible_heun``, the only method that can be taken back.
+    """
+
+    name = "ours"
+    gradients = tuple(_GRADIENTS)
+    compiles: ClassVar[bool] = False
+
+    def prepare(
+        self, problem: Problem, *, method: str, tol: float, gradient: str | None
+    ) -> Prepared:
+        """The work, counted by the solver itself."""
+        settings: dict[str, Any] = {
+            "method": "reversible_heun" if gradient == "reversible" else method,
+            "rtol": tol,
+            "atol": tol,
+            "gradient": _GRADIENTS[gradient] if gradient else None,
+            "compile": self.compiles,
+        }
+
+        def solved(y0: Tensor) -> tuple[Tensor, Stats]:
+            solution = solve(problem.field, y0, problem.ts, **settings)
+            return solution.ys, solution.stats
+
+        def answer(done: Pass) -> Answer:
+            stats: Stats = done.stats
+            return Answer(
+                states(done, problem),
+                gradient_vector(done),
+                stats.nfe_forward,
+                stats.nfe_backward,
+                stats.compile_s if self.compiles else None,
+            )
+
+        return Prepared(lambda: run(solved, problem, gradient), answer)

@@ -1,0 +1,84 @@
+"""torchode: a step size for each sample, except under its joint adjoint."""
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odeclaims.backends.base import Answer, Backend, Prepared
+from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
+from odeclaims.workloads import Problem
+
+_METHODS = {"dopri5": "Dopri5", "tsit5": "Tsit5", "heun": "Heun", "euler": "Euler"}
+
+
+class Torchode(Backend):
+    """torchode (Lienen and Günnemann 2022), run eagerly.
+
+    Forward and ``backprop`` go through ``AutoDiffAdjoint``, in which each sample has its own steps;
+    ``adjoint`` goes through ``JointBacksolveAdjoint``, in which the whole batch shares them, as it
+    does in the other libraries.
+    """
+
+    name = "torchode"
+    requires = ("torchode",)
+    gradients = ("backprop", "adjoint")
+
+    def prepare(
+        self, problem: Problem, *, method: str, tol: float, gradient: str | None
+    ) -> Prepared:
+        """The work, on states flattened to [batch, features]; torchode counts it itself."""
+        # Its annotations are torchtyping's, which type checkers take for classes of their own.
+        torchode: Any = importlib.import_module("torchode")
+        if method not in _METHODS:
+            raise ValueError(f"torchode has no method {method!r}, only {', '.join(_METHODS)}")
+        batch, *features = problem.y0.shape
+        ts = problem.ts.expand(batch, -1)
+        # Without inner output times torchode interpolates nothing and returns the end alone.
+        times = {"t_eval": ts} if ts.shape[1] > 2 else {"t_start": ts[:, 0], "t_end": ts[:, 1]}
+        term = torchode.ODETerm(_Flattened(problem.field, features))
+        step_method = getattr(torchode, _METHODS[method])(term=term)
+        controller = torchode.IntegralController(atol=tol, rtol=tol, term=term)
+        if gradient == "adjoint":
+            solver = torchode.JointBacksolveAdjoint(term, step_method, controller)
+        else:
+            # Step sizes are constants of the graph, as in the other libraries.
+            solver = torchode.AutoDiffAdjoint(
+                step_method, controller, backprop_through_step_size_control=False
+            )
+
+        def solve(y0: Tensor) -> tuple[Tensor, dict[str, Any]]:
+            initial = torchode.InitialValueProblem(y0.flatten(1), **times)
+            solution = solver.solve(initial, term)
+            return solution.ys.transpose(0, 1).unflatten(-1, features), solution.stats
+
+        def answer(done: Pass) -> Answer:
+            forward, backward = done.stats, done.stats.get("backsolve", [])
+            return Answer(
+                states(done, problem),
+                gradient_vector(done),
+                _evaluations(forward),
+                sum(map(_evaluations, backward)) if backward else None,
+            )
+
+        return Prepared(lambda: run(solve, problem, gradient), answer)
+
+
+class _Flattened(nn.Module):
+    """A field on flattened states and one time a sample."""
+
+    def __init__(self, field: nn.Module, features: list[int]) -> None:
+        super().__init__()
+        self.field = field
+        self.features = features
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        # The fields spread the time over a channel, which [batch, 1, ...] becomes as well as [].
+        t = t.reshape(-1, *[1] * len(self.features))
+        return self.field(t, y.unflatten(-1, self.features)).flatten(1)
+
+
+def _evaluations(stats: dict[str, Any]) -> int:
+    """Evaluations on the whole batch: a sample that is done is evaluated with the rest."""
+    return int(torch.as_tensor(stats["n_f_evals"]).max())
