@@ -37,7 +37,7 @@ METHOD = "dopri5"
 # Seconds that a case may take in one pass and, where it is slow, in all of them together; and the
 # share of them that a case gets which only adds a point to a work-precision line.
 PASS_BUDGET_S = 0.1
-CASE_BUDGET_S = 6.0
+CASE_BUDGET_S = 4.0
 OTHER_SHARE = 1 / 3
 MOST_ROUNDS = 30
 
@@ -49,8 +49,8 @@ TOLERANCES = {
     "mlp_gradient": _SMOOTH,
     "wide_forward": _SMOOTH[1:],
     "wide_gradient": _SMOOTH[1:],
-    "conv_forward": (1e-2, 1e-3, 1e-4, 1e-5),
-    "conv_gradient": (1e-2, 1e-3, 1e-4),
+    "conv_forward": (1e-2, 1e-3, 1e-4),
+    "conv_gradient": (1e-2, 1e-3),
 }
 # A field with kinks, as ReLU gives, takes far more steps at a tight tolerance than a smooth one.
 REFERENCE_TOLERANCES = {"conv_forward": 1e-7, "conv_gradient": 1e-7}

@@ -1016,7 +1016,7 @@ def _draw_decaying(ax: Any, ok: pd.DataFrame) -> None:
         ax.plot(worst.index, worst, label=f"{NAMES[arm]}, worst", **LOOKS[arm])
     ax.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     # Room for the legend above the steepest line.
-    ax.set_ylim(top=ax.get_ylim()[1] ** 1.4)
+    ax.set_ylim(top=ax.get_ylim()[1] ** 1.8)
     ax.legend(loc="upper center", ncols=2)
 
 
