@@ -307,6 +307,9 @@ class Run:
         counts: Counts,
         on_step: OnStep | None = None,
     ) -> None:
+        if not torch.is_grad_enabled():
+            # What is compiled would be compiled again for a state that requires no gradient.
+            y0 = y0.detach()
         self.stepper = stepper_of(settings, y0, evaluate)
         self.y0, self.q, self.settings, self.counts = y0, q0, settings, counts
         self.on_step, self.number = on_step, 0
