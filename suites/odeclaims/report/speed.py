@@ -278,7 +278,7 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
     table = _solvers(summary(df))
     table = table[(table["gradient"] != NO_GRADIENT) == differentiated]
     workloads = list(table["workload"].unique())
-    figure, axes = panels(math.ceil((len(workloads) + 1) / 2), 2)
+    figure, axes = panels(math.ceil(len(workloads) / 2), 2)
     flat = list(axes.flat)
     backends = sorted(table["backend"].unique())
     error = "gradient_error" if differentiated else "error"
@@ -291,7 +291,8 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
     for ax in flat[len(workloads) :]:
         ax.set_axis_off()
     gradients = [g for g in GRADIENTS if g in set(table["gradient"])]
-    _legend(flat[len(workloads)], backends, gradients)
+    handles = _handles(backends, gradients)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=3.5)
     return figure
 
 
@@ -319,7 +320,8 @@ def _draw_arm(ax: Axes, rows: pd.DataFrame, error: str, look: dict[str, Any]) ->
     ax.plot(own[error], own["time_s"], **{**look, "linestyle": "none"})
 
 
-def _legend(ax: Axes, backends: Sequence[str], gradients: Sequence[str]) -> None:
+def _handles(backends: Sequence[str], gradients: Sequence[str]) -> list[Line2D]:
+    """The legend: a line a backend, a marker a way to the gradient."""
     plain: dict[str, Any] = {"color": "0.3", "linestyle": "none"}
     handles = []
     for backend in backends:
@@ -333,7 +335,7 @@ def _legend(ax: Axes, backends: Sequence[str], gradients: Sequence[str]) -> None
             Line2D([], [], label=gradient, marker=marker, markerfacecolor="white", **plain)
         )
     handles.append(Line2D([], [], label="the workload's own tolerance", marker="o", **plain))
-    ax.legend(handles=handles, loc="center left", handlelength=3.5)
+    return handles
 
 
 def write(folder: Path) -> list[Path]:
