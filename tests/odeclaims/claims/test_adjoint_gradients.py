@@ -116,7 +116,7 @@ def rows_of(error, different=None):
             common = {"gradient": arm, "group": group, "status": "ok", "reconstruction_error": 1e-3}
             names = ("gradient_error", "error_y0", "error_parameters")
             checks = {"reference_error": 1e-13, "finite_difference_error": 1e-10}
-            errors = dict.fromkeys(names, value)
+            errors: dict[str, float] = dict.fromkeys(names, value)
             errors["difference_to_backprop"] = 1e-3 if arm == different else 1e-14
             rows.append(
                 {**cell.params, **common, **checks, **errors, "repetition": cell.repetition}
