@@ -1,8 +1,8 @@
 """The step through ``torch.compile``: compiled once a field and shape, kept across solves.
 
 What is compiled is ``RungeKutta.advance`` as it stands, field, combinations and error estimate in
-one graph, and ``RungeKutta.start``. Times and step sizes go in as 0-dimensional tensors, so that no
-value of theirs is compiled in.
+one graph, and ``RungeKutta.start``. Times, step sizes and tolerances go in as 0-dimensional
+tensors, so that no value of theirs is compiled in.
 """
 
 import time
@@ -41,8 +41,12 @@ class _Compiled:
     def __call__(self, *arguments: Any) -> tuple[Any, float]:
         """The result, and the seconds that compiling took in this call."""
         if self.ready is not None:
+            started, before = time.perf_counter(), _graphs()
             try:
-                return self.ready(*arguments), 0.0
+                result = self.ready(*arguments)
+                # A field that has changed, in its training mode say, is compiled again unasked.
+                again = _graphs() > before
+                return result, time.perf_counter() - started if again else 0.0
             except Exception as error:
                 # Dynamo takes a second to import, which only those who compile should wait for.
                 from torch._dynamo.exc import TorchDynamoException
@@ -82,6 +86,13 @@ class _Compiled:
             result = compiled(*arguments)
         self.ready = compiled
         return result
+
+
+def _graphs() -> int:
+    """How many graphs this process has compiled so far."""
+    from torch._dynamo.utils import counters
+
+    return counters["stats"]["unique_graphs"]
 
 
 _kept: OrderedDict[Hashable, CompiledSteps] = OrderedDict()

@@ -112,10 +112,8 @@ class Settings:
         return self.method.adaptive and self.step_size is None and self.grid is None
 
     @property
-    def test(self) -> ErrorTest | None:
-        """How the error of a step is measured, where anything hangs on it."""
-        if not self.adaptive:
-            return None
+    def test(self) -> ErrorTest:
+        """How the error of a step is measured, where the step sizes hang on it."""
         return ErrorTest(self.rtol, self.atol, self.norm, self.joint_norm)
 
 
@@ -289,7 +287,7 @@ def stepper_of(
     if isinstance(settings.method, Adams):
         raise ValueError("method 'adams' takes its steps inside SciPy")
     kind = ReversibleHeun if settings.method.name == "reversible_heun" else RungeKutta
-    return kind(settings.method, y0, evaluate, settings.test, traced=traced)
+    return kind(settings.method, y0, evaluate, traced=traced)
 
 
 class Run:
@@ -310,22 +308,23 @@ class Run:
         if not torch.is_grad_enabled():
             # What is compiled would be compiled again for a state that requires no gradient.
             y0 = y0.detach()
-        self.stepper = stepper_of(settings, y0, evaluate)
+        self.stepper, self.test = stepper_of(settings, y0, evaluate), settings.test
         self.y0, self.q, self.settings, self.counts = y0, q0, settings, counts
         self.on_step, self.number = on_step, 0
-        self.compiled = self._compiled() if settings.compile else None
+        self.compiled = None
+        if settings.compile:
+            self.test = self.test.untraced()
+            self.compiled = self._compiled()
 
     def _compiled(self) -> CompiledSteps:
         """The compiled functions for this field, shape and error test."""
         settings, y0, evaluate = self.settings, self.y0, self.stepper.evaluate
-        test = settings.test
         key = (
             getattr(evaluate, "key", id(evaluate)),
             settings.method.name,
             id(settings.method),
             (y0.shape, y0.dtype, y0.device, torch.is_grad_enabled()),
-            None if test is None else (_by_value(test.rtol), _by_value(test.atol)),
-            None if test is None else (test.norm, test.joint_norm),
+            self.test.key if settings.adaptive else None,
         )
 
         def make() -> CompiledSteps:
@@ -347,10 +346,10 @@ class Run:
             return self.first_slope(as_time(t + shift, self.y0), self.y0), self.settings.first_step
         self.counts.nfe += 2
         if self.compiled is None:
-            f, size = self.stepper.start(t + shift, direction, self.y0, self.q)
+            f, size = self.stepper.start(t + shift, direction, self.y0, self.q, self.test)
         else:
             (f, size), seconds = self.compiled.start(
-                *self._tensors(t + shift, direction), self.y0, self.q
+                *self._tensors(t + shift, direction), self.y0, self.q, self.test
             )
             self.counts.compile_s += seconds
         size = float(size)
@@ -363,11 +362,14 @@ class Run:
     ) -> Step:
         """One step, accepted or not; its ratio is where the host waits for the device."""
         self.counts.nfe += self.stepper.nfe_per_step
+        test = self.test if self.settings.adaptive else None
         if self.compiled is None:
-            advanced = self.stepper.advance(t, h, y, f, self.q, nudged[1])
+            advanced = self.stepper.advance(t, h, y, f, self.q, nudged[1], test)
             stages = self.stepper.tableau.stages
         else:
-            advanced, seconds = self.compiled.advance(*self._tensors(t, h), y, f, self.q, nudged[1])
+            advanced, seconds = self.compiled.advance(
+                *self._tensors(t, h), y, f, self.q, nudged[1], test
+            )
             self.counts.compile_s += seconds
             # They are not in the scratch buffer yet.
             stages = 0
@@ -508,10 +510,6 @@ class Run:
             sums.append(y.detach().sum())
         _check_finite(sums, grid)
         return ys
-
-
-def _by_value(tolerance: Tolerance) -> Hashable:
-    return id(tolerance) if isinstance(tolerance, Tensor) else float(tolerance)
 
 
 def _place(output: Time, t: Time, h: float, end: float) -> Time:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.step import Advanced, RungeKutta, Slope, Time, as_time, nudge
+from neural_ode.step import Advanced, ErrorTest, RungeKutta, Slope, Time, as_time, nudge
 from neural_ode.tableau import HEUN, ButcherTableau
 
 # The weights of Heun's method, with Euler's as the embedded one; the stages differ.
@@ -51,6 +51,7 @@ class ReversibleHeun(RungeKutta):
         f0: Slope,
         q0: Float[Tensor, " integrals"] | None,
         nudge_end: bool,
+        test: ErrorTest | None,
     ) -> Advanced:
         """One step of signed size ``h``; see ``RungeKutta.advance``."""
         k0, w0 = f0[0], y0 if f0[1] is None else f0[1]
@@ -63,5 +64,5 @@ class ReversibleHeun(RungeKutta):
         k1 = self.evaluate(end, w1, False)[0]
         self._keep(ks, [], 1, (k1, None))
         y1 = self._combine(y0.reshape(-1), self._constants.b, h, ks)
-        ratio = None if self.test is None else self._ratio(h, y0, y1, None, None, ks, [])
+        ratio = None if test is None else self._ratio(test, h, y0, y1, None, None, ks, [])
         return y1, None, (k1, w1), ratio, ks, [None, None]

@@ -8,8 +8,8 @@ the adjoint's parameter gradients are. They enter no stage, so they cost one com
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -52,6 +52,17 @@ class ErrorTest:
     atol: Tolerance
     norm: Norm = rms_norm
     joint_norm: JointNorm | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """What code that was compiled for this test may be found by."""
+        tolerances = [getattr(x, "shape", None) for x in (self.rtol, self.atol)]
+        return (*tolerances, self.norm, self.joint_norm)
+
+    def untraced(self) -> "ErrorTest":
+        """The same with tolerances in tensors, whose values a compiler does not build in."""
+        rtol, atol = (torch.as_tensor(x, dtype=torch.float64) for x in (self.rtol, self.atol))
+        return replace(self, rtol=rtol, atol=atol)
 
     def scale(self, size: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """What an error of entries of this size is divided by; ``size`` may be overwritten."""
@@ -183,7 +194,6 @@ class RungeKutta:
         tableau: the method.
         y: a state; its shape, dtype and device are those of every later step.
         evaluate: the field, called with a 0-dimensional time tensor of the state's dtype.
-        test: how errors are measured.
         traced: whether a compiler reads the steps: then there is no scratch buffer, and every
             combination is spelled out for it to fuse.
     """
@@ -193,11 +203,10 @@ class RungeKutta:
         tableau: ButcherTableau,
         y: Float[Tensor, "*state"],
         evaluate: Evaluate,
-        test: ErrorTest | None = None,
         *,
         traced: bool = False,
     ) -> None:
-        self.tableau, self.evaluate, self.test, self.traced = tableau, evaluate, test, traced
+        self.tableau, self.evaluate, self.traced = tableau, evaluate, traced
         # Read once, since a compiler cannot follow a property that keeps its value.
         self.carries = tableau.fsal
         self._shape, self._on_cpu = y.shape, y.device.type == "cpu"
@@ -205,8 +214,7 @@ class RungeKutta:
         if not traced:
             self._scratch = y.new_empty(len(tableau.dense), y.numel(), requires_grad=False)
             self._rows = self._scratch.view(len(tableau.dense), *y.shape).unbind()
-            columns = self._scratch.T
-            self._columns = [columns.narrow(1, 0, i) for i in range(len(tableau.dense) + 1)]
+            self._views: dict[int, Tensor] = {}
         self._rates: Tensor | None = None
 
     @property
@@ -224,11 +232,12 @@ class RungeKutta:
         direction: Time,
         y0: Float[Tensor, "*state"],
         q0: Float[Tensor, " integrals"] | None,
+        test: ErrorTest,
     ) -> tuple[Slope, Time]:
         """The first slope, and a good size of the first step; two evaluations."""
         f0 = self.slope(as_time(t0, y0), y0)
         return f0, initial_step(
-            self.evaluate, t0, direction, y0, q0, f0, self.tableau.order, self._tested
+            self.evaluate, t0, direction, y0, q0, f0, self.tableau.order, test
         )
 
     def advance(
@@ -239,11 +248,12 @@ class RungeKutta:
         f0: Slope,
         q0: Float[Tensor, " integrals"] | None,
         nudge_end: bool,
+        test: ErrorTest | None,
     ) -> Advanced:
         """One step of signed size ``h`` from ``(t, y0)``, where the slope is ``f0``.
 
         ``nudge_end`` evaluates the stages at the end of the step at the last representable time
-        before it, for a field that jumps there. The error is estimated where there is a test.
+        before it, for a field that jumps there. The error is estimated where there is a ``test``.
         """
         constants, slope = self._constants, f0
         ks: list[Tensor] = []
@@ -258,18 +268,13 @@ class RungeKutta:
             self._keep(ks, rates, i, slope)
         y1 = y if self.carries else self._combine(flat, constants.b, h, ks)
         q1 = None if q0 is None else q0 + self._integrate(constants.b, h, rates)
-        ratio = None if self.test is None else self._ratio(h, y0, y1, q0, q1, ks, rates)
+        ratio = None if test is None else self._ratio(test, h, y0, y1, q0, q1, ks, rates)
         return y1, q1, slope, ratio, ks, rates
-
-    @property
-    def _tested(self) -> ErrorTest:
-        if self.test is None:
-            raise ValueError(f"{self.tableau.name} was given no error test")
-        return self.test
 
     @torch.no_grad()
     def _ratio(
         self,
+        test: ErrorTest,
         h: Time,
         y0: Float[Tensor, "*state"],
         y1: Float[Tensor, "*state"],
@@ -279,7 +284,7 @@ class RungeKutta:
         rates: list[Tensor | None],
     ) -> Float[Tensor, ""]:
         """The norm of the error over the tolerance: a step passes at 1 or less."""
-        test, weights = self._tested, self._constants.b_error
+        weights = self._constants.b_error
         if weights is None:
             raise ValueError(f"{self.tableau.name} has no error estimate")
         error = self._error(weights, h, ks)
@@ -295,7 +300,7 @@ class RungeKutta:
         """The estimate of the local error of the step just taken."""
         if self.traced:
             return h * _sum(weights.floats, ks)
-        columns = self._columns[self.tableau.stages]
+        columns = self._columns(self.tableau.stages)
         # The first argument has no weight, it only has the right length.
         error = torch.addmv(columns[:, 0], columns, weights.tensor, beta=0, alpha=float(h))
         return error.view(self._shape)
@@ -400,6 +405,12 @@ class RungeKutta:
                 self._rates = rate.new_zeros(len(self.tableau.dense), len(rate))
             self._rates[stage].copy_(rate)
 
+    def _columns(self, count: int) -> Float[Tensor, "entries count"]:
+        """The first stages of the scratch buffer, one a column."""
+        if count not in self._views:
+            self._views[count] = self._scratch[:count].T
+        return self._views[count]
+
     def _times(self, c: Weights, t: Time, h: Time, dtype: torch.dtype) -> Sequence[Tensor]:
         """The times of the stages as 0-dimensional tensors."""
         if self._on_cpu and isinstance(t, float) and isinstance(h, float):
@@ -418,7 +429,7 @@ class RungeKutta:
         if self.traced:
             return flat.view(self._shape) + h * _sum(weights.floats, ks)
         count = len(weights.tensor)
-        columns = self._columns[count]
+        columns = self._columns(count)
         # What autograd's apply returns is not annotated, hence the two silenced checks.
         if isinstance(h, Tensor):
             zero = torch.zeros_like(flat)

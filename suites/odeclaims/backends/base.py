@@ -62,15 +62,12 @@ class Backend:
         gradients: which of ``GRADIENTS`` it offers; may be empty.
         allocates_in_torch: whether its memory is torch's, so that torch's allocator can be asked
             for the peak.
-        compiles_each_tolerance: whether a new tolerance means a new compilation, so that the suite
-            keeps to each workload's own.
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     gradients: ClassVar[tuple[str, ...]] = ()
     allocates_in_torch: ClassVar[bool] = True
-    compiles_each_tolerance: ClassVar[bool] = False
 
     def missing(self) -> list[str]:
         """What is not installed and has to be, by name; empty where the backend can be used."""

@@ -12,7 +12,6 @@ class OursCompiled(Ours):
     name = "ours_compiled"
     gradients = ("adjoint", "seminorm")
     compiles = True
-    compiles_each_tolerance = True
 
     def missing(self) -> list[str]:
         """A C++ compiler, where there is none: the solver would then run as it is."""
