@@ -8,7 +8,7 @@ from benchmarks import work
 class _Gradient:
     """One workload's gradient by the initial states and the parameters."""
 
-    version = "1"
+    version = "2"
     workload = ""
     batch: int | None = None
     params = tuple(work.GRADIENTS)

@@ -236,9 +236,7 @@ class RungeKutta:
     ) -> tuple[Slope, Time]:
         """The first slope, and a good size of the first step; two evaluations."""
         f0 = self.slope(as_time(t0, y0), y0)
-        return f0, initial_step(
-            self.evaluate, t0, direction, y0, q0, f0, self.tableau.order, test
-        )
+        return f0, initial_step(self.evaluate, t0, direction, y0, q0, f0, self.tableau.order, test)
 
     def advance(
         self,

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -71,6 +72,8 @@ class Cell:
         paired: parameters that do not enter the seed, so that the arms of a comparison see the same
             weights and data.
         timeout_s: seconds after which it is given up with the status ``timeout``.
+        checkpoint: a file that a long measurement may keep its state in and go on from; it is the
+            cell's own, and deleted when the cell is finished. ``None`` where nothing can be kept.
     """
 
     claim: str
@@ -80,6 +83,7 @@ class Cell:
     alone: bool = False
     paired: tuple[str, ...] = ()
     timeout_s: float = 3600.0
+    checkpoint: Path | None = None
 
     @property
     def seed(self) -> int:

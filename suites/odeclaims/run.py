@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -199,14 +199,16 @@ def _work(measure: Measure, cell: Cell, key: str, store: CellStore, made: str | 
     """Measure one cell and keep it; "" or a sentence that says why there is nothing to keep."""
     torch.set_num_threads(THREADS)
     started = time.perf_counter()
+    described = {k: v for k, v in asdict(cell).items() if k != "checkpoint"}
     record: dict[str, Any] = {
-        "cell": asdict(cell) | {"params": dict(cell.params)},
+        "cell": described | {"params": dict(cell.params)},
         "seed": cell.seed,
         "commit": made,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    checkpoint = store.path(cell, key).with_suffix(".checkpoint")
     try:
-        record["rows"] = _rows(measure, cell)
+        record["rows"] = _rows(measure, replace(cell, checkpoint=checkpoint))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return (
@@ -215,6 +217,7 @@ def _work(measure: Measure, cell: Cell, key: str, store: CellStore, made: str | 
         )
     record["duration_s"] = round(time.perf_counter() - started, 3)
     store.write(cell, key, record)
+    checkpoint.unlink(missing_ok=True)
     return ""
 
 

@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from odeclaims.statistics import interval, log_slope, pearson, slope
+from odeclaims.statistics import interval, log_slope, pearson, slope, spearman
 
 
 def test_slopes_of_exact_laws():
     x = np.array([1.0, 2, 4, 8])
     assert slope(x, 3 * x - 1) == pytest.approx(3)
     assert log_slope(x, 5 * x**-2.5) == pytest.approx(-2.5)
+
+
+def test_rank_correlation_is_that_of_the_order_alone():
+    x = np.array([1.0, 2, 4, 8])
+    assert spearman(x, np.exp(x)) == pytest.approx(1)
+    assert spearman(x, -x) == pytest.approx(-1)
+    # By hand: 1 - 6 * (1 + 1) / (4 * 15).
+    assert spearman(x, [1, 3, 2, 9]) == pytest.approx(0.8)
 
 
 def test_log_slope_leaves_out_what_has_no_logarithm():
@@ -24,6 +32,7 @@ def test_undefined_statistics_are_nan(y):
     assert math.isnan(log_slope([2.0] * len(y), y))
     assert math.isnan(slope([2.0] * len(y), y))
     assert math.isnan(pearson([2.0] * len(y), y))
+    assert math.isnan(spearman([2.0] * len(y), y))
 
 
 def test_interval_is_the_same_at_every_call_and_holds_the_median():

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from odeclaims.backends import GRADIENTS
 from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels, save, style
@@ -287,6 +289,8 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
             _draw_arm(ax, rows, error, _look(backends, *arm))
         ax.set(xscale="log", yscale="log", title=workload.replace("_", " "), ylabel="time (s)")
         ax.set_xlabel(f"relative L2 error of the {'gradient' if differentiated else 'states'}")
+        for axis in (ax.xaxis, ax.yaxis):
+            _label_sparsely(axis)
     label_panels(flat[: len(workloads)])
     for ax in flat[len(workloads) :]:
         ax.set_axis_off()
@@ -294,6 +298,15 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
     handles = _handles(backends, gradients)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=3.5)
     return figure
+
+
+def _label_sparsely(axis: Axis) -> None:
+    """Label 2 and 5 between the powers of ten where an axis has at most two of those."""
+    low, high = sorted(axis.get_view_interval())
+    short = math.log10(high / low) < 2
+    axis.set_minor_locator(LogLocator(subs=(2, 5) if short else range(2, 10)))
+    every = LogFormatterSciNotation(minor_thresholds=(math.inf, math.inf))
+    axis.set_minor_formatter(every if short else NullFormatter())
 
 
 _DASHES: Sequence[Any] = ["-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1))]
