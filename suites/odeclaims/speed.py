@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -25,11 +25,11 @@ from torch import Tensor
 
 from neural_ode import Checkpointed, solve
 from neural_ode.memory import peak_allocated
-from odeclaims.backends import Answer, Backend, Prepared
+from odeclaims.backends import Answer, Backend, Prepared, on_torch
 from odeclaims.claim import Column
 from odeclaims.provenance import provenance
 from odeclaims.store import write_json, write_text
-from odeclaims.workloads import WORKLOADS, Problem, loss_of
+from odeclaims.workloads import WORKLOADS, Problem
 
 SEED = 0
 PASSES = 5
@@ -50,18 +50,23 @@ TOLERANCES = {
     "wide_forward": _SMOOTH[1:],
     "wide_gradient": _SMOOTH[1:],
     "conv_forward": (1e-2, 1e-3, 1e-4),
-    "conv_gradient": (1e-2, 1e-3),
+    "conv_gradient": (1e-3, 3e-4),
+    "mnist_training": (1e-3,),
 }
+# Where the gradients are those of training, others than these are not at issue.
+TRAINING_GRADIENTS = ("backprop", "adjoint", "seminorm")
 # What makes a reference, and a looser one beside it. ReLU gives the conv field kinks, for which
 # tight tolerances take very many steps; through them the gradient converges with the step, not with
 # its fourth power, and small equal steps are the quickest way to three digits of it.
 _SMOOTH_REFERENCE = ({"rtol": 1e-11, "atol": 1e-11}, {"rtol": 1e-10, "atol": 1e-10})
+_KINKED_REFERENCE = (
+    {"method": "rk4", "step_size": 1 / 64},
+    {"method": "rk4", "step_size": 1 / 32},
+)
 REFERENCES = {
     "conv_forward": ({"rtol": 1e-7, "atol": 1e-7}, {"rtol": 1e-6, "atol": 1e-6}),
-    "conv_gradient": (
-        {"method": "rk4", "step_size": 1 / 64},
-        {"method": "rk4", "step_size": 1 / 32},
-    ),
+    "conv_gradient": _KINKED_REFERENCE,
+    "mnist_training": _KINKED_REFERENCE,
 }
 
 # The cost of the field alone, measured beside the solvers.
@@ -141,6 +146,8 @@ def cases(backends: Iterable[Backend]) -> list[Case]:
         for backend in backends:
             tols = [workload.tol, *others]
             gradients = backend.gradients if workload.differentiated else (None,)
+            if workload.trains:
+                gradients = [g for g in gradients if g in TRAINING_GRADIENTS and backend.in_torch]
             found += [
                 Case(workload.name, backend.name, gradient, tol)
                 for gradient in gradients
@@ -254,7 +261,7 @@ class Speed:
         # A first call that compiles says nothing about the next, nor does a very short one.
         cold = answer.compile_s or first_s < PASS_BUDGET_S
         own = case.own
-        in_torch = self.backends[case.backend].allocates_in_torch
+        in_torch = self.backends[case.backend].in_torch
         return Facts(
             warm_s=_timed(work)[0] if cold else first_s,
             first_s=first_s if own else None,
@@ -387,18 +394,25 @@ def _in_float64(
     problem: Problem, settings: Mapping[str, Any], differentiated: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """States and gradient, the latter that of the discrete solve, which converges with it."""
-    field = deepcopy(problem.field).double()
-    y0 = problem.y0.double().requires_grad_(differentiated)
-    # The times as they are in float32, which all backends get.
-    ts = problem.ts.double()
-    gradient = Checkpointed() if differentiated else None
-    with torch.set_grad_enabled(differentiated):
-        ys = solve(field, y0, ts, gradient=gradient, **settings).ys
-    states = ys[1:].detach().numpy()
-    if not differentiated:
-        return states, None
-    parts = torch.autograd.grad(loss_of(ys), [y0, *field.parameters()])
-    return states, torch.cat([part.reshape(-1) for part in parts]).numpy()
+    problem = _double(problem)
+    solver = {**settings, "gradient": Checkpointed() if differentiated else None}
+
+    def solved(y0: Tensor) -> tuple[Tensor, None]:
+        return solve(problem.field, y0, problem.ts, **solver).ys, None
+
+    done = on_torch.run(solved, problem, "checkpointed" if differentiated else None)
+    return on_torch.states(done, problem), on_torch.gradient_vector(done)
+
+
+def _double(problem: Problem) -> Problem:
+    """The problem in float64; its times are those of float32, which all backends get."""
+    problem = deepcopy(problem)
+    training = problem.training
+    if training is not None:
+        stem, head = training.stem.double(), training.head.double()
+        training = replace(training, stem=stem, head=head, images=training.images.double())
+    field, y0, ts = problem.field.double(), problem.y0.double(), problem.ts.double()
+    return replace(problem, field=field, y0=y0, ts=ts, training=training)
 
 
 def relative_error(value: np.ndarray, reference: np.ndarray) -> float:
@@ -418,13 +432,23 @@ def limit(tol: float) -> float:
     return min(0.1, 100 * tol + 1e-4)
 
 
+# The mean over a batch makes the adjoint so small that at the published tolerance everybody's is
+# a quarter off; one that is wrong is off by 1.
+TRAINING_LIMIT = 0.5
+
+
 def verdict(case: Case, error: float, gradient_error: float | None) -> str:
     """What is wrong with these errors, in a sentence; "" where nothing is."""
-    for what, value in (("states", error), ("gradient", gradient_error)):
+    most = limit(case.tol)
+    trains = WORKLOADS[case.workload].trains
+    for what, value, bound in (
+        ("states", error, most),
+        ("gradient", gradient_error, TRAINING_LIMIT if trains else most),
+    ):
         # Written so that a NaN is wrong too.
-        if value is not None and not value <= limit(case.tol):
+        if value is not None and not value <= bound:
             return (
                 f"{case}: the {what} are off by {value:.2e} from the float64 reference, expected at"
-                f" most {limit(case.tol):.2e}"
+                f" most {bound:.2e}"
             )
     return ""

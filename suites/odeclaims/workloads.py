@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from neural_ode.networks import ConvField, MLPField
+from neural_ode.data import mnist
+from neural_ode.networks import ConvField, MLPField, OdeClassifier
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,33 @@ class Problem:
         y0: the initial states, shape [batch, *features].
         ts: the output times, shape [time].
         tol: relative and absolute tolerance.
+        training: the net around the field that is trained; ``None`` where the field stands alone.
     """
 
     field: nn.Module
     y0: Float[Tensor, "batch *features"]
     ts: Float[Tensor, " time"]
     tol: float
+    training: "Training | None" = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What stands around a field in a classifier, and a batch to train all of it on.
+
+    Attributes:
+        stem, head: from images to states, and from states to logits.
+        images, labels: the batch.
+    """
+
+    stem: nn.Module
+    head: nn.Module
+    images: Float[Tensor, "batch 1 28 28"]
+    labels: Int[Tensor, " batch"]
+
+    def loss(self, y1: Float[Tensor, "batch *features"]) -> Float[Tensor, ""]:
+        """The mean cross-entropy of the final states."""
+        return nn.functional.cross_entropy(self.head(y1), self.labels)
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,8 @@ class Workload:
         times: how many output times there are, equally spaced.
         differentiated: whether a loss, the summed squares of the final states, is differentiated
             with respect to the initial states and the parameters.
+        trains: whether one iteration of training a whole net is timed instead: forward pass, mean
+            cross-entropy, backward pass, update.
     """
 
     name: str
@@ -56,10 +80,13 @@ class Workload:
     end: float = 1.0
     times: int = 2
     differentiated: bool = False
+    trains: bool = False
 
     def problem(self, device: str = "cpu") -> Problem:
         """The same problem at every call."""
         generator = torch.Generator().manual_seed(0)
+        if self.trains:
+            return _training(generator, self.shape[0], self.tol, device)
         field = self.field(generator).to(device)
         y0 = torch.randn(self.shape, generator=generator).to(device)
         return Problem(field, y0, torch.linspace(0, self.end, self.times, device=device), self.tol)
@@ -79,6 +106,18 @@ def _conv(generator: torch.Generator) -> nn.Module:
 
 # So long, since on [0, 1] these mild fields take the same two steps at most tolerances.
 _MLP_END = 10.0
+
+
+def _training(generator: torch.Generator, batch: int, tol: float, device: str) -> Problem:
+    """The ODE-Net on the first digits of MNIST; the states are those behind its stem."""
+    net = OdeClassifier(generator=generator).to(device)
+    data = mnist.load("train")
+    images = mnist.normalised(data.images[:batch]).to(device)
+    with torch.no_grad():
+        y0 = net.stem(images)
+    training = Training(net.stem, net.head, images, data.labels[:batch].to(device))
+    return Problem(net.field, y0, torch.tensor([0.0, 1.0], device=device), tol, training)
+
 
 _ALL = [
     Workload(
@@ -126,6 +165,15 @@ _ALL = [
         (128, 64, 6, 6),
         1e-3,
         differentiated=True,
+    ),
+    Workload(
+        "mnist_training",
+        "one iteration of training the ODE-Net, batch 128, mean cross-entropy",
+        _conv,
+        (128, 64, 6, 6),
+        1e-3,
+        differentiated=True,
+        trains=True,
     ),
 ]
 WORKLOADS = {workload.name: workload for workload in _ALL}

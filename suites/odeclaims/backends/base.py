@@ -21,8 +21,8 @@ class Answer:
     Attributes:
         states: the states at every output time after the first.
         gradient: the gradient of ``loss_of`` as one vector: that of the initial states, then that
-            of each parameter in the order of ``field.parameters()``; ``None`` where none was asked
-            for.
+            of each parameter in the order of ``field.parameters()``; where a net is trained, those
+            of the parameters of stem, field and head; ``None`` where none was asked for.
         nfe_forward: field evaluations of the forward solve, on the whole batch each; ``None`` where
             the backend does not know.
         nfe_backward: evaluations of the field with its vector-Jacobian product on the way back;
@@ -60,14 +60,14 @@ class Backend:
         name: what tables and figures call it.
         requires: the distributions that it needs, by the names under which pip knows them.
         gradients: which of ``GRADIENTS`` it offers; may be empty.
-        allocates_in_torch: whether its memory is torch's, so that torch's allocator can be asked
-            for the peak.
+        in_torch: whether it solves torch's own tensors: then torch's allocator is asked for the
+            peak, and nets around the field are trained.
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     gradients: ClassVar[tuple[str, ...]] = ()
-    allocates_in_torch: ClassVar[bool] = True
+    in_torch: ClassVar[bool] = True
 
     def missing(self) -> list[str]:
         """What is not installed and has to be, by name; empty where the backend can be used."""

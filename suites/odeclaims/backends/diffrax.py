@@ -29,7 +29,7 @@ class Diffrax(Backend):
     name = "diffrax"
     requires = ("diffrax", "jax")
     gradients = ("checkpointed", "adjoint", "seminorm")
-    allocates_in_torch = False
+    in_torch = False
 
     def prepare(
         self, problem: Problem, *, method: str, tol: float, gradient: str | None

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from odeclaims.workloads import Problem, loss_of
+from odeclaims.workloads import Problem, Training, loss_of
 
 # From initial states to the states at the output times, shape [time, batch, *features], and
 # whatever the solver says about its cost.
@@ -23,7 +23,8 @@ class Pass:
     Attributes:
         ys: the states at the output times, with or without the first.
         stats: what the solver says about its cost.
-        gradients: those of the initial states and of each parameter.
+        gradients: those of the initial states and of each parameter; where a net is trained, those
+            of the parameters of stem, field and head.
     """
 
     ys: Float[Tensor, "time batch *features"]
@@ -36,9 +37,22 @@ def run(solve: Solve, problem: Problem, gradient: str | None) -> Pass:
     if gradient is None:
         with torch.no_grad():
             return Pass(*solve(problem.y0), None)
+    if problem.training is not None:
+        return _iteration(solve, problem.field, problem.training)
     y0 = problem.y0.clone().requires_grad_()
     ys, stats = solve(y0)
     gradients = torch.autograd.grad(loss_of(ys), [y0, *problem.field.parameters()])
+    return Pass(ys, stats, gradients)
+
+
+def _iteration(solve: Solve, field: nn.Module, training: Training) -> Pass:
+    """One iteration of training, with a rate of zero, so that each round does the same work."""
+    ys, stats = solve(training.stem(training.images))
+    parameters = [p for part in (training.stem, field, training.head) for p in part.parameters()]
+    gradients = torch.autograd.grad(training.loss(ys[-1]), parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    torch.optim.SGD(parameters, lr=0.0).step()
     return Pass(ys, stats, gradients)
 
 
