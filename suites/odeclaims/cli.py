@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from odeclaims import __version__
-from odeclaims.claim import Claim, Profile
+from odeclaims.claim import PROFILES, Claim, Profile
 from odeclaims.claims import find_claims
 from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
+from odeclaims.report.figure3 import draw_figure3
 from odeclaims.run import run as run_claims
 from odeclaims.store import CorruptFile, Results, read_json, stored
 
@@ -124,6 +125,9 @@ def run(
 def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
     _for_each(draw_figure, claims, profile, out)
+    for name in [profile] if profile else PROFILES:
+        for path in draw_figure3(out, name):
+            console.print(f"wrote {path}", highlight=False)
 
 
 @app.command()

@@ -127,6 +127,26 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     assert same(first, second)
 
 
+def test_what_is_observed_stays_with_the_history_of_a_stopped_run(tmp_path):
+    looks = []
+
+    def observe():
+        looks.append(len(looks))
+        if len(looks) == 3:
+            raise Stopped
+        return [{"look": looks[-1], "name": "x", "missing": None}]
+
+    checkpoint = tmp_path / "state"
+    with pytest.raises(Stopped):
+        trained(mlp_classifier(generator=generator()), checkpoint=checkpoint, observe=observe)
+    _, history = trained(
+        mlp_classifier(generator=generator()), checkpoint=checkpoint, observe=observe
+    )
+    # The first two were kept; the third epoch, in which it was stopped, is observed once more.
+    assert [epoch.observed[0]["look"] for epoch in history] == [0, 1, 3]
+    assert history[0].observed == [{"look": 0, "name": "x", "missing": None}]
+
+
 def test_a_broken_checkpoint_is_named_and_set_aside(tmp_path):
     checkpoint = tmp_path / "state"
     whole, history = trained(mlp_classifier(generator=generator()), checkpoint=checkpoint)

@@ -1,5 +1,14 @@
 """Fields and the models built around them."""
 
+from neural_ode.networks.augmented import (
+    OdeModel,
+    ReluField,
+    ResidualModel,
+    SecondOrderField,
+    augmented_model,
+    input_layer_model,
+    second_order_model,
+)
 from neural_ode.networks.classifiers import (
     ImageClassifier,
     OdeClassifier,
@@ -16,8 +25,15 @@ __all__ = [
     "ImageClassifier",
     "MLPField",
     "OdeClassifier",
+    "OdeModel",
+    "ReluField",
+    "ResidualModel",
+    "SecondOrderField",
+    "augmented_model",
     "conv_stem",
+    "input_layer_model",
     "mlp_classifier",
     "res_stem",
     "residual_classifier",
+    "second_order_model",
 ]

@@ -36,7 +36,7 @@ from odeclaims.claim import (
     Row,
     guarded,
 )
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels, plain_numbers
 from odeclaims.report.tables import number
 from odeclaims.statistics import interval, log_slope
 from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
@@ -584,6 +584,8 @@ def figure(df: pd.DataFrame) -> Figure:
         ax.set(title=title, xlabel="blocks (ResNet), steps of rk4", ylabel=label)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
+    for ax in axes[0]:
+        plain_numbers(ax.yaxis)
     _whole_epochs(error, trained)
     label_panels(axes[0])
     handles = [Line2D([], [], label=NETS[net], **looks[net]) for net in NETS]

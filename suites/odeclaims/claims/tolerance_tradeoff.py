@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ from odeclaims.claim import (
     Row,
     guarded,
 )
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.style import label_panels, panels, solver_look
 from odeclaims.report.tables import number
 from odeclaims.statistics import log_slope, pearson
 from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
@@ -363,50 +364,51 @@ def caveats(df: pd.DataFrame) -> list[str]:
 def figure(df: pd.DataFrame) -> Figure:
     """Error over NFE (3a), time over NFE (3b), and error over tolerance."""
     fig, axes = panels(1, 3, height=2.9)
-    rows = _ok(df)
-    middle = rows.groupby(["method", "tolerance"]).agg(
-        nfe_forward=("nfe_forward", "median"),
-        error=("error", "median"),
-        time_s=("time_s", "median"),
-        valid=("valid", "all"),
-    )
-    for i, method in enumerate(METHODS):
-        if method not in middle.index.get_level_values(0):
-            continue
-        points = middle.loc[method].sort_index(ascending=False).reset_index()
-        raw = rows[rows["method"] == method]
-        look = {"color": COLOURS[i], "marker": MARKERS[i]}
-        panels_xy = (
-            ("nfe_forward", "error", 1.0),
-            ("nfe_forward", "time_s", 1e3),
-            ("tolerance", "error", 1.0),
-        )
-        for ax, (x, y, unit) in zip(axes[0], panels_xy, strict=True):
-            ax.plot(raw[x], raw[y] * unit, ".", color=COLOURS[i], markersize=2, alpha=0.5)
-            ax.plot(points[x], points[y] * unit, **look)
-            bad = points[~points["valid"].astype(bool)]
-            ax.plot(bad[x], bad[y] * unit, look["marker"], color=COLOURS[i], mfc="white")
     error, duration, tolerance = axes[0]
-    error.set(title="Error", xlabel="NFE forward", ylabel="relative error of the state")
-    duration.set(title="Time", xlabel="NFE forward", ylabel="forward time (ms)")
+    draw_error(error, df)
+    draw_time(duration, df)
+    _draw(tolerance, df, "tolerance", "error")
     tolerance.set(title="Error and tolerance", xlabel="rtol = atol", ylabel="relative error")
-    for ax in axes[0]:
-        ax.set(xscale="log", yscale="log")
     tolerance.invert_xaxis()
     label_panels(axes[0])
-    _legend(fig)
+    fig.legend(handles=legend(), loc="outside lower center", ncols=5)
     return fig
 
 
-def _legend(fig: Figure) -> None:
-    handles = [
-        Line2D([], [], color=COLOURS[i], marker=MARKERS[i], label=method)
-        for i, method in enumerate(METHODS)
-    ]
+def draw_error(ax: Axes, df: pd.DataFrame) -> None:
+    """The panel of Fig. 3a: error over evaluations, a path over the tolerances for each method."""
+    _draw(ax, df, "nfe_forward", "error")
+    ax.set(title="Error", xlabel="NFE forward", ylabel="relative error of the state")
+
+
+def draw_time(ax: Axes, df: pd.DataFrame) -> None:
+    """The panel of Fig. 3b: time over evaluations."""
+    _draw(ax, df, "nfe_forward", "time_s", unit=1e3)
+    ax.set(title="Time", xlabel="NFE forward", ylabel="forward time (ms)")
+
+
+def _draw(ax: Axes, df: pd.DataFrame, x: str, y: str, *, unit: float = 1.0) -> None:
+    """Every net as a dot, medians as a path, hollow where a net fails a validity check."""
+    rows = _ok(df)
+    for method in METHODS:
+        look = solver_look(method)
+        raw = rows[rows["method"] == method]
+        by_tolerance = raw.groupby("tolerance")
+        points = by_tolerance[[y]].median()
+        points["x"] = points.index if x == "tolerance" else by_tolerance[x].median()
+        bad = points[~by_tolerance["valid"].all().astype(bool)]
+        ax.plot(raw[x], raw[y] * unit, ".", color=look["color"], markersize=2, alpha=0.5)
+        ax.plot(points["x"], points[y] * unit, **look)
+        ax.plot(bad["x"], bad[y] * unit, linestyle="", mfc="white", **look)
+    ax.set(xscale="log", yscale="log")
+
+
+def legend() -> list[Line2D]:
+    """Colour and marker say the method; what is hollow fails a check."""
+    handles = [Line2D([], [], label=method, **solver_look(method)) for method in METHODS]
     hollow = Line2D([], [], color="0.4", marker="o", mfc="white", linestyle="")
     hollow.set_label("fails a validity check")
-    handles.append(hollow)
-    fig.legend(handles=handles, loc="outside lower center", ncols=5)
+    return [*handles, hollow]
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,10 @@ from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Widths of a column and of a page in a two-column paper, in inches.
 COLUMN_WIDTH = 3.35
@@ -18,6 +20,7 @@ PAGE_WIDTH = 6.9
 # seaborn's palette for the colour-blind; the arms of a comparison also differ in marker and dash.
 COLOURS = [to_hex(c) for c in sns.color_palette("colorblind")]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+_SOLVERS = ("adaptive_heun", "bosh3", "dopri5", "dopri8", "adams")
 
 _RC: dict[str, Any] = {
     "font.size": 8,
@@ -42,6 +45,19 @@ _RC: dict[str, Any] = {
     "pdf.compression": 6,
     "mathtext.fontset": "dejavusans",
 }
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 times the powers of ten, and not as powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def solver_look(method: str) -> dict[str, Any]:
+    """Colour and marker of a solver, the same in every figure."""
+    i = _SOLVERS.index(method)
+    return {"color": COLOURS[i], "marker": MARKERS[i]}
 
 
 @contextmanager

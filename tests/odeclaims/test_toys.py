@@ -1,0 +1,69 @@
+"""The training loop of the toy claims, and the look at a frozen flow."""
+
+import pytest
+import torch
+
+from neural_ode import StepLimit
+from neural_ode.data import concentric_spheres
+from neural_ode.networks import ResidualModel, augmented_model
+from odeclaims.toys import Frozen, at, fit
+from odeclaims.validity import STAMP_COLUMNS
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+DATA = concentric_spheres(10, 30, generator=generator())
+BUDGET = {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3}
+
+
+def test_training_lowers_the_loss_and_counts_evaluations():
+    model = augmented_model(2, 8, augment_dim=1, generator=generator(), **at(1e-3))
+    rows = fit(model, DATA, generator=generator(), **BUDGET)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    losses = [float(str(row["loss"])) for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert all(float(str(row["training_nfe"])) >= 8 for row in rows)
+
+
+def test_a_run_is_its_seed():
+    def run(seed: int) -> list:
+        model = augmented_model(2, 8, generator=generator(), **at(1e-3))
+        return fit(model, DATA, generator=generator(seed), **BUDGET)
+
+    assert run(0) == run(0) != run(1)
+
+
+def test_what_has_no_solver_has_no_evaluations():
+    rows = fit(ResidualModel(2, 8, generator=generator()), DATA, generator=generator(), **BUDGET)
+    assert [row["training_nfe"] for row in rows] == [None] * 3
+
+
+def test_a_failed_solve_stops_the_training():
+    model = augmented_model(2, 8, generator=generator(), rtol=1e-6, atol=1e-6, max_num_steps=1)
+    with pytest.raises(StepLimit):
+        fit(model, DATA, generator=generator(), **BUDGET)
+
+
+def test_a_frozen_flow_is_looked_at_and_left_alone():
+    model = augmented_model(2, 8, augment_dim=1, generator=generator(), **at(1e-3))
+    before = [p.clone() for p in model.parameters()]
+    frozen = Frozen(model, DATA.inputs[:4], reference_steps=64)
+    loose, tight = frozen.observe(1e-2), frozen.observe(1e-7)
+    assert set(STAMP_COLUMNS) <= set(tight)
+    for column in ("reconstruction_error", "gradient_error"):
+        assert float(str(tight[column])) < float(str(loose[column]))
+    assert int(str(tight["nfe_forward"])) > int(str(loose["nfe_forward"]))
+    assert tight["valid"]
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_flow_of_a_frozen_model_is_that_of_the_model():
+    model = augmented_model(2, 8, augment_dim=1, generator=generator(), **at(1e-6))
+    frozen = Frozen(model, DATA.inputs, reference_steps=2)
+    states = frozen.flow(DATA.inputs, torch.tensor([0.0, 0.5, 1.0]), 1e-6)
+    assert states.shape == (3, 40, 3)
+    assert states.dtype == torch.float64
+    torch.testing.assert_close(states[-1].float(), model.features(DATA.inputs), rtol=0, atol=1e-4)
