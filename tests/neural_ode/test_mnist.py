@@ -161,3 +161,12 @@ def test_content_cut_short(folder):
     rewrite(folder / LABELS, lambda content: content[:-100])
     message = message_of(ValueError, folder)
     assert f"{LABELS} in {folder} holds 9908 decompressed bytes: expected 10008" in message
+
+
+def test_spread_takes_digits_evenly():
+    labels = torch.arange(20) % 10
+    images = labels.to(torch.uint8)[:, None, None].expand(20, 28, 28)
+    data = mnist.MNIST(images, labels)
+    assert mnist.spread(data, 4).labels.tolist() == [0, 5, 0, 5]
+    assert mnist.spread(data, 20).images.equal(data.images)
+    assert len(mnist.spread(data, 7).images) == 7

@@ -103,6 +103,17 @@ def load(split: Literal["train", "test"], *, folder: Path | None = None) -> MNIS
     return MNIST(images, labels.long())
 
 
+def spread(data: MNIST, count: int) -> MNIST:
+    """So many digits, evenly spaced over a split, whose halves differ in difficulty.
+
+    Args:
+        data: a split, n images.
+        count: how many to take, at most n.
+    """
+    every = len(data.images) // count
+    return MNIST(data.images[::every][:count], data.labels[::every][:count])
+
+
 def normalised(images: UInt8[Tensor, "n 28 28"]) -> Float32[Tensor, "n 1 28 28"]:
     """Turn grey values into the input of a convolutional network.
 

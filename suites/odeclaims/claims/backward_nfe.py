@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from neural_ode import Adjoint, Checkpointed, Solution, solve
 from neural_ode.data import MNIST, mnist
 from neural_ode.networks import OdeClassifier
-from neural_ode.training import error_rate, published_rate, train_classifier
+from neural_ode.training import error_rate, train_as_published
 from odeclaims.claim import (
     Bounds,
     Cell,
@@ -48,8 +48,6 @@ Norm = Literal["rms", "seminorm"]
 # The first is the paper's.
 METHODS = ("adams", "dopri5", "bosh3")
 TRAIN_TOLERANCE = 1e-2
-MOMENTUM = 0.9
-CROP_PADDING = 4
 STEP_LIMIT = 20_000
 
 LEAST_SEEDS = 3
@@ -253,7 +251,7 @@ def measure(cell: Cell) -> list[Row]:
     solver: dict[str, Any] = {"rtol": TRAIN_TOLERANCE, "atol": TRAIN_TOLERANCE}
     model = OdeClassifier(size["channels"], generator=generator, **solver).to(cell.device)
     test_error = _train(model, cell, generator)
-    block = _freeze(model, _spread(mnist.load("test"), size["evaluated"]))
+    block = _freeze(model, mnist.spread(mnist.load("test"), size["evaluated"]))
     settings = {
         tolerance: _settings(size["grid"], size["epochs"] > 0, tolerance)
         for tolerance in [10.0**-i for i in range(size["tightest"] + 1)]
@@ -270,28 +268,19 @@ def measure(cell: Cell) -> list[Row]:
 def _train(model: OdeClassifier, cell: Cell, generator: torch.Generator) -> float:
     """Train it for the cell's budget, which may be nothing; the test error after that."""
     size = cell.params
-    test = _spread(mnist.load("test"), size["test_images"])
+    test = mnist.spread(mnist.load("test"), size["test_images"])
     if not size["epochs"]:
         return error_rate(model, test)
-    history = train_classifier(
+    history = train_as_published(
         model,
-        _spread(mnist.load("train"), size["images"]),
+        mnist.spread(mnist.load("train"), size["images"]),
         test,
         epochs=size["epochs"],
         batch_size=size["batch_size"],
-        optimiser=torch.optim.SGD(model.parameters(), lr=published_rate(0), momentum=MOMENTUM),
         generator=generator,
-        learning_rate=published_rate,
-        crop_padding=CROP_PADDING,
         checkpoint=cell.checkpoint,
     )
     return history[-1].test_error
-
-
-def _spread(data: MNIST, count: int) -> MNIST:
-    """So many digits, evenly spaced over the file, whose two halves differ in difficulty."""
-    every = len(data.images) // count
-    return MNIST(data.images[::every][:count], data.labels[::every][:count])
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from neural_ode import Adjoint, Backprop, solve
 from neural_ode.data import MNIST, mnist
 from neural_ode.memory import SavedBytes
 from neural_ode.networks import OdeClassifier, mlp_classifier, residual_classifier
-from neural_ode.training import published_rate, train_classifier
+from neural_ode.training import train_as_published
 from odeclaims.claim import (
     Bounds,
     Cell,
@@ -43,8 +43,6 @@ from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_err
 
 SLUG = "mnist_classifiers"
 TOLERANCE = 1e-3
-MOMENTUM = 0.9
-CROP_PADDING = 4
 # The published budget, and the least one whose error rates the criteria look at.
 PUBLISHED_EPOCHS, LEAST_EPOCHS, ALL_IMAGES = 160, 5, 60_000
 # Test digits whose flow and gradient are checked, and the steps of the reference and half of it.
@@ -229,16 +227,13 @@ def _train(cell: Cell) -> list[Row]:
     model.to(cell.device)
     train = _part(mnist.load("train"), params["images"], generator)
     test = _part(mnist.load("test"), params["test_images"])
-    history = train_classifier(
+    history = train_as_published(
         model,
         train,
         test,
         epochs=params["epochs"],
         batch_size=params["batch_size"],
-        optimiser=torch.optim.SGD(model.parameters(), lr=published_rate(0), momentum=MOMENTUM),
         generator=generator,
-        learning_rate=published_rate,
-        crop_padding=CROP_PADDING,
         checkpoint=cell.checkpoint,
     )
     count = sum(p.numel() for p in model.parameters())

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from neural_ode import Adjoint, Checkpointed, Solution, solve
 from neural_ode.data import MNIST, mnist
 from neural_ode.networks import OdeClassifier
-from neural_ode.training import error_rate, published_rate, train_classifier
+from neural_ode.training import error_rate, train_as_published
 from odeclaims.claim import (
     Bounds,
     Cell,
@@ -53,8 +53,6 @@ from odeclaims.validity import (
 SLUG = "nfe_growth"
 # The tolerance of training, and that of the replication whose numbers stand in the ledger.
 TOLERANCES = {"loose": 1e-3, "checked": 1e-7}
-MOMENTUM = 0.9
-CROP_PADDING = 4
 STEP_LIMIT = 20_000
 
 TRAINING_IMAGES, PUBLISHED_BATCH = 60_000, 128
@@ -157,20 +155,17 @@ def measure(cell: Cell) -> list[Row]:
         cell.device
     )
     train, unseen = (mnist.load(split) for split in ("train", "test"))
-    test, digits = (_spread(unseen, size[count]) for count in ("test_images", "evaluated"))
+    test, digits = (mnist.spread(unseen, size[count]) for count in ("test_images", "evaluated"))
     look = partial(_observe, model, digits, size["reference_steps"])
     # It is looked at anew when a run goes on: it depends on the seed alone.
     untrained = [{"epoch": 0, "test_error": error_rate(model, test), **row} for row in look()]
-    history = train_classifier(
+    history = train_as_published(
         model,
-        _spread(train, size["images"]),
+        mnist.spread(train, size["images"]),
         test,
         epochs=size["epochs"],
         batch_size=size["batch_size"],
-        optimiser=torch.optim.SGD(model.parameters(), lr=published_rate(0), momentum=MOMENTUM),
         generator=generator,
-        learning_rate=published_rate,
-        crop_padding=CROP_PADDING,
         checkpoint=cell.checkpoint,
         observe=look,
     )
@@ -191,12 +186,6 @@ def measure(cell: Cell) -> list[Row]:
 
 def _solver(tolerance: float) -> dict[str, Any]:
     return {"rtol": tolerance, "atol": tolerance, "max_num_steps": STEP_LIMIT}
-
-
-def _spread(data: MNIST, count: int) -> MNIST:
-    """So many digits, evenly spaced over the file, whose two halves differ in difficulty."""
-    every = len(data.images) // count
-    return MNIST(data.images[::every][:count], data.labels[::every][:count])
 
 
 def _observe(model: OdeClassifier, digits: MNIST, reference_steps: int) -> list[Row]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from neural_ode import Solution, solve
 from neural_ode.data import MNIST, mnist
 from neural_ode.networks import OdeClassifier
-from neural_ode.training import published_rate, train_classifier
+from neural_ode.training import train_as_published
 from odeclaims.claim import (
     Bounds,
     Cell,
@@ -42,7 +42,7 @@ from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_err
 METHODS = ("adaptive_heun", "bosh3", "dopri5", "dopri8")
 TRAIN_TOLERANCE = 1e-2
 EVALUATED = 8
-MOMENTUM, CROP_PADDING, TESTED = 0.9, 4, 1000
+TESTED = 1000
 STEP_LIMIT = 20_000
 REFERENCE_STEPS = (512, 256)
 
@@ -174,16 +174,13 @@ def _train(cell: Cell, generator: torch.Generator) -> tuple[OdeClassifier, Row]:
     model = OdeClassifier(params["channels"], generator=generator, **solver).to(cell.device)
     data, test = mnist.load("train"), mnist.load("test")
     chosen = torch.randperm(len(data.images), generator=generator)[: params["images"]]
-    history = train_classifier(
+    history = train_as_published(
         model,
         MNIST(data.images[chosen], data.labels[chosen]),
         MNIST(test.images[:TESTED], test.labels[:TESTED]),
         epochs=params["epochs"],
         batch_size=params["batch_size"],
-        optimiser=torch.optim.SGD(model.parameters(), lr=published_rate(0), momentum=MOMENTUM),
         generator=generator,
-        learning_rate=published_rate,
-        crop_padding=CROP_PADDING,
         checkpoint=cell.checkpoint,
     )
     return model, {"test_error": history[-1].test_error}

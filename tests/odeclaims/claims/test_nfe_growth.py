@@ -121,13 +121,6 @@ def test_a_solve_that_fails_is_a_row(monkeypatch):
     }
 
 
-def test_digits_are_spread_over_the_file():
-    data = digits(20)
-    assert claim._spread(data, 4).labels.tolist() == [0, 5, 0, 5]
-    assert claim._spread(data, 20).images.equal(data.images)
-    assert len(claim._spread(data, 7).images) == 7
-
-
 def curve(growth: float, epochs: int = 8) -> list[float]:
     """NFE of the untrained net and after each epoch, rising evenly."""
     return [500, *(200 * growth ** (i / (epochs - 1)) for i in range(epochs))]
