@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,15 +49,21 @@ class Epoch(NamedTuple):
 OnBatch = Callable[[int, int, float], None]
 
 # The recipe of the released example (torchdiffeq, ``examples/odenet_mnist.py``).
+PUBLISHED_EPOCHS = 160
 _MOMENTUM, _CROP_PADDING = 0.9, 4
 
 
-def published_rate(epoch: int) -> float:
-    """The learning rate of an epoch, from 0: 0.1, and a tenth of it after 60, 100 and 140.
+def published_rate(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> float:
+    """The learning rate of an epoch, from 0: 0.1, and a tenth of it after 60, 100 and 140 of 160.
+
+    Args:
+        epoch: its number, from 0.
+        epochs: how many the whole schedule is pressed into.
 
     Source: torchdiffeq, ``examples/odenet_mnist.py``.
     """
-    return 0.1 ** (1 + sum(epoch >= drop for drop in (60, 100, 140)))
+    part = epoch * PUBLISHED_EPOCHS / epochs
+    return 0.1 ** (1 + sum(part >= drop for drop in (60, 100, 140)))
 
 
 def train_classifier(
@@ -138,11 +145,19 @@ def train_classifier(
     return state.history
 
 
-def train_as_published(model: nn.Module, train: MNIST, test: MNIST, **settings: Any) -> list[Epoch]:
+def train_as_published(
+    model: nn.Module,
+    train: MNIST,
+    test: MNIST,
+    *,
+    schedule: int = PUBLISHED_EPOCHS,
+    **settings: Any,
+) -> list[Epoch]:
     """Train by the recipe of the released example: SGD with momentum, a falling rate, random crops.
 
     Args:
         model, train, test: as for ``train_classifier``.
+        schedule: the epochs over which the rate falls as it does over 160 in the example.
         settings: its other arguments but for optimiser, rate and crop; ``epochs`` and
             ``batch_size`` are 160 and 128 in the example.
 
@@ -153,7 +168,7 @@ def train_as_published(model: nn.Module, train: MNIST, test: MNIST, **settings: 
         train,
         test,
         optimiser=torch.optim.SGD(model.parameters(), lr=published_rate(0), momentum=_MOMENTUM),
-        learning_rate=published_rate,
+        learning_rate=partial(published_rate, epochs=schedule),
         crop_padding=_CROP_PADDING,
         **settings,
     )

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from odeclaims import __version__
-from odeclaims.claim import PROFILES, Claim, Profile
+from odeclaims.claim import PROFILES, Claim, Profile, ProfileName
 from odeclaims.claims import find_claims
 from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
 from odeclaims.report.figure3 import draw_figure3
@@ -43,9 +43,8 @@ Names = Annotated[
     typer.Argument(metavar="[CLAIM]...", help="Claims by name; all where none is named."),
 ]
 Out = Annotated[Path, typer.Option(help="The results folder.")]
-ProfileChoice = Literal["smoke", "quick", "paper"]
 AnyProfile = Annotated[
-    ProfileChoice | None, typer.Option(help="Only this profile; by default all that have results.")
+    ProfileName | None, typer.Option(help="Only this profile; by default all that have results.")
 ]
 
 
@@ -77,8 +76,11 @@ def list_claims(out: Out = Path("results")) -> None:
 def run(
     claims: Names = None,
     profile: Annotated[
-        ProfileChoice,
-        typer.Option(help="smoke: every code path. quick: minutes. paper: published sizes."),
+        ProfileName,
+        typer.Option(
+            help="smoke: every code path. quick: minutes. hour: what two cores do in one hour a claim."
+            " paper: published sizes."
+        ),
     ] = "quick",
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Repetitions of every seeded cell.")

@@ -203,3 +203,8 @@ def test_a_crop_is_a_window_of_the_padded_image():
 def test_the_published_rates():
     rates = [published_rate(epoch) for epoch in (0, 59, 60, 99, 100, 139, 140, 159)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_the_published_rates_pressed_into_four_epochs():
+    rates = [published_rate(epoch, epochs=4) for epoch in range(4)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 1e-3])

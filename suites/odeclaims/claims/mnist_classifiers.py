@@ -24,7 +24,7 @@ from neural_ode import Adjoint, Backprop, solve
 from neural_ode.data import MNIST, mnist
 from neural_ode.memory import SavedBytes
 from neural_ode.networks import OdeClassifier, mlp_classifier, residual_classifier
-from neural_ode.training import train_as_published
+from neural_ode.training import PUBLISHED_EPOCHS, train_as_published
 from odeclaims.claim import (
     Bounds,
     Cell,
@@ -44,7 +44,9 @@ from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_err
 SLUG = "mnist_classifiers"
 TOLERANCE = 1e-3
 # The published budget, and the least one whose error rates the criteria look at.
-PUBLISHED_EPOCHS, LEAST_EPOCHS, ALL_IMAGES = 160, 5, 60_000
+LEAST_EPOCHS, ALL_IMAGES = 5, 60_000
+# What two cores manage in an hour, all six nets taken together.
+HOUR_EPOCHS = 4
 # Test digits whose flow and gradient are checked, and the steps of the reference and half of it.
 CHECKED = 8
 REFERENCE_STEPS = 64
@@ -104,7 +106,10 @@ DEVIATIONS = [
     "The released example's nets and recipe, since those of the paper were not released.",
     "dopri5 at 1e-3 instead of implicit Adams, and the adjoint with the default norm.",
     "The budget is that of the columns channels, images and epochs; only 160 epochs of all 60,000"
-    " images at 64 channels is the published one. Shorter runs keep the rate at 0.1.",
+    " images at 64 channels is the published one. Shorter runs keep the rate at 0.1, but where the"
+    " column schedule says that its fall was pressed into so many epochs.",
+    "At the profile hour two nets are trained side by side, so the times of its epochs are longer"
+    " than they would be alone.",
     "Test error after the last epoch; the released script reports the best one, which is chosen on"
     " the test set and stands in the table apart.",
     "Depth and evaluations for the orders of memory and time are set by residual blocks and by"
@@ -120,6 +125,9 @@ COLUMNS = {
     "test_images": Column("test images, the first of the set"),
     "batch_size": Column("images in a batch"),
     "epochs": Column("epochs of the whole training"),
+    "schedule": Column(
+        "epochs over which the rate falls as over 160 in the published recipe; blank: 160"
+    ),
     "size": Column("cost: residual blocks or steps of rk4; 0 without a block"),
     "epoch": Column("training: number of the epoch, from 1"),
     "parameters": Column("trained numbers of the net"),
@@ -150,20 +158,25 @@ def cells(profile: Profile) -> Iterator[Cell]:
         "images": profile.pick(smoke=16, quick=2048, paper=ALL_IMAGES),
         "test_images": profile.pick(smoke=16, quick=1000, paper=10_000),
         "batch_size": profile.pick(smoke=8, quick=32, paper=128),
-        "epochs": profile.pick(smoke=1, quick=2, paper=PUBLISHED_EPOCHS),
+        "epochs": profile.pick(smoke=1, quick=2, hour=HOUR_EPOCHS, paper=PUBLISHED_EPOCHS),
     }
-    for repetition in profile.repetitions(smoke=1, quick=3, paper=3):
-        for downsampling in profile.pick(smoke=("conv",), quick=("conv",), paper=("conv", "res")):
+    if profile.name == "hour":
+        training["schedule"] = HOUR_EPOCHS
+    both = ("conv", "res")
+    stems = profile.pick(smoke=("conv",), quick=("conv",), hour=("conv",), paper=both)
+    for repetition in profile.repetitions(smoke=1, quick=3, hour=1, paper=3):
+        for downsampling in stems:
             for net in NETS:
                 if net == "mlp" and downsampling == "res":
                     continue
                 yield _cell(profile, repetition, net, downsampling, training)
     cost = {
         "kind": "cost",
-        "channels": profile.pick(smoke=4, quick=32, paper=64),
-        "batch_size": profile.pick(smoke=2, quick=16, paper=128),
+        "channels": profile.pick(smoke=4, quick=32, hour=32, paper=64),
+        "batch_size": profile.pick(smoke=2, quick=16, hour=16, paper=128),
     }
-    sizes = profile.pick(smoke=(1, 2), quick=(1, 2, 4, 8, 16), paper=(1, 2, 4, 8, 16, 32))
+    few = (1, 2, 4, 8, 16)
+    sizes = profile.pick(smoke=(1, 2), quick=few, hour=few, paper=(*few, 32))
     for net in COMPARED:
         for size in sizes:
             yield _cell(profile, 0, net, "conv", {**cost, "size": size})
@@ -178,8 +191,8 @@ def _cell(
         {"net": net, "downsampling": downsampling, **params},
         repetition,
         profile.device,
-        # Times are measured, and on a GPU several seeds share it no better than one after another.
-        alone=True,
+        # Times are measured; but in an hour both cores have to train, each a net of its own.
+        alone=profile.name != "hour" or params["kind"] == "cost",
         paired=("net", "downsampling", "size"),
         timeout_s=14 * 24 * 3600.0,
     )
@@ -233,6 +246,7 @@ def _train(cell: Cell) -> list[Row]:
         test,
         epochs=params["epochs"],
         batch_size=params["batch_size"],
+        schedule=params.get("schedule", PUBLISHED_EPOCHS),
         generator=generator,
         checkpoint=cell.checkpoint,
     )
