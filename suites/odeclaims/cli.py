@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -78,8 +78,8 @@ def run(
     profile: Annotated[
         ProfileName,
         typer.Option(
-            help="smoke: every code path. quick: minutes. hour: what two cores do in one hour a claim."
-            " paper: published sizes."
+            help="smoke: every code path. quick: minutes. hour: what two cores do in an hour,"
+            " a claim. paper: published sizes."
         ),
     ] = "quick",
     seeds: Annotated[
