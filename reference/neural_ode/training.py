@@ -46,7 +46,41 @@ class Epoch(NamedTuple):
     observed: Any = None
 
 
-OnBatch = Callable[[int, int, float], None]
+class Batch(NamedTuple):
+    """Where a training stands after an update; as text it is a line that a person can read.
+
+    Attributes:
+        epoch, epochs: the number of the epoch, from 1, and how many there will be.
+        number, batches: the same of the batch in its epoch.
+        loss: the training loss of the batch.
+        test_error: the fraction of test images got wrong after the last whole epoch; ``None``
+            before there is one.
+        nfe_forward, nfe_backward: evaluations of the batch, where there are any.
+    """
+
+    epoch: int
+    epochs: int
+    number: int
+    batches: int
+    loss: float
+    test_error: float | None
+    nfe_forward: int | None
+    nfe_backward: int | None
+
+    def __str__(self) -> str:
+        parts = [
+            f"epoch {self.epoch} of {self.epochs}, batch {self.number} of {self.batches}",
+            f"loss {self.loss:.3f}",
+        ]
+        if self.test_error is not None:
+            parts.append(f"test error {100 * self.test_error:.2f}%")
+        if self.nfe_forward is not None:
+            back = "" if self.nfe_backward is None else f" + {self.nfe_backward} back"
+            parts.append(f"NFE {self.nfe_forward}{back}")
+        return ", ".join(parts)
+
+
+OnBatch = Callable[[Batch], None]
 
 # The recipe of the released example (torchdiffeq, ``examples/odenet_mnist.py``).
 PUBLISHED_EPOCHS = 160
@@ -79,7 +113,7 @@ def train_classifier(
     crop_padding: int = 0,
     checkpoint: Path | None = None,
     checkpoint_every_s: float = 60.0,
-    on_batch: OnBatch = lambda epoch, batch, loss: None,
+    on_batch: OnBatch = lambda batch: None,
     observe: Callable[[], Any] = lambda: None,
 ) -> list[Epoch]:
     """Train on the mean cross-entropy, in place, and test after every epoch.
@@ -97,7 +131,7 @@ def train_classifier(
         checkpoint: a file to go on from, where it exists, and to keep the state in.
         checkpoint_every_s: seconds of training between two states kept; one is kept at the end of
             each epoch in any case.
-        on_batch: called after each update with the epoch and the batch, from 0, and the loss.
+        on_batch: called after each update with where the training stands.
         observe: called at the end of each epoch, when the model has been tested; what it returns
             stands in the history and is kept with it, so it may be made of numbers, strings, lists
             and dictionaries.
@@ -134,7 +168,7 @@ def train_classifier(
             batch = random_crop(images[chosen.to(device)], crop_padding, generator)
             state.update(normalised(batch), labels[chosen.to(device)])
             state.seconds += time.perf_counter() - started
-            on_batch(len(state.history), len(state.losses) - 1, state.losses[-1])
+            on_batch(state.batch())
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
                 state.save(checkpoint)
                 saved = time.monotonic()
@@ -198,6 +232,20 @@ class _State:
         stats = getattr(self.model, "stats", None)
         if stats is not None:
             self.evaluations.append([stats.nfe_forward, stats.nfe_backward])
+
+    def batch(self) -> Batch:
+        """Where the training stands after the last update."""
+        forward, backward = self.evaluations[-1] if self.evaluations else (None, None)
+        return Batch(
+            epoch=len(self.history) + 1,
+            epochs=self.settings["epochs"],
+            number=len(self.losses),
+            batches=self.settings["images"] // self.settings["batch_size"],
+            loss=self.losses[-1],
+            test_error=self.history[-1].test_error if self.history else None,
+            nfe_forward=forward,
+            nfe_backward=backward,
+        )
 
     def end_epoch(self, test_error: float, observed: Any) -> None:
         """Write the epoch into the history and make ready for the next."""

@@ -7,7 +7,9 @@ evidence under which it may speak at all, and is not moved when a result is seen
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,6 +22,7 @@ from neural_ode import SolverFailure
 from odeclaims.statistics import interval
 
 if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
     from matplotlib.figure import Figure
 
 Scalar = str | int | float | bool | None
@@ -31,6 +34,9 @@ PROFILES: tuple[ProfileName, ...] = ("smoke", "quick", "hour", "paper")
 STATUSES = ("ok", "underflow", "max_steps", "nonfinite", "timeout", "oom")
 # From the best to the worst: a claim is as good as its worst criterion.
 OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "not reproduced", "insufficient")
+
+# Seconds between two states of a cell that are shown.
+TELL_EVERY_S = 1.0
 
 T = TypeVar("T")
 
@@ -79,6 +85,7 @@ class Cell:
         timeout_s: seconds after which it is given up with the status ``timeout``.
         checkpoint: a file that a long measurement may keep its state in and go on from; it is the
             cell's own, and deleted when the cell is finished. ``None`` where nothing can be kept.
+        progress: the file through which ``tell`` reaches the one who waits.
     """
 
     claim: str
@@ -89,6 +96,7 @@ class Cell:
     paired: tuple[str, ...] = ()
     timeout_s: float = 3600.0
     checkpoint: Path | None = None
+    progress: Path | None = None
 
     @property
     def seed(self) -> int:
@@ -99,6 +107,19 @@ class Cell:
     def generator(self) -> torch.Generator:
         """A new CPU generator with the cell's seed."""
         return torch.Generator().manual_seed(self.seed)
+
+    def tell(self, state: object) -> None:
+        """Say how far a long measurement is: the text of ``state`` is shown while the cell runs.
+
+        It may be called as often as one likes, and is written once a second at most.
+        """
+        if self.progress is None:
+            return
+        with suppress(FileNotFoundError):
+            if time.time() - self.progress.stat().st_mtime < TELL_EVERY_S:
+                return
+        self.progress.parent.mkdir(parents=True, exist_ok=True)
+        self.progress.write_text(f"{state} | {self.label()}", encoding="utf-8")
 
     def key(self, source: str) -> str:
         """The name under which its result is kept, given the digest of its code."""
@@ -309,6 +330,7 @@ class Claim:
         table: the table, made from the rows alone.
         caveats: sentences that qualify the verdict, given the rows.
         datasets: digests of the data used, by name.
+        animation: a short moving picture, drawn from the rows alone, where there is one.
     """
 
     slug: str
@@ -325,6 +347,7 @@ class Claim:
     table: Callable[[pd.DataFrame], pd.DataFrame]
     caveats: Callable[[pd.DataFrame], list[str]] = lambda df: []
     datasets: Mapping[str, str] = field(default_factory=dict)
+    animation: Callable[[pd.DataFrame], "FuncAnimation"] | None = None
 
     def __post_init__(self) -> None:
         if not any(criterion.decides for criterion in self.criteria):

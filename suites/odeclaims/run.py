@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +18,17 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from odeclaims.claim import Cell, Claim, Profile, Row, guarded
 from odeclaims.provenance import commit, provenance
@@ -38,6 +40,10 @@ from odeclaims.store import CellStore, Results, frame
 THREADS = 1
 # Seconds between two lines of progress where the output goes into a file or a pipe.
 REPORT_EVERY_S = 10
+# And between two reports of how far the cells in flight are.
+REPORT_CELLS_EVERY_S = 60
+# The files in which they say so, below the results folder.
+STATES = "cells/*/*.progress"
 
 
 Measure = Callable[[Cell], list[Row]]
@@ -94,6 +100,8 @@ def run(
         store, summary = CellStore(out), Summary()
         open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
         summary.reused = len(tasks) - len(open_tasks)
+        for path in out.glob(STATES):
+            path.unlink()  # of a run that was killed
         for sentence in _compute(open_tasks, store, jobs, console):
             summary.computed += not sentence
             summary.failures += [sentence] if sentence else []
@@ -137,7 +145,7 @@ def _compute(tasks: list[Task], store: CellStore, jobs: int, console: Console) -
     together = [t for t in tasks if not t.cell.alone]
     alone = [t for t in tasks if t.cell.alone]
     report = _reporter(console, len(tasks))
-    with _progress(console) as progress:
+    with _progress(console, store.out) as progress, _reports_of_cells(console, store.out):
         bar = progress.add_task("cells", total=len(tasks), running=0)
         for batch, count in ((together, jobs), (alone, 1)):
             progress.update(bar, running=min(count, len(batch)))
@@ -166,8 +174,49 @@ def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
     )
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
+def _states(out: Path) -> list[str]:
+    """How far the cells in flight are, a line for each that says so."""
+    lines = []
+    for path in sorted(out.glob(STATES)):
+        with suppress(FileNotFoundError):
+            lines.append(path.read_text(encoding="utf-8"))
+    return [line for line in lines if line]
+
+
+class _Display(Progress):
+    """The bar, and below it how far the cells in flight are."""
+
+    def __init__(self, *columns: ProgressColumn, out: Path, **settings: Any) -> None:
+        self.out = out
+        super().__init__(*columns, **settings)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        for line in _states(self.out):
+            yield Text(line, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+@contextmanager
+def _reports_of_cells(console: Console, out: Path) -> Iterator[None]:
+    """Print now and then how far the cells in flight are, where there is no terminal for it."""
+    done = threading.Event()
+
+    def report() -> None:
+        while not done.wait(REPORT_CELLS_EVERY_S):
+            for line in _states(out):
+                console.print(line, markup=False, highlight=False)
+
+    reporter = threading.Thread(target=report, daemon=True)
+    if not console.is_terminal:
+        reporter.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _progress(console: Console, out: Path) -> Progress:
+    return _Display(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -175,8 +224,10 @@ def _progress(console: Console) -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        out=out,
         console=console,
         disable=not console.is_terminal,
+        refresh_per_second=4,
     )
 
 
@@ -199,22 +250,26 @@ def _work(measure: Measure, cell: Cell, key: str, store: CellStore, made: str | 
     """Measure one cell and keep it; "" or a sentence that says why there is nothing to keep."""
     torch.set_num_threads(THREADS)
     started = time.perf_counter()
-    described = {k: v for k, v in asdict(cell).items() if k != "checkpoint"}
+    described = {k: v for k, v in asdict(cell).items() if k not in ("checkpoint", "progress")}
     record: dict[str, Any] = {
         "cell": described | {"params": dict(cell.params)},
         "seed": cell.seed,
         "commit": made,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    checkpoint = store.path(cell, key).with_suffix(".checkpoint")
+    checkpoint, progress = (
+        store.path(cell, key).with_suffix(suffix) for suffix in (".checkpoint", ".progress")
+    )
     try:
-        record["rows"] = _rows(measure, replace(cell, checkpoint=checkpoint))
+        record["rows"] = _rows(measure, replace(cell, checkpoint=checkpoint, progress=progress))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return (
             f"{cell.label()} failed: {type(error).__name__}: {error}"
             f" ({Path(where.filename).name}, line {where.lineno})"
         )
+    finally:
+        progress.unlink(missing_ok=True)
     record["duration_s"] = round(time.perf_counter() - started, 3)
     store.write(cell, key, record)
     checkpoint.unlink(missing_ok=True)

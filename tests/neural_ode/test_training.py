@@ -6,7 +6,7 @@ import torch
 from neural_ode import Adjoint
 from neural_ode.data import MNIST
 from neural_ode.networks import OdeClassifier, mlp_classifier
-from neural_ode.training import error_rate, published_rate, random_crop, train_classifier
+from neural_ode.training import Batch, error_rate, published_rate, random_crop, train_classifier
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -73,15 +73,15 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [(0, 0), (0, 3), (1, 1), (2, 3)])
+@pytest.mark.parametrize("stop", [(1, 1), (1, 4), (2, 2), (3, 4)])
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, stop):
     """After the very first batch, at the end of an epoch, in the middle, after the last batch."""
     settings = {"crop_padding": 2, "learning_rate": lambda epoch: 0.1 / (1 + epoch)}
     whole, history = trained(mlp_classifier(generator=generator()), **settings)
     checkpoint = tmp_path / "state"
 
-    def interrupt(epoch, batch, loss):
-        if (epoch, batch) == stop:
+    def interrupt(batch):
+        if (batch.epoch, batch.number) == stop:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -98,13 +98,13 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, stop):
         mlp_classifier(generator=generator(5)),
         seed=6,
         checkpoint=checkpoint,
-        on_batch=lambda epoch, batch, loss: seen.append((epoch, batch)),
+        on_batch=lambda batch: seen.append((batch.epoch, batch.number)),
         **settings,
     )
-    if stop == (0, 0):
+    if stop == (1, 1):
         # Nothing was kept before the first batch was over, so the run began anew.
         assert not same(resumed, whole)
-        assert seen[0] == (0, 0)
+        assert seen[0] == (1, 1)
     else:
         assert same(resumed, whole)
         assert continued == history
@@ -120,7 +120,7 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     second, again = trained(
         mlp_classifier(generator=generator(3)),
         checkpoint=checkpoint,
-        on_batch=lambda *_: seen.append(1),
+        on_batch=seen.append,
     )
     assert not seen
     assert again == history
@@ -208,3 +208,18 @@ def test_the_published_rates():
 def test_the_published_rates_pressed_into_four_epochs():
     rates = [published_rate(epoch, epochs=4) for epoch in range(4)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 1e-3])
+
+
+def test_a_training_says_where_it_stands():
+    model = OdeClassifier(4, generator=generator(), gradient=Adjoint(), rtol=1e-2, atol=1e-2)
+    seen: list[Batch] = []
+    _, history = trained(model, on_batch=seen.append)
+    first, last = seen[0], seen[-1]
+    assert (first.epoch, first.number, first.test_error) == (1, 1, None)
+    assert (last.epoch, last.number) == (last.epochs, last.batches) == (len(history), 4)
+    assert last.test_error == history[-2].test_error
+    assert None not in (last.nfe_forward, last.nfe_backward)
+    assert str(last) == (
+        f"epoch 3 of 3, batch 4 of 4, loss {last.loss:.3f}, test error"
+        f" {100 * history[-2].test_error:.2f}%, NFE {last.nfe_forward} + {last.nfe_backward} back"
+    )

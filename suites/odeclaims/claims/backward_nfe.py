@@ -279,6 +279,7 @@ def _train(model: OdeClassifier, cell: Cell, generator: torch.Generator) -> floa
         batch_size=size["batch_size"],
         generator=generator,
         checkpoint=cell.checkpoint,
+        on_batch=cell.tell,
     )
     return history[-1].test_error
 

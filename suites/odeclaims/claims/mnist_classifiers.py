@@ -249,6 +249,7 @@ def _train(cell: Cell) -> list[Row]:
         schedule=params.get("schedule", PUBLISHED_EPOCHS),
         generator=generator,
         checkpoint=cell.checkpoint,
+        on_batch=cell.tell,
     )
     count = sum(p.numel() for p in model.parameters())
     rows: list[Row] = [

@@ -182,6 +182,7 @@ def _train(cell: Cell, generator: torch.Generator) -> tuple[OdeClassifier, Row]:
         batch_size=params["batch_size"],
         generator=generator,
         checkpoint=cell.checkpoint,
+        on_batch=cell.tell,
     )
     return model, {"test_error": history[-1].test_error}
 
