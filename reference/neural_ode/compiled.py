@@ -23,20 +23,40 @@ class CompiledSteps:
 
     Args:
         start, advance: the two functions of a stepper that was made to be traced.
+        begin, go: many steps as one function, from the beginning and from the middle of a solve,
+            where there is such a thing.
 
     Where there is no compiler, or it cannot compile the field, a warning says so once and the
-    functions run as they are.
+    functions run as they are; a loop, which is nothing without a compiler, gives ``None``.
     """
 
-    def __init__(self, start: Callable, advance: Callable) -> None:
+    def __init__(
+        self,
+        start: Callable,
+        advance: Callable,
+        begin: Callable | None = None,
+        go: Callable | None = None,
+    ) -> None:
         self.start, self.advance = _Compiled(start), _Compiled(advance)
+        self.begin, self.go = (_Compiled(f or _nothing, otherwise=_nothing) for f in (begin, go))
+        self.loops = begin is not None
+
+
+def _nothing(*_: Any) -> None:
+    """What a loop gives that could not be compiled."""
 
 
 class _Compiled:
-    """One function that is compiled when it is first called."""
+    """One function that is compiled when it is first called.
 
-    def __init__(self, function: Callable) -> None:
-        self.function, self.ready = function, None
+    Args:
+        function: what is compiled.
+        otherwise: what takes its place where that fails; the function itself, and a warning, where
+            it is ``None``.
+    """
+
+    def __init__(self, function: Callable, otherwise: Callable | None = None) -> None:
+        self.function, self.otherwise, self.ready = function, otherwise, None
 
     def __call__(self, *arguments: Any) -> tuple[Any, float]:
         """The result, and the seconds that compiling took in this call."""
@@ -59,11 +79,12 @@ class _Compiled:
         try:
             result = self._compile(arguments)
         except Exception as error:
+            self.ready = self.otherwise or self.function
             # The field's own errors come out of the plain call, unwrapped.
-            result = self.function(*arguments)
-            self.ready = self.function
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            warnings.warn(f"not compiled, so run as it is: {reason[0]}", stacklevel=2)
+            result = self.ready(*arguments)
+            if self.otherwise is None:
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                warnings.warn(f"not compiled, so run as it is: {reason[0]}", stacklevel=2)
         return result, time.perf_counter() - started
 
     def _compile(self, arguments: tuple) -> Any:

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.compiled import CompiledSteps, compiled_steps
-from neural_ode.failures import NonFinite, StepLimit, StepUnderflow
+from neural_ode.failures import NonFinite, SolverFailure, StepLimit, StepUnderflow
+from neural_ode.loop import LIMIT, REACHED, UNDERFLOW, Limits, StepLoop
 from neural_ode.methods import Adams, Method
 from neural_ode.multistep import integrate_adams
 from neural_ode.reversible import ReversibleHeun
@@ -324,12 +325,18 @@ class Run:
             settings.method.name,
             id(settings.method),
             (y0.shape, y0.dtype, y0.device, torch.is_grad_enabled()),
-            self.test.key if settings.adaptive else None,
+            (self.test.key, settings.controller) if settings.adaptive else None,
         )
 
         def make() -> CompiledSteps:
             stepper = stepper_of(settings, y0.detach(), evaluate, traced=True)
-            return CompiledSteps(stepper.start, stepper.advance)
+            whole = settings.adaptive and type(stepper) is RungeKutta and stepper.carries
+            # Autograd, by which an adjoint's field is made, does not reach into a loop.
+            plain = isinstance(evaluate, Plain) and stepper.tableau.dense_c is None
+            if not (whole and plain):
+                return CompiledSteps(stepper.start, stepper.advance)
+            loop = StepLoop(stepper, settings.controller)
+            return CompiledSteps(stepper.start, stepper.advance, loop.begin, loop.go)
 
         return compiled_steps(key, make)
 
@@ -354,7 +361,7 @@ class Run:
             self.counts.compile_s += seconds
         size = float(size)
         if not math.isfinite(size):
-            raise NonFinite(f"the field or the state is not finite at t={t:.9g}", t)
+            raise _not_finite(t, "at")
         return f, size
 
     def take(
@@ -382,11 +389,20 @@ class Run:
         return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in times]
 
     def accept(
-        self, step: Step, outputs: Sequence[tuple[int, Time]], *, final: bool
+        self,
+        step: Step,
+        outputs: Sequence[tuple[int, Time]],
+        first: Float[Tensor, "*state"] | None = None,
+        *,
+        final: bool,
     ) -> list[Tensor]:
-        """Go on from an accepted step; the states at the output times inside it come back."""
+        """Go on from an accepted step; the states at the output times inside it come back.
+
+        ``first`` is the state at the first of them, where it is known already.
+        """
         self.counts.accepted += 1
-        ys = self.outputs(step, [x for _, x in outputs])
+        known = [] if first is None else [first]
+        ys = known + self.outputs(step, [x for _, x in outputs[len(known) :]])
         if self.q is not None:
             # At the last output the integrals end, before that they go on from the end of the step.
             x = outputs[-1][1] if final else 1.0
@@ -425,54 +441,120 @@ class Run:
 
     def adaptive(self, ts: Float[Tensor, " time"]) -> list[Tensor]:
         """The solution at every output time, by steps whose error meets the tolerance."""
-        settings, counts, controller = self.settings, self.counts, self.settings.controller
         times, outputs = ts.tolist(), movable(ts)
-        direction, order = _direction(times), self.stepper.tableau.order
-        stops = _stops(times[0], direction, settings)
+        direction = _direction(times)
+        stops = _stops(times[0], direction, self.settings)
         # A zero that carries the gradient with respect to the first time into every later one.
         shift = outputs[0] - times[0] if isinstance(outputs[0], Tensor) else 0.0
-        t, y, jumped = times[0], self.y0, False
-        f, size = self.start(t, shift, direction)
-        ys, attempts, previous = [y], 0, None
+        here, loops = _Place(times[0], self.y0), self._loops(stops)
+        ys = [here.y]
         while len(ys) < len(times):
-            if attempts >= settings.max_num_steps:
-                message = f"{attempts} steps taken without reaching t={times[len(ys)]:.9g}"
-                raise StepLimit(message, t)
-            size = min(max(size, settings.min_step), settings.max_step)
-            stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
-            end = t + direction * size if stop is None else stop
-            h = end - t if stop is not None else direction * size
-            if end == t:
-                message = f"the step {h:.3g} at t={t:.9g} is too small to move the time"
-                raise StepUnderflow(message, t)
-            step = self.take(t + shift, h, y, f, (jumped, stop in settings.jump_t))
-            ratio = step.ratio if step.ratio is not None else math.nan
-            attempts += 1
-            if not math.isfinite(ratio):
-                # A trial step may overshoot into an overflow, so a smaller one gets its chance.
-                counts.rejected += 1
-                size = abs(h) * controller.dfactor
-                if t + direction * size == t or abs(h) <= settings.min_step:
-                    message = f"the field or the state is not finite just after t={t:.9g}"
-                    raise NonFinite(message, t)
+            goal, at_goal = times[len(ys)], None
+            if loops:
+                step, at_goal = self._travel(here, goal)
+                # Where the loop could not be compiled the steps are taken one by one.
+                loops = step is not None
+            else:
+                if here.f is None:
+                    here.f, here.size = self.start(here.t, shift, direction)
+                step = self._attempt(here, here.f, goal, direction, stops, shift)
+            if step is None:
                 continue
-            size = abs(h) * controller.factor(ratio, previous, order)
-            if ratio > 1 and abs(h) > settings.min_step:
-                counts.rejected += 1
-                continue
-            previous, first = ratio, len(ys)
-            last = first
-            while last < len(times) and direction * (end - times[last]) >= 0:
+            first = last = len(ys)
+            while last < len(times) and direction * (here.end - times[last]) >= 0:
                 last += 1
-            inside = [(i, _place(outputs[i], t + shift, h, end)) for i in range(first, last)]
-            ys += self.accept(step, inside, final=last == len(times))
-            attempts = 0 if inside else attempts
-            t, y, jumped = end, step.y1, stop in settings.jump_t
+            places = [
+                (i, _place(outputs[i], here.t + shift, step.h, here.end))
+                for i in range(first, last)
+            ]
+            ys += self.accept(step, places, at_goal, final=last == len(times))
+            here.t, here.y, here.jumped = here.end, step.y1, here.stop in self.settings.jump_t
+            here.attempts = 0 if places else here.attempts
             if len(ys) < len(times):
-                f = self._next_slope(step, t + shift, direction, jumped)
+                here.f = self._next_slope(step, here.t + shift, direction, here.jumped)
             # The old step's states would stay alive through the next one.
             del step
         return ys
+
+    def _attempt(
+        self,
+        here: "_Place",
+        f: Slope,
+        goal: float,
+        direction: float,
+        stops: Sequence[float],
+        shift: Time,
+    ) -> Step | None:
+        """One step: the step where it is accepted, ``None`` where it is to be tried again."""
+        settings, controller, t = self.settings, self.settings.controller, here.t
+        if here.attempts >= settings.max_num_steps:
+            raise _limit(here.attempts, goal, t)
+        size = min(max(here.size, settings.min_step), settings.max_step)
+        here.stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
+        here.end = t + direction * size if here.stop is None else here.stop
+        h = here.end - t if here.stop is not None else direction * size
+        if here.end == t:
+            raise _underflow(h, t)
+        step = self.take(t + shift, h, here.y, f, (here.jumped, here.stop in settings.jump_t))
+        ratio = step.ratio if step.ratio is not None else math.nan
+        here.attempts += 1
+        if not math.isfinite(ratio):
+            # A trial step may overshoot into an overflow, so a smaller one gets its chance.
+            self.counts.rejected += 1
+            here.size = abs(h) * controller.dfactor
+            if t + direction * here.size == t or abs(h) <= settings.min_step:
+                raise _not_finite(t)
+            return None
+        here.size = abs(h) * float(
+            controller.factor(ratio, here.previous, self.stepper.tableau.order)
+        )
+        if ratio > 1 and abs(h) > settings.min_step:
+            self.counts.rejected += 1
+            return None
+        here.previous = ratio
+        return step
+
+    def _loops(self, stops: Sequence[float]) -> bool:
+        """Whether there is a compiled loop over the steps that does all that is wanted of it."""
+        if self.compiled is None or not self.compiled.loops or torch.is_grad_enabled():
+            return False
+        return self.on_step is None and not stops
+
+    def _travel(self, here: "_Place", goal: float) -> tuple[Step | None, Tensor | None]:
+        """As many steps as it takes to one that reaches ``goal``, and the state there.
+
+        Returns nothing where the loop cannot be compiled.
+        """
+        assert self.compiled is not None
+        settings, counts = self.settings, self.counts
+        if settings.first_step is not None and here.f is None:
+            here.f, here.size = self.start(here.t, 0.0, 1.0)
+        bounds = (settings.min_step, settings.max_step, float(settings.max_num_steps))
+        begin, until, *limits = self._tensors(here.t, goal, *bounds)
+        common = (until, Limits(*limits), here.y)
+        if here.f is None:
+            found, seconds = self.compiled.begin(begin, *common, self.test)
+        else:
+            previous = math.nan if here.previous is None else here.previous
+            known = self._tensors(here.size, previous)
+            found, seconds = self.compiled.go(begin, *known, *common, here.f[0], self.test)
+        counts.compile_s += seconds
+        if found is None:
+            return None, None
+        numbers, at_goal, y0, y1, ks = found
+        ended, t, size, ratio, accepted, rejected, h = numbers.tolist()
+        accepted, tried = int(accepted), int(accepted + rejected)
+        counts.nfe += tried * self.stepper.nfe_per_step + (2 if here.f is None else 0)
+        counts.rejected += tried - accepted
+        if ended != REACHED:
+            counts.accepted += accepted
+            raise _failure(ended, t, h, tried, goal)
+        # The last one is counted where it is accepted.
+        counts.accepted += accepted - 1
+        here.t, here.end, here.size, here.previous = t, t + h, size, ratio
+        slopes, rates = ((ks[0], None), (ks[-1], None)), [None] * len(ks)
+        step = Step(t, h, y0, y1, None, *slopes, ratio, ks, 0, rates)
+        return step, at_goal
 
     def _next_slope(self, step: Step, t: Time, direction: float, jumped: bool) -> Slope:
         """The slope at the end of an accepted step; past a jump it is the one on the far side."""
@@ -512,7 +594,53 @@ class Run:
         return ys
 
 
-def _place(output: Time, t: Time, h: float, end: float) -> Time:
+@dataclass(slots=True)
+class _Place:
+    """Where an adaptive integration stands: time, state, slope, and what the next step begins with.
+
+    Attributes:
+        t, y, f: as in a step; there is no slope before the first one.
+        size: the size of the next step.
+        previous: the last accepted error ratio.
+        attempts: steps tried since the last output.
+        jumped: whether the field jumps at ``t``.
+        end, stop: where the step just tried ends, and the time that it was cut at, if any.
+    """
+
+    t: float
+    y: Float[Tensor, "*state"]
+    f: Slope | None = None
+    size: float = math.nan
+    previous: float | None = None
+    attempts: int = 0
+    jumped: bool = False
+    end: float = math.nan
+    stop: float | None = None
+
+
+def _limit(attempts: int, goal: float, t: float) -> StepLimit:
+    return StepLimit(f"{attempts} steps taken without reaching t={goal:.9g}", t)
+
+
+def _underflow(h: float, t: float) -> StepUnderflow:
+    return StepUnderflow(f"the step {h:.3g} at t={t:.9g} is too small to move the time", t)
+
+
+def _not_finite(t: float, where: str = "just after") -> NonFinite:
+    return NonFinite(f"the field or the state is not finite {where} t={t:.9g}", t)
+
+
+def _failure(ended: float, t: float, h: float, tried: int, goal: float) -> SolverFailure:
+    """Why a compiled loop ended before it was at its goal, with the numbers of ``Trials``."""
+    if ended == LIMIT:
+        return _limit(tried, goal, t)
+    if ended == UNDERFLOW:
+        return _underflow(h, t)
+    # Without a step it is the choice of the first size that failed.
+    return _not_finite(t, "just after" if tried else "at")
+
+
+def _place(output: Time, t: Time, h: Time, end: float) -> Time:
     """Where in the step the output lies; exactly 1 at its end, where no interpolation is needed."""
     return 1.0 if output == end and not isinstance(output, Tensor) else (output - t) / h
 

@@ -236,7 +236,9 @@ class RungeKutta:
     ) -> tuple[Slope, Time]:
         """The first slope, and a good size of the first step; two evaluations."""
         f0 = self.slope(as_time(t0, y0), y0)
-        return f0, initial_step(self.evaluate, t0, direction, y0, q0, f0, self.tableau.order, test)
+        order = self.tableau.order
+        with torch.no_grad():
+            return f0, initial_step(self.evaluate, t0, direction, y0, q0, f0, order, test)
 
     def advance(
         self,
@@ -266,10 +268,12 @@ class RungeKutta:
             self._keep(ks, rates, i, slope)
         y1 = y if self.carries else self._combine(flat, constants.b, h, ks)
         q1 = None if q0 is None else q0 + self._integrate(constants.b, h, rates)
-        ratio = None if test is None else self._ratio(test, h, y0, y1, q0, q1, ks, rates)
+        ratio = None
+        if test is not None:
+            with torch.no_grad():
+                ratio = self._ratio(test, h, y0, y1, q0, q1, ks, rates)
         return y1, q1, slope, ratio, ks, rates
 
-    @torch.no_grad()
     def _ratio(
         self,
         test: ErrorTest,
@@ -321,6 +325,17 @@ class RungeKutta:
         self.extend(step)
         weights = Weights(self._dense_weights(x).to(q0), ())
         return q0 + self._integrate(weights, step.h, [])
+
+    def state_at(
+        self,
+        x: Float[Tensor, ""],
+        h: Float[Tensor, ""],
+        y0: Float[Tensor, "*state"],
+        ks: Sequence[Float[Tensor, "*state"]],
+    ) -> Float[Tensor, "*state"]:
+        """The dense output at the fraction ``x`` of a step of these stages, for a compiler."""
+        weights = self._dense_weights(x).to(y0).unbind()
+        return y0 + h * sum(w * k for w, k in zip(weights, ks, strict=True))
 
     def interpolate(self, step: Step, x: Time) -> Float[Tensor, "*state"]:
         """The dense output at the fraction ``x`` of the step just taken, shape [*state]."""
@@ -465,7 +480,6 @@ def nudge(time: Float[Tensor, ""], towards: Time) -> Float[Tensor, ""]:
     return time + (torch.nextafter(now, target) - now)
 
 
-@torch.no_grad()
 def initial_step(
     evaluate: Evaluate,
     t0: Time,
@@ -485,12 +499,7 @@ def initial_step(
     of_integrals = test.scale(q0.abs()) if q0 is not None else None
     # Numbers of the host where that is the device, tensors where the host would have to wait.
     numbers = isinstance(t0, float) and y0.device.type == "cpu"
-
-    def measure(y: Tensor, q: Tensor | None) -> Time:
-        q = None if q is None or of_integrals is None else q / of_integrals
-        norm = test.measure(y / scale, q)
-        return float(norm) if numbers else norm.double()
-
+    measure = partial(_measure, test, scale, of_integrals, numbers)
     k0, rate0 = f0
     d0, d1 = measure(y0, q0), measure(k0, rate0)
     flat_start = (d0 < 1e-5) | (d1 < 1e-5)
@@ -509,11 +518,32 @@ def initial_step(
     return _pick(d0 + d1 < math.inf, size, math.nan)
 
 
+def _measure(
+    test: ErrorTest,
+    scale: Float[Tensor, "*state"],
+    of_integrals: Float[Tensor, " integrals"] | None,
+    numbers: bool,
+    y: Float[Tensor, "*state"],
+    q: Float[Tensor, " integrals"] | None,
+) -> Time:
+    """The norm in units of the two scales, as a number of the host where one is wanted."""
+    q = None if q is None or of_integrals is None else q / of_integrals
+    norm = test.measure(y / scale, q)
+    return float(norm) if numbers else norm.double()
+
+
 def _pick(condition: bool | Tensor, first: Time, second: Time) -> Time:
     """The first where the condition holds, else the second; for tensors without waiting for it."""
     if isinstance(condition, Tensor):
         return torch.where(condition, first, second)
     return first if condition else second
+
+
+def _between(least: Time, x: Time, most: float) -> Time:
+    """``x``, or the bound that it passes."""
+    if isinstance(x, Tensor):
+        return torch.clamp(torch.maximum(x, x.new_tensor(0) + least), max=most)
+    return min(most, max(x, float(least)))
 
 
 @dataclass(frozen=True)
@@ -532,12 +562,12 @@ class IntegralController:
     ifactor: float = 10.0
     dfactor: float = 0.2
 
-    def factor(self, ratio: float, previous: float | None, order: int) -> float:
+    def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
         """By how much the next step is larger than this one, given its error ratio."""
-        if ratio == 0:
+        if not isinstance(ratio, Tensor) and ratio == 0:
             return self.ifactor
-        least = 1.0 if ratio < 1 else self.dfactor
-        return min(self.ifactor, max(self.safety / ratio ** (1 / order), least))
+        least = _pick(ratio < 1, 1.0, self.dfactor)
+        return _between(least, self.safety / ratio ** (1 / order), self.ifactor)
 
 
 @dataclass(frozen=True)
@@ -557,15 +587,19 @@ class PIController:
     alpha: float = 0.7
     beta: float = 0.4
 
-    def factor(self, ratio: float, previous: float | None, order: int) -> float:
-        """By how much the next step is larger; ``previous`` is the last accepted ratio."""
-        if ratio == 0:
+    def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
+        """By how much the next step is larger; ``previous`` is the last accepted ratio.
+
+        Without one it is ``None``, or NaN where the ratios are tensors.
+        """
+        if not isinstance(ratio, Tensor) and ratio == 0:
             return self.ifactor
-        if ratio > 1 or not previous:
-            wanted = self.safety / ratio ** (1 / order)
-        else:
-            wanted = self.safety * previous ** (self.beta / order) / ratio ** (self.alpha / order)
-        return min(self.ifactor, max(wanted, self.dfactor))
+        alone = self.safety / ratio ** (1 / order)
+        if previous is None:
+            return _between(self.dfactor, alone, self.ifactor)
+        both = self.safety * previous ** (self.beta / order) / ratio ** (self.alpha / order)
+        wanted = _pick((ratio <= 1) & (previous > 0), both, alone)
+        return _between(self.dfactor, wanted, self.ifactor)
 
 
 Controller = IntegralController | PIController

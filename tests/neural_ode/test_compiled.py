@@ -1,10 +1,13 @@
 """The compiled step gives what the plain one gives, is kept, and is done without where it must."""
 
+import importlib
+import math
+
 import pytest
 import torch
 from torch._inductor import config
 
-from neural_ode import Adjoint, Backprop, solve
+from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, solve
 from neural_ode.networks import MLPField
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -25,6 +28,8 @@ def gradients(field, y0, ts, gradient, **settings):
     return [y0.grad, *(p.grad for p in field.parameters())], solution.stats
 
 
+# What could not be compiled would give the right numbers too, and a warning.
+@pytest.mark.filterwarnings("error:not compiled")
 @pytest.mark.slow  # Compiling takes seconds.
 def test_compiled_forward_solve_is_the_plain_one_and_is_compiled_once():
     field, y0, ts = problem()
@@ -40,6 +45,101 @@ def test_compiled_forward_solve_is_the_plain_one_and_is_compiled_once():
     assert again.stats.compile_s == 0
 
 
+# What could not be compiled would give the right numbers too, and a warning.
+@pytest.mark.filterwarnings("error:not compiled")
+@pytest.mark.slow  # Compiling takes seconds.
+def test_the_compiled_loop_over_steps_takes_the_plain_steps():
+    field, y0, ts = problem(3)
+    settings = {"method": "bosh3", "rtol": 1e-4, "atol": 1e-6}
+    with torch.no_grad():
+        plain = solve(field, y0, ts, **settings)
+        ours = solve(field, y0, ts, compile=True, **settings)
+        again = solve(field, y0 + 1, ts, compile=True, **settings)
+    torch.testing.assert_close(ours.ys, plain.ys, rtol=1e-5, atol=1e-6)
+    assert counts(ours) == counts(plain)
+    assert ours.stats.forward.compile_s > 0
+    assert again.stats.forward.compile_s == 0
+    # Without the loop the steps would be taken one by one, and nobody would notice.
+    steps = next(reversed(compiled._kept.values()))
+    assert all(f.ready not in (None, compiled._nothing) for f in (steps.begin, steps.go))
+
+
+def counts(solution) -> tuple[int, int, int]:
+    forward = solution.stats.forward
+    return forward.nfe, forward.accepted, forward.rejected
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """The loop as the compiler would run it, without a compiler: its branches are seen quickly."""
+
+    def loop(going, body, state):
+        while going(*state):
+            state = body(*state)
+        return state
+
+    # The package has a function of the module's name.
+    module = importlib.import_module("torch._higher_order_ops.while_loop")
+    monkeypatch.setattr(module, "while_loop", loop)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
+def chirp(t, y):
+    """Ever faster waves, so that steps grow too long again and again."""
+    return 20 * torch.cos(20 * t * t) - y
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"method": "tsit5", "controller": PIController()},
+        {"method": "bosh3", "min_step": 0.05},
+        {"max_step": 0.07},
+        {"first_step": 0.5},
+    ],
+)
+@pytest.mark.parametrize("ts", [[0.0, 1.0], [0.0, 0.3, 0.31, 2.0], [1.0, 0.5, -1.0]])
+def test_the_loop_takes_the_steps_that_are_taken_one_by_one(stand_in, settings, ts):
+    y0, ts = torch.tensor([0.5, -1.0], dtype=torch.float64), torch.tensor(ts, dtype=torch.float64)
+    with torch.no_grad():
+        plain = solve(chirp, y0, ts, rtol=1e-4, atol=1e-6, **settings)
+        ours = solve(chirp, y0, ts, rtol=1e-4, atol=1e-6, compile=True, **settings)
+    torch.testing.assert_close(ours.ys, plain.ys, rtol=1e-8, atol=1e-8)
+    assert counts(ours) == counts(plain)
+    assert "max_step" in settings or "min_step" in settings or plain.stats.rejected > 0
+
+
+def blow_up(t, y):
+    return y**2
+
+
+def not_a_number(t, y):
+    return torch.where(t > 0.5, torch.nan, 1.0) * torch.ones_like(y)
+
+
+@pytest.mark.parametrize(
+    ("field", "settings"),
+    [
+        (chirp, {"max_num_steps": 5}),
+        (blow_up, {}),
+        (not_a_number, {}),
+        (not_a_number, {"min_step": 0.1}),
+        (lambda t, y: math.nan * y, {}),
+    ],
+)
+def test_the_loop_fails_where_single_steps_do_and_says_the_same(stand_in, field, settings):
+    y0, ts = torch.ones(1, dtype=torch.float64), torch.tensor([0.0, 2.0], dtype=torch.float64)
+    found = []
+    for compiling in (False, True):
+        with torch.no_grad(), pytest.raises(SolverFailure) as failure:
+            solve(field, y0, ts, **{"rtol": 1e-5, "atol": 1e-9, **settings}, compile=compiling)
+        found.append((type(failure.value), str(failure.value)))
+    assert found[0] == found[1]
+
+
+# What could not be compiled would give the right numbers too, and a warning.
+@pytest.mark.filterwarnings("error:not compiled")
 @pytest.mark.slow  # Compiling takes seconds.
 @pytest.mark.parametrize("gradient", [Adjoint(), Backprop()])
 def test_compiled_gradients_are_the_plain_ones(gradient):
