@@ -13,12 +13,12 @@ import torch
 from asv_runner.discovery import disc_benchmarks
 
 import neural_ode
-from benchmarks import gate, gradients, solving, training, work
+from benchmarks import flows, gate, gradients, solving, training, work
 
 ROOT = Path(__file__).parents[2]
 CLASSES: list[Any] = [
     found
-    for module in (solving, gradients, training)
+    for module in (solving, gradients, flows, training)
     for name, found in inspect.getmembers(module, inspect.isclass)
     if found.__module__ == module.__name__ and not name.startswith("_")
 ]
@@ -37,7 +37,7 @@ def cases(kind: str) -> list:
 
 
 def cheapest(benchmark) -> str:
-    return next(p for p in ("seminorm", "dopri5", "mlp_forward") if p in benchmark.params)
+    return next(p for p in ("seminorm", "dopri5", "mlp_forward", "base") if p in benchmark.params)
 
 
 @pytest.fixture
@@ -68,7 +68,8 @@ def test_every_count_is_a_number_with_a_unit(small, benchmark_class, name):
     value = getattr(benchmark, name)(param)
     assert isinstance(value, float)
     assert math.isfinite(value)
-    assert getattr(benchmark, name).unit in ("evaluations", "steps", "bytes", "relative error")
+    units = ("evaluations", "steps", "bytes", "relative error", "nats")
+    assert getattr(benchmark, name).unit in units
 
 
 @pytest.mark.parametrize(("benchmark_class", "name"), cases("time_"))
@@ -138,8 +139,9 @@ def test_a_wrong_gradient_has_a_large_error():
 
 
 @pytest.mark.parametrize("benchmark_class", CLASSES)
-def test_a_commit_without_networks_is_a_gap(benchmark_class, afresh, monkeypatch):
-    monkeypatch.setitem(sys.modules, "neural_ode.networks", None)
+def test_a_commit_without_models_is_a_gap(benchmark_class, afresh, monkeypatch):
+    for package in ("neural_ode.networks", "neural_ode.flows"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(NotImplementedError):
         benchmark_class().setup(cheapest(benchmark_class))
 

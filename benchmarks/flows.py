@@ -1,0 +1,113 @@
+"""Normalizing flows: the negative log-likelihood of a batch of points, and its gradient."""
+
+import copy
+import math
+
+import torch
+
+from benchmarks import work
+
+_BATCH = 64
+
+
+class _Flow:
+    """What both kinds of flow measure."""
+
+    version = "1"
+
+    def _prepare(self) -> None:
+        """Put everything on one thread, and draw the points."""
+        torch.set_num_threads(1)
+        generator = torch.Generator().manual_seed(1)
+        self.points = torch.randn(_BATCH, 2, generator=generator)
+
+    def _differentiate(self) -> None:
+        self.model.zero_grad(set_to_none=True)
+        (-self.model.log_prob(self.points).mean()).backward()
+
+    def _bytes_held(self) -> float:
+        meter = work.installed("neural_ode.memory", "SavedBytes")
+        with meter(ignore=self.model.parameters()) as held:
+            self._differentiate()
+        return float(held.peak)
+
+
+class Continuous(_Flow):
+    """The released example's flow: 64 planar units out of a hypernetwork, at tolerance 1e-5."""
+
+    params = ("backprop", "adjoint", "seminorm")
+    param_names = ("gradient",)
+    number, repeat = 1, (2, 5, 1.0)
+
+    def setup(self, gradient: str) -> None:
+        """Draw the weights; a gap where the commit has no flows yet."""
+        field = work.installed("neural_ode.flows", "PlanarField")
+        base = work.installed("neural_ode.flows", "StandardNormal")(2)
+        flow = work.installed("neural_ode.flows", "CNF")
+        generator = torch.Generator().manual_seed(0)
+        weights = field(2, 64, hidden=32, reduce="mean", generator=generator)
+        settings = work.gradient_settings(gradient)
+        self.model = flow(weights, base, end=10.0, rtol=1e-5, atol=1e-5, **settings)
+        self._prepare()
+
+    def time_log_prob(self, gradient: str) -> None:
+        """Seconds of a log-likelihood and its gradient."""
+        self._differentiate()
+
+    @work.unit("evaluations")
+    def track_nfe_forward(self, gradient: str) -> float:
+        """Evaluations of field and trace in the forward solve."""
+        self._differentiate()
+        return float(self.model.stats.nfe_forward)
+
+    @work.unit("evaluations")
+    def track_nfe_backward(self, gradient: str) -> float:
+        """Evaluations on the way back; a gap for backprop."""
+        self._differentiate()
+        nfe = self.model.stats.nfe_backward
+        return math.nan if nfe is None else float(nfe)
+
+    @work.unit("bytes")
+    def track_bytes_held(self, gradient: str) -> float:
+        """The most bytes that autograd holds at any moment, the parameters' own apart."""
+        return self._bytes_held()
+
+    @work.unit("nats")
+    def track_error(self, gradient: str) -> float:
+        """The largest error of a log-density, against float64 at a tolerance of 1e-10."""
+        with torch.no_grad():
+            found = self.model.log_prob(self.points).double()
+            tight = copy.deepcopy(self.model).double()
+            tight.solver.update(rtol=1e-10, atol=1e-10)
+            return float((found - tight.log_prob(self.points.double())).abs().max())
+
+
+class Planar(_Flow):
+    """A stack of 64 planar layers. Towards the data a density needs the inverse of each layer."""
+
+    params = ("base", "data")
+    param_names = ("towards",)
+    number, repeat = 2, (2, 10, 0.5)
+
+    def setup(self, towards: str) -> None:
+        """Draw the weights; a gap where the commit has no flows yet."""
+        flow = work.installed("neural_ode.flows", "PlanarFlow")
+        generator = torch.Generator().manual_seed(0)
+        self.model = flow(2, 64, towards=towards, generator=generator)
+        self._prepare()
+
+    def time_log_prob(self, towards: str) -> None:
+        """Seconds of a log-likelihood and its gradient."""
+        self._differentiate()
+
+    @work.unit("bytes")
+    def track_bytes_held(self, towards: str) -> float:
+        """The most bytes that autograd holds at any moment, the parameters' own apart."""
+        return self._bytes_held()
+
+    @work.unit("relative error")
+    def track_inverse_error(self, towards: str) -> float:
+        """The distance of points from where they come back to, in float32."""
+        with torch.no_grad():
+            back = self.model.inverse(self.model(self.points)[0])
+        return work.relative_error(back, self.points.double())
