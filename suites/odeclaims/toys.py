@@ -1,11 +1,12 @@
 """What the claims about toy problems share: the training loop, and the look at a frozen model."""
 
+import math
 from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from neural_ode import Solution, solve
@@ -16,6 +17,9 @@ from odeclaims.validity import reconstruction_error, relative_error, stamp
 
 # As in the released code of the ANODE paper.
 STEP_LIMIT = 1000
+
+# The ball and the shell of ``concentric_spheres``.
+INNER_RADIUS, OUTER_RADII = 0.5, (1.0, 1.5)
 
 Model = OdeModel | ResidualModel
 
@@ -127,3 +131,38 @@ class Frozen:
 def at(tolerance: float) -> dict[str, Any]:
     """The keyword arguments of ``solve`` for a tolerance."""
     return {"rtol": tolerance, "atol": tolerance, "max_num_steps": STEP_LIMIT}
+
+
+def circle(count: int, start: float = 0.0, stop: float = 2 * math.pi) -> Float64[Tensor, "count 2"]:
+    """Unit vectors at the middles of ``count`` equal arcs between two angles, in radians."""
+    angles = start + (stop - start) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def spheres_grid(rings: int, directions: Float64[Tensor, "directions dim"]) -> Points:
+    """A dense grid over the ball and the shell of ``concentric_spheres``, the ball first.
+
+    Args:
+        rings: radii in either region, at the middles of as many parts of equal volume, so that
+            every point of a region stands for the same share of it.
+        directions: unit vectors.
+
+    Returns:
+        ``2 * rings * len(directions)`` points in float64.
+    """
+    dim = directions.shape[1]
+    u = (torch.arange(rings, dtype=torch.float64) + 0.5) / rings
+    parts = []
+    for a, b in ((0.0, INNER_RADIUS), OUTER_RADII):
+        radii = (a**dim + u * (b**dim - a**dim)) ** (1 / dim)
+        parts.append((radii[:, None, None] * directions).flatten(end_dim=1))
+    targets = torch.ones(2 * len(parts[0]), 1, dtype=torch.float64)
+    targets[: len(parts[0])] = -1
+    return Points(torch.cat(parts), targets)
+
+
+def accuracies(outputs: Float[Tensor, "count 1"], points: Points) -> tuple[float, float]:
+    """The shares of the points with target -1 and with target 1 whose output has that sign."""
+    right = (outputs * points.targets > 0).double()
+    inner = points.targets < 0
+    return float(right[inner].mean()), float(right[~inner].mean())

@@ -51,6 +51,7 @@ def test_every_claim_gives_rows_verdict_figure_and_table(smoke, slug):
     assert all(criterion["because"] for criterion in verdict["criteria"])
     assert (results.folder / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert (results.folder / "figure.pdf").read_bytes().startswith(b"%PDF")
+    assert (results.folder / "animation.gif").exists() == bool(CLAIMS[slug].animation)
     table = pd.read_csv(results.folder / "table.csv")
     assert len(table)
     assert r"\toprule" in (results.folder / "table.tex").read_text()

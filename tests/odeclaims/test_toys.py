@@ -1,12 +1,14 @@
 """The training loop of the toy claims, and the look at a frozen flow."""
 
+import math
+
 import pytest
 import torch
 
 from neural_ode import StepLimit
-from neural_ode.data import concentric_spheres
+from neural_ode.data import Points, concentric_spheres
 from neural_ode.networks import ResidualModel, augmented_model
-from odeclaims.toys import Frozen, at, fit
+from odeclaims.toys import Frozen, accuracies, at, circle, fit, spheres_grid
 from odeclaims.validity import STAMP_COLUMNS
 
 
@@ -67,3 +69,26 @@ def test_the_flow_of_a_frozen_model_is_that_of_the_model():
     assert states.shape == (3, 40, 3)
     assert states.dtype == torch.float64
     torch.testing.assert_close(states[-1].float(), model.features(DATA.inputs), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_every_point_of_a_region_stands_for_the_same_share(dim):
+    """The mean of |x|^dim over a shell is the middle between its least and its largest value."""
+    grid = spheres_grid(6, torch.eye(dim, dtype=torch.float64))
+    powers = grid.inputs.norm(dim=1) ** dim
+    inner = grid.targets[:, 0] < 0
+    assert len(grid.inputs) == 2 * 6 * dim
+    assert float(powers[inner].mean()) == pytest.approx(0.5**dim / 2)
+    assert float(powers[~inner].mean()) == pytest.approx((1 + 1.5**dim) / 2)
+    assert powers[inner].max() < 0.5**dim < 1 < powers[~inner].min()
+
+
+def test_arcs_are_equal_and_stay_between_their_ends():
+    angles = torch.atan2(*circle(5, 0.1, 1.1).T.flip(0))
+    torch.testing.assert_close(angles, torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0]).double())
+    torch.testing.assert_close(circle(4)[0], torch.full((2,), math.sqrt(0.5)).double())
+
+
+def test_an_output_of_zero_is_on_no_side():
+    points = Points(torch.zeros(4, 1), torch.tensor([[-1.0], [-1.0], [1.0], [1.0]]))
+    assert accuracies(torch.tensor([[-0.1], [0.0], [0.0], [0.0]]), points) == (0.5, 0.0)

@@ -18,11 +18,14 @@ from neural_ode.networks.classifiers import (
     residual_classifier,
 )
 from neural_ode.networks.conv import ConvField
+from neural_ode.networks.image_odes import ImageField, ImageOdeModel
 from neural_ode.networks.mlp import MLPField
 
 __all__ = [
     "ConvField",
     "ImageClassifier",
+    "ImageField",
+    "ImageOdeModel",
     "MLPField",
     "OdeClassifier",
     "OdeModel",

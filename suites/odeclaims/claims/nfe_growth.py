@@ -4,10 +4,14 @@ A net is trained at the tolerance of the paper. Before the first epoch and after
 frozen net is solved on the same test digits at two tolerances: the loose one of training, and one
 tight enough that the solve can be taken back to its start. Only there is a number of evaluations
 one of the flow, and not one of the solver's slack.
+
+Augmenting the state is said to keep them low (Dupont et al. 2019, sec. 4). Small models with and
+without augmented dimensions are trained and looked at in the same way: on a disc in a ring, which
+no flow of the plane takes apart, and on two sine curves, which one pulls apart with ease.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any
@@ -22,9 +26,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
-from neural_ode import Adjoint, Checkpointed, Solution, solve
-from neural_ode.data import MNIST, mnist
-from neural_ode.networks import OdeClassifier
+from neural_ode import Adjoint, Checkpointed, Solution, SolverFailure, solve
+from neural_ode.data import MNIST, Points, concentric_spheres, mnist, shifted_sines
+from neural_ode.networks import OdeClassifier, OdeModel, augmented_model
 from neural_ode.training import error_rate, train_as_published
 from odeclaims.claim import (
     Bounds,
@@ -40,6 +44,7 @@ from odeclaims.claim import (
 from odeclaims.report.style import COLOURS, label_panels, panels, plain_numbers
 from odeclaims.report.tables import number
 from odeclaims.statistics import spearman
+from odeclaims.toys import Frozen, at
 from odeclaims.validity import (
     GRADIENT_LIMIT,
     RECONSTRUCTION_LIMIT,
@@ -54,6 +59,11 @@ SLUG = "nfe_growth"
 # The tolerance of training, and that of the replication whose numbers stand in the ledger.
 TOLERANCES = {"loose": 1e-3, "checked": 1e-7}
 STEP_LIMIT = 20_000
+# The toy problems, and the tolerances of the ANODE paper and of the replication of its curves.
+TOYS: dict[str, Callable[..., Points]] = {"spheres": concentric_spheres, "sines": shifted_sines}
+TOY_TOLERANCES = {"loose": 1e-3, "checked": 1e-6}
+ARMS = {"node": 0, "anode": 5}
+WIDTH, LEARNING_RATE, TEST_POINTS = 32, 1e-3, 1000
 
 TRAINING_IMAGES, PUBLISHED_BATCH = 60_000, 128
 
@@ -62,6 +72,8 @@ LEAST_EPOCHS = 6
 LEAST_CORRELATION = 0.7
 LEAST_GROWTH = 1.2
 LEAST_SHARE = 0.8
+LEAST_TOY_SEEDS, LEAST_TOY_EPOCHS, LEAST_POINTS = 5, 12, 3000
+LEAST_LEAD, LEAST_RATIO = 0.15, 1.2
 CHECKS = {
     "reconstruction": ("reconstruction_error", RECONSTRUCTION_LIMIT),
     "gradient": ("gradient_error", GRADIENT_LIMIT),
@@ -88,6 +100,20 @@ LEDGER = [
         "VanniLeonardo/re-augmented-neural-odes (2026, unreviewed)",
         "reconstruction: 0 to T and back, relative error below 1e-2",
     ),
+    Evidence(
+        "paper",
+        "the evaluations of a NODE rise while it is trained, those of an ANODE hardly; shown as"
+        " curves without printed numbers",
+        "Dupont et al. 2019, sec. 4",
+        "concentric spheres in 1 and 2 dimensions, dopri5 at tolerance 1e-3",
+    ),
+    Evidence(
+        "replication",
+        "218 NFE (NODE) against 170 (ANODE) after 50 epochs; from epoch 25 to 500 a growth of 1.74"
+        " (1.37 on the seeds that pass the check) against 1.04",
+        "VanniLeonardo/re-augmented-neural-odes (2026, unreviewed)",
+        "concentric spheres at tolerance 1e-6; at 1e-3 the curve looks flat, at some 44 NFE",
+    ),
 ]
 
 DEVIATIONS = [
@@ -98,25 +124,41 @@ DEVIATIONS = [
     "NFE is that of the frozen net in float64 on the same digits at every epoch, one step size for"
     " all of them; the training's own mean over its batches, as in the paper, is a column.",
     "The validity stamp's gradient is that of the computed steps, its reference the midpoint method"
-    " in many small ones: where a ReLU bends, a gradient converges to first order only.",
+    " in many small ones: where a ReLU bends, a gradient converges to first order only. For digits"
+    " it is the gradient of the loss, for points that of the mean output.",
+    "The toy models, their data and their training are those of the ANODE paper's code (width 32,"
+    " time as an input, five augmented dimensions, batches of 64, Adam at 1e-3, smooth L1 loss),"
+    " trained at 1e-3 as there. Its paper counts in training, here the frozen model is solved in"
+    " float64 on the same points after every epoch.",
 ]
 
 COLUMNS = {
-    "task": Column("what is learnt: mnist"),
+    "task": Column("what is learnt: mnist, spheres (a disc in a ring) or sines (two curves)"),
+    "arm": Column("node, or anode: with augmented dimensions; node for mnist"),
+    "augment_dim": Column("zeros appended to the state"),
     "channels": Column("channels of the feature maps; 64 in the released example"),
     "images": Column("training images, each seen once an epoch"),
     "test_images": Column("test images behind the error rate"),
-    "batch_size": Column("images in a training batch"),
+    "points": Column(
+        "training points of a toy problem, a third of them in the disc or on the upper curve"
+    ),
+    "batch_size": Column("images or points in a training batch"),
     "epochs": Column("epochs of training"),
-    "evaluated": Column("test digits on which the frozen net is solved, as one batch"),
+    "evaluated": Column("test digits or points on which the frozen net is solved, as one batch"),
     "reference_steps": Column(
         "midpoint steps of the gradient's reference; the looser one has half as many"
     ),
     "epoch": Column("finished epochs; 0 before training"),
-    "loss": Column("mean training loss of the epoch, nats"),
-    "test_error": Column("error rate on the test images after the epoch, as a fraction"),
+    "loss": Column("mean training loss of the epoch: nats for mnist, smooth L1 for points"),
+    "test_error": Column(
+        "error rate after the epoch, as a fraction: on the test images, or on"
+        f" {TEST_POINTS} points beside the training set"
+    ),
     "training_nfe_forward": Column("mean forward evaluations of a batch in training"),
-    "training_nfe_backward": Column("mean evaluations of a batch on the way back in training"),
+    "training_nfe_backward": Column(
+        "mean evaluations of a batch on the way back in training; blank for points, where the"
+        " computed steps are differentiated"
+    ),
     "role": Column("loose (the tolerance of training) or checked"),
     "tolerance": Column("rtol and atol of the solve of the frozen net"),
     "nfe_forward": Column("field evaluations of that solve"),
@@ -125,20 +167,25 @@ COLUMNS = {
 }
 
 
-def cells(profile: Profile):
+def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each trained net."""
+    yield from _digit_cells(profile)
+    yield from _point_cells(profile)
+
+
+def _digit_cells(profile: Profile) -> Iterator[Cell]:
     for repetition in profile.repetitions(smoke=1, quick=4, paper=5):
         yield Cell(
             SLUG,
             {
                 "task": "mnist",
-                "channels": profile.pick(smoke=4, quick=16, paper=64),
-                "images": profile.pick(smoke=24, quick=1280, paper=60_000),
-                "test_images": profile.pick(smoke=20, quick=500, paper=10_000),
-                "batch_size": profile.pick(smoke=8, quick=32, paper=128),
-                "epochs": profile.pick(smoke=2, quick=6, paper=160),
-                "evaluated": profile.pick(smoke=4, quick=4, paper=32),
-                "reference_steps": profile.pick(smoke=16, quick=256, paper=1024),
+                "channels": profile.pick(smoke=4, quick=16, hour=32, paper=64),
+                "images": profile.pick(smoke=24, quick=1280, hour=7680, paper=60_000),
+                "test_images": profile.pick(smoke=20, quick=500, hour=1000, paper=10_000),
+                "batch_size": profile.pick(smoke=8, quick=32, hour=64, paper=128),
+                "epochs": profile.pick(smoke=2, quick=6, hour=12, paper=160),
+                "evaluated": profile.pick(smoke=4, quick=4, hour=4, paper=32),
+                "reference_steps": profile.pick(smoke=16, quick=256, hour=256, paper=1024),
             },
             repetition,
             profile.device,
@@ -146,8 +193,28 @@ def cells(profile: Profile):
         )
 
 
+def _point_cells(profile: Profile) -> Iterator[Cell]:
+    size = {
+        "points": profile.pick(smoke=48, quick=3000, paper=3000),
+        "batch_size": profile.pick(smoke=16, quick=64, paper=64),
+        "epochs": profile.pick(smoke=2, quick=12, paper=50),
+        "evaluated": profile.pick(smoke=8, quick=64, paper=64),
+        "reference_steps": profile.pick(smoke=16, quick=128, paper=256),
+    }
+    for repetition in profile.repetitions(smoke=1, quick=5, paper=10):
+        for task in TOYS:
+            for arm, augment_dim in ARMS.items():
+                params = {"task": task, "arm": arm, "augment_dim": augment_dim, **size}
+                # Both arms see the same points.
+                yield Cell(SLUG, params, repetition, paired=("arm", "augment_dim"))
+
+
 def measure(cell: Cell) -> list[Row]:
     """Train a net, and solve it at both tolerances before the first and after every epoch."""
+    return _digit_rows(cell) if cell.params["task"] == "mnist" else _point_rows(cell)
+
+
+def _digit_rows(cell: Cell) -> list[Row]:
     size = cell.params
     generator = cell.generator()
     solver = _solver(TOLERANCES["loose"])
@@ -167,6 +234,7 @@ def measure(cell: Cell) -> list[Row]:
         batch_size=size["batch_size"],
         generator=generator,
         checkpoint=cell.checkpoint,
+        on_batch=cell.tell,
         observe=look,
     )
     trained = [
@@ -181,7 +249,59 @@ def measure(cell: Cell) -> list[Row]:
         for epoch in history
         for row in epoch.observed
     ]
-    return untrained + trained
+    return [{"arm": "node", "augment_dim": 0, **row} for row in untrained + trained]
+
+
+def _point_rows(cell: Cell) -> list[Row]:
+    size, generator = cell.params, cell.generator()
+    train, test, seen = (
+        TOYS[size["task"]](count // 3, count - count // 3, generator=generator)
+        for count in (size["points"], TEST_POINTS, size["evaluated"])
+    )
+    model = augmented_model(
+        2,
+        WIDTH,
+        augment_dim=size["augment_dim"],
+        generator=generator,
+        **at(TOY_TOLERANCES["loose"]),
+    )
+    rows: list[Row] = []
+    try:
+        for epoch in _training(model, train, size, generator):
+            epoch["test_error"] = _share_of_errors(model, test)
+            frozen = Frozen(model, seen.inputs, size["reference_steps"])
+            rows += [{**epoch, **row} for row in _at_both(frozen.observe, TOY_TOLERANCES)]
+    except SolverFailure as failure:
+        rows.append({"status": failure.status})
+    return rows
+
+
+def _training(
+    model: OdeModel, data: Points, size: Mapping[str, Any], generator: torch.Generator
+) -> Iterator[Row]:
+    """What is known before the first epoch and after each; it trains as it is asked for more."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    yield {"epoch": 0}
+    for epoch in range(1, size["epochs"] + 1):
+        losses, evaluations = [], []
+        order = torch.randperm(len(data.inputs), generator=generator)
+        for chosen in order.split(size["batch_size"]):
+            loss = nn.functional.smooth_l1_loss(model(data.inputs[chosen]), data.targets[chosen])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(len(chosen) * loss.item())
+            evaluations.append(model.stats.nfe_forward if model.stats else 0)
+        yield {
+            "epoch": epoch,
+            "loss": sum(losses) / len(order),
+            "training_nfe_forward": sum(evaluations) / len(evaluations),
+        }
+
+
+@torch.no_grad()
+def _share_of_errors(model: OdeModel, data: Points) -> float:
+    return float((model(data.inputs).sign() != data.targets).double().mean())
 
 
 def _solver(tolerance: float) -> dict[str, Any]:
@@ -190,10 +310,13 @@ def _solver(tolerance: float) -> dict[str, Any]:
 
 def _observe(model: OdeClassifier, digits: MNIST, reference_steps: int) -> list[Row]:
     """A row for each tolerance: what a solve of the net as it is now costs, and its stamp."""
-    frozen = _Frozen(model, digits, reference_steps)
+    return _at_both(_Frozen(model, digits, reference_steps).observe, TOLERANCES)
+
+
+def _at_both(observe: Callable[[float], Row], tolerances: Mapping[str, float]) -> list[Row]:
     return [
-        {"role": role, "tolerance": tolerance, **guarded(partial(frozen.observe, tolerance))}
-        for role, tolerance in TOLERANCES.items()
+        {"role": role, "tolerance": tolerance, **guarded(partial(observe, tolerance))}
+        for role, tolerance in tolerances.items()
     ]
 
 
@@ -244,9 +367,9 @@ class _Frozen:
         return solution, torch.cat([g.reshape(-1) for g in gradients])
 
 
-def _solved(df: pd.DataFrame, role: str) -> pd.DataFrame:
-    """The solved rows of the nets that learn MNIST, at one tolerance, in the order of epochs."""
-    rows = df[(df["task"] == "mnist") & (df["role"] == role) & (df["status"] == "ok")]
+def _solved(df: pd.DataFrame, role: str, task: str = "mnist") -> pd.DataFrame:
+    """The solved rows of the nets that learn a task, at one tolerance, in the order of epochs."""
+    rows = df[(df["task"] == task) & (df["role"] == role) & (df["status"] == "ok")]
     return rows.sort_values(["repetition", "epoch"])
 
 
@@ -302,6 +425,61 @@ def _whole(curve: pd.DataFrame) -> bool:
     return len(curve) >= LEAST_EPOCHS and ends == [1, curve["epochs"].iloc[0]]
 
 
+def _ends(df: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Checked NFE of the seeds whose solves are valid at both ends of training, in both arms.
+
+    A row a seed; the columns are ("first" or "last", arm): after the first epoch, after the last.
+    """
+    rows = _solved(df, "checked", task)
+    rows = rows[rows["valid"].astype(bool)]
+    ends = {"first": rows[rows["epoch"] == 1], "last": rows[rows["epoch"] == rows["epochs"]]}
+    nfe = {
+        end: chosen.pivot_table("nfe_forward", "repetition", "arm").reindex(columns=list(ARMS))
+        for end, chosen in ends.items()
+    }
+    return pd.concat(nfe, axis=1).dropna()
+
+
+def _arm_growth(df: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The NFE after the last epoch over that after the first: a row a seed, a column an arm."""
+    ends = _ends(df, task)
+    return pd.DataFrame({arm: ends["last", arm] / ends["first", arm] for arm in ARMS})
+
+
+def _node_growth(df: pd.DataFrame, task: str) -> list[float]:
+    return list(_arm_growth(df, task)["node"])
+
+
+def _lead(df: pd.DataFrame, task: str) -> list[float]:
+    """By how much the growth of the NODE exceeds that of the ANODE, seed by seed."""
+    growth = _arm_growth(df, task)
+    return list(growth["node"] - growth["anode"])
+
+
+def _ratio(df: pd.DataFrame, task: str) -> list[float]:
+    """NFE of the NODE over that of the ANODE after the last epoch, seed by seed."""
+    ends = _ends(df, task)
+    return list(ends["last", "node"] / ends["last", "anode"])
+
+
+def _lacking_points(df: pd.DataFrame, task: str) -> str:
+    """Too few seeds, too short a training, or too few seeds that pass the checks."""
+    rows = df[df["task"] == task]
+    seeds = rows["repetition"].nunique()
+    if seeds < LEAST_TOY_SEEDS:
+        return f"{seeds} of at least {LEAST_TOY_SEEDS} seeds"
+    epochs, points = rows["epochs"].max(), rows["points"].max()
+    if epochs < LEAST_TOY_EPOCHS or points < LEAST_POINTS:
+        return (
+            f"{epochs:g} epochs of {points:g} points, at least {LEAST_TOY_EPOCHS} of"
+            f" {LEAST_POINTS} needed"
+        )
+    passing = len(_ends(df, task))
+    if passing < LEAST_SHARE * seeds:
+        return f"{passing} of {seeds} seeds pass the checks at both ends of training, in both arms"
+    return ""
+
+
 def _criterion(
     name: str,
     values: Callable[[pd.DataFrame, str], list[float]],
@@ -319,6 +497,41 @@ def _criterion(
         lacking=lambda df: _lacking(df, role),
         decides=decides,
     )
+
+
+def _toy_criteria(task: str, why: str) -> list[Criterion]:
+    """What augmenting is said to do to the evaluations; decides on the spheres alone."""
+    rules = (
+        (
+            "NODE, checked NFE after the last epoch over that after the first",
+            _node_growth,
+            LEAST_GROWTH,
+            "as for the digits, a growth beyond a step or two of the solver",
+        ),
+        (
+            "growth of NODE - growth of ANODE",
+            _lead,
+            LEAST_LEAD,
+            "the ANODE hardly grows; a replication has 1.74 (1.37 on checked seeds) against 1.04",
+        ),
+        (
+            "checked NFE of NODE over that of ANODE after the last epoch",
+            _ratio,
+            LEAST_RATIO,
+            "cheaper by more than a step or two; a replication has 218 against 170",
+        ),
+    )
+    return [
+        Criterion(
+            f"{task}: {name}",
+            partial(values, task=task),
+            Bounds(at_least=least),
+            why + because,
+            lacking=partial(_lacking_points, task=task),
+            decides=task == "spheres",
+        )
+        for name, values, least, because in rules
+    ]
 
 
 _RISES = f"rank correlation >= {LEAST_CORRELATION:g} and last over first >= {LEAST_GROWTH:g}"
@@ -355,18 +568,50 @@ CRITERIA = [
         LEAST_SHARE,
         "whether the published setting shows what the checked one does",
     ),
+    *_toy_criteria("spheres", "a flow cannot take the disc out of the ring and has to stretch; "),
+    *_toy_criteria("sines", "for comparison, where a flow has no need to grow; "),
 ]
 
 
 def caveats(df: pd.DataFrame) -> list[str]:
-    """The budget, and in which epochs a check failed."""
+    """The budget, and where checks failed."""
+    return _digit_caveats(df) + [sentence for task in TOYS for sentence in _toy_caveats(df, task)]
+
+
+def _toy_caveats(df: pd.DataFrame, task: str) -> list[str]:
+    """What was learnt, how many seeds speak, and how many solves fail a check."""
+    rows = _solved(df, "checked", task)
+    if rows.empty:
+        return []
+    size = rows.iloc[0]
+    last = rows[rows["epoch"] == rows["epochs"]]
+    errors = {arm: 100 * last[last["arm"] == arm]["test_error"].median() for arm in ARMS}
+    found = [
+        f"On {task}, after {size['epochs']:g} epochs of {size['points']:,.0f} points, the NODE gets"
+        f" {errors['node']:.1f}% wrong and the ANODE {errors['anode']:.1f}% (medians);"
+        f" {len(_ends(df, task))} of {df[df['task'] == task]['repetition'].nunique()} seeds pass"
+        " the checks at both ends of training, in both arms."
+    ]
+    for role, tolerance in TOY_TOLERANCES.items():
+        solved = _solved(df, role, task)
+        failing = solved[~solved["valid"].astype(bool)]
+        if len(failing):
+            counts = ", ".join(f"{NAMES[arm]} {sum(failing['arm'] == arm)}" for arm in ARMS)
+            found.append(
+                f"On {task}, {len(failing)} of {len(solved)} solves at {tolerance:g} fail a"
+                f" validity check ({counts})."
+            )
+    return found
+
+
+def _digit_caveats(df: pd.DataFrame) -> list[str]:
     rows = _solved(df, "checked")
     if rows.empty:
         return []
     size = rows.iloc[0]
     errors = rows.groupby("repetition")["test_error"].last()
     found = [
-        f"Trained for {size['epochs']:g} epochs of {size['images']:,} images in batches of"
+        f"Trained for {size['epochs']:g} epochs of {size['images']:,.0f} images in batches of"
         f" {size['batch_size']:g}: test error {100 * errors.median():.1f}% at the end (median of"
         f" {len(errors)} nets)."
     ]
@@ -406,22 +651,32 @@ def _ranges(epochs: pd.Series) -> str:
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """NFE forward over the epochs (3d), the reconstruction error beside its limit, test error."""
-    fig, axes = panels(1, 3, height=2.7)
+    """NFE forward over the epochs: of digits with their checks (3d), and of NODE and ANODE."""
+    fig, axes = panels(2, 3, height=2.3)
     evaluations, reconstruction, error = axes[0]
     draw_evaluations(evaluations, df)
     for role in TOLERANCES:
-        _lines(reconstruction, _solved(df, role), "reconstruction_error", role)
+        _lines(reconstruction, _solved(df, role), "reconstruction_error", LOOKS[role])
     net = _solved(df, "checked").assign(percent=lambda rows: 100 * rows["test_error"], valid=True)
-    _lines(error, net, "percent", "net")
-    reconstruction.axhline(RECONSTRUCTION_LIMIT, color="0.4", linestyle=":", linewidth=1)
-    reconstruction.set(title="Reconstruction check", yscale="log")
-    reconstruction.set_ylabel("error after 0 to 1 to 0")
-    error.set(title="Learning", ylabel="test error (%)", ylim=(0, None))
-    for ax in axes[0]:
+    _lines(error, net, "percent", LOOKS["net"])
+    evaluations.set(title="MNIST: NFE")
+    reconstruction.set(title="MNIST: check")
+    error.set(title="MNIST: learning", ylabel="test error (%)", ylim=(0, None))
+    spheres, sines, check = axes[1]
+    _draw_arms(spheres, df, "spheres", "nfe_forward")
+    _draw_arms(sines, df, "sines", "nfe_forward")
+    _draw_arms(check, df, "spheres", "reconstruction_error")
+    check.set(title="Spheres: check")
+    for ax, title in ((spheres, "Spheres: NFE"), (sines, "Sines: NFE")):
+        ax.set(title=title, ylabel="NFE forward", yscale="log")
+        plain_numbers(ax.yaxis)
+    for ax in (reconstruction, check):
+        ax.axhline(RECONSTRUCTION_LIMIT, color="0.4", linestyle=":", linewidth=1)
+        ax.set(ylabel="error after 0 to 1 to 0", yscale="log")
+    for ax in axes.flat:
         ax.set_xlabel("training epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    label_panels(axes[0])
+    label_panels(axes.flat)
     fig.legend(handles=_legend(), loc="outside lower center", ncols=5)
     return fig
 
@@ -429,23 +684,41 @@ def figure(df: pd.DataFrame) -> Figure:
 def draw_evaluations(ax: Axes, df: pd.DataFrame) -> None:
     """The panel of Fig. 3d: evaluations over the epochs, at both tolerances."""
     for role in TOLERANCES:
-        _lines(ax, _solved(df, role), "nfe_forward", role)
+        _lines(ax, _solved(df, role), "nfe_forward", LOOKS[role])
     ax.set(title="NFE over training", xlabel="training epoch", ylabel="NFE forward", yscale="log")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_numbers(ax.yaxis)
 
 
-LOOKS = {"loose": (COLOURS[1], "s"), "checked": (COLOURS[0], "o"), "net": ("0.25", "o")}
+def _draw_arms(ax: Axes, df: pd.DataFrame, task: str, column: str) -> None:
+    """NODE and ANODE over the epochs, solid at the checked tolerance and dashed at the loose."""
+    for role, dash in DASHES.items():
+        rows = _solved(df, role, task)
+        for arm in ARMS:
+            _lines(ax, rows[rows["arm"] == arm], column, LOOKS[arm], dash)
 
 
-def _lines(ax: Axes, rows: pd.DataFrame, column: str, role: str) -> None:
+NAMES = {"node": "NODE", "anode": "ANODE"}
+LOOKS = {
+    "loose": (COLOURS[1], "s"),
+    "checked": (COLOURS[0], "o"),
+    "net": ("0.25", "o"),
+    "node": (COLOURS[2], "^"),
+    "anode": (COLOURS[4], "D"),
+}
+DASHES: dict[str, Any] = {"loose": "--", "checked": "-"}
+
+
+def _lines(
+    ax: Axes, rows: pd.DataFrame, column: str, look: tuple[str, str], dash: str = "-"
+) -> None:
     """Each seed thin and their median thick, hollow where a seed fails a validity check."""
-    colour, marker = LOOKS[role]
+    colour, marker = look
     for _, seed in rows.groupby("repetition"):
-        ax.plot(seed["epoch"], seed[column], "-", color=colour, linewidth=0.6, alpha=0.5)
+        ax.plot(seed["epoch"], seed[column], dash, color=colour, linewidth=0.6, alpha=0.5)
     by_epoch = rows.groupby("epoch")
     middle, valid = by_epoch[column].median(), by_epoch["valid"].all().astype(bool)
-    ax.plot(middle.index, middle, "-", color=colour, linewidth=1.8)
+    ax.plot(middle.index, middle, dash, color=colour, linewidth=1.8)
     ax.plot(middle.index[valid], middle[valid], marker, color=colour)
     ax.plot(middle.index[~valid], middle[~valid], marker, color=colour, markerfacecolor="white")
 
@@ -462,43 +735,72 @@ def tolerance_legend() -> list[Line2D]:
 
 def _legend() -> list[Line2D]:
     """What is hollow fails a check."""
+    digits = tolerance_legend()
+    for handle in digits:
+        handle.set_label(f"MNIST at {handle.get_label()}")
+    arms = [
+        Line2D([], [], color=LOOKS[arm][0], marker=LOOKS[arm][1], label=NAMES[arm]) for arm in ARMS
+    ]
+    dashes = [
+        Line2D([], [], color="0.4", linestyle=DASHES[role], label=f"points at {tolerance:.0e}")
+        for role, tolerance in TOY_TOLERANCES.items()
+    ]
     thin = Line2D([], [], color="0.4", linewidth=0.6, label="one seed")
     hollow = Line2D([], [], color="0.4", marker="o", mfc="white", linestyle="")
     hollow.set_label("fails a check")
     limit = Line2D([], [], color="0.4", linestyle=":", linewidth=1, label="reconstruction limit")
-    return [*tolerance_legend(), thin, hollow, limit]
+    return [*digits, *arms, *dashes, thin, hollow, limit]
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:
-    """Each net at both tolerances: NFE at the ends of training, growth, and the checks."""
+    """NFE at the ends of training, growth and checks: of each net of digits, medians for points."""
     rows = []
     for role, tolerance in TOLERANCES.items():
         for repetition, net in _solved(df, role).groupby("repetition"):
-            trained = net[net["epoch"] >= 1]
-            first, last = trained.iloc[0], trained.iloc[-1]
-            rows.append(
-                {
-                    "tolerance": f"{tolerance:.0e}",
-                    "seed": repetition,
-                    "NFE untrained": number(net["nfe_forward"].iloc[0]),
-                    "after the first epoch": number(first["nfe_forward"]),
-                    f"after epoch {last['epoch']:g}": number(last["nfe_forward"]),
-                    "last / first": number(last["nfe_forward"] / first["nfe_forward"]),
-                    "Spearman": number(spearman(trained["epoch"], trained["nfe_forward"])),
-                    "reconstruction, largest": number(net["reconstruction_error"].max(), 2),
-                    "gradient error, median": number(net["gradient_error"].median(), 2),
-                    "valid": f"{int(net['valid'].sum())} of {len(net)}",
-                    "test error (%)": number(100 * last["test_error"]),
-                }
-            )
+            rows.append(_table_row(net, "mnist", "NODE", tolerance, str(repetition)))
+    for task in TOYS:
+        for arm, name in NAMES.items():
+            for role, tolerance in TOY_TOLERANCES.items():
+                solved = _solved(df, role, task)
+                nets = solved[solved["arm"] == arm]
+                if len(nets):
+                    seeds = f"median of {nets['repetition'].nunique()}"
+                    rows.append(_table_row(nets, task, name, tolerance, seeds))
     return pd.DataFrame(rows)
+
+
+def _table_row(
+    nets: pd.DataFrame, task: str, name: str, tolerance: float, seed: str
+) -> dict[str, str]:
+    """A row for one net, or for the nets of several seeds."""
+    epochs = nets["epochs"].iloc[0]
+    nfe = nets.pivot_table("nfe_forward", "repetition", "epoch").reindex(columns=[0, 1, epochs])
+    trained = nets[nets["epoch"] >= 1].groupby("repetition")
+    correlations = [spearman(net["epoch"], net["nfe_forward"]) for _, net in trained]
+    last = nets[nets["epoch"] == epochs]
+    return {
+        "task": task,
+        "model": name,
+        "tolerance": f"{tolerance:.0e}",
+        "seed": seed,
+        "NFE untrained": number(nfe[0].median()),
+        "after the first epoch": number(nfe[1].median()),
+        "after the last": number(nfe[epochs].median()),
+        "last / first": number((nfe[epochs] / nfe[1]).median()),
+        "Spearman": number(float(np.median(correlations))),
+        "reconstruction, largest": number(nets["reconstruction_error"].max(), 2),
+        "gradient error, median": number(nets["gradient_error"].median(), 2),
+        "valid": f"{int(nets['valid'].sum())} of {len(nets)}",
+        "test error (%)": number(100 * last["test_error"].median()),
+    }
 
 
 CLAIM = Claim(
     slug=SLUG,
-    title="Evaluations grow over training",
-    statement="An ODE-Net's forward evaluations increase throughout its training.",
-    source="Chen et al. 2018, Fig. 3d",
+    title="Evaluations grow over training, and less with augmented dimensions",
+    statement="An ODE-Net's forward evaluations increase throughout its training, and augmenting"
+    " its state keeps them low.",
+    source="Chen et al. 2018, Fig. 3d; Dupont et al. 2019, sec. 4",
     ledger=LEDGER,
     deviations=DEVIATIONS,
     columns=COLUMNS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from odeclaims.claim import COMMON_COLUMNS, PROFILES, Claim
-from odeclaims.report.style import save, style
+from odeclaims.report.style import save, save_animation, style
 from odeclaims.report.tables import MARKS, claim_markdown, latex, markdown, measured
 from odeclaims.store import Results, stored, write_text
 
@@ -15,10 +15,13 @@ README_END = "<!-- end of verdicts -->"
 
 
 def draw_figure(results: Results) -> list[Path]:
-    """Draw the claim's figure as PNG and PDF; the paths of the files."""
-    df = results.read()
+    """Draw the claim's figure as PNG and PDF, and its animation as GIF; the paths of the files."""
+    df, claim = results.read(), results.claim
     with style():
-        return save(results.claim.figure(df), results.folder)
+        paths = save(claim.figure(df), results.folder)
+        if claim.animation:
+            paths.append(save_animation(claim.animation(df), results.folder))
+    return paths
 
 
 def write_tables(results: Results) -> list[Path]:
@@ -78,7 +81,8 @@ def write_index(out: Path, claims: Sequence[Claim]) -> Path:
         "## Layout",
         "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each criterion with its"
         " outcome, value and 95% interval), `figure.png` and `.pdf`, `table.md`, `.tex` and `.csv`,"
-        " and `provenance.json` (commit, versions, machine, data digests, seeds). The profiles are"
+        " `provenance.json` (commit, versions, machine, data digests, seeds), and where the claim"
+        " has one `animation.gif`. The profiles are"
         f" {', '.join(PROFILES)}; `cells/` keeps finished cells so that a stopped run can go on.",
         "## Columns of every data.csv",
         _dictionary(COMMON_COLUMNS),

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -16,6 +17,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 # Widths of a column and of a page in a two-column paper, in inches.
 COLUMN_WIDTH = 3.35
 PAGE_WIDTH = 6.9
+# Of an animation: pixels an inch, and frames a second.
+ANIMATION_DPI, ANIMATION_FPS = 110, 8
 
 # seaborn's palette for the colour-blind; the arms of a comparison also differ in marker and dash.
 COLOURS = [to_hex(c) for c in sns.color_palette("colorblind")]
@@ -100,3 +103,13 @@ def save(figure: Figure, folder: Path, name: str = "figure") -> list[Path]:
         beside.replace(path)
         paths.append(path)
     return paths
+
+
+def save_animation(animation: FuncAnimation, folder: Path, name: str = "animation") -> Path:
+    """Write the animation as GIF, put in place whole; the same rows, the same bytes."""
+    path = folder / f"{name}.gif"
+    # Pillow takes the format from the ending, so that this one has to stay last.
+    beside = folder / f"{name}.part.gif"
+    animation.save(beside, writer=PillowWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
+    beside.replace(path)
+    return path

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from neural_ode.data import MNIST
-from neural_ode.networks import OdeClassifier
+from neural_ode.networks import OdeClassifier, augmented_model
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import nfe_growth as claim
 from odeclaims.claims.nfe_growth import CLAIM, TOLERANCES
+from odeclaims.toys import at, fit
 from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS
 
 SMALL = {
@@ -153,13 +154,69 @@ def made_up(checked: list[list[float]], loose: list[list[float]] | None = None) 
 
 
 def outcomes(df: pd.DataFrame) -> list[str]:
-    return [judgement.outcome for judgement in CLAIM.judge(df).judgements]
+    """How the criteria of the digits are judged."""
+    return [judgement.outcome for judgement in CLAIM.judge(df).judgements[:4]]
+
+
+POINTS = {
+    "points": 3000,
+    "batch_size": 64,
+    "epochs": 12,
+    "evaluated": 64,
+    "reference_steps": 128,
+}
+
+
+def toys(
+    node: tuple[float, float] = (100, 200),
+    anode: tuple[float, float] = (100, 110),
+    task: str = "spheres",
+    seeds: int = 5,
+    invalid: tuple[tuple[int, str, int], ...] = (),
+    **size: int,
+) -> pd.DataFrame:
+    """Rows of seeds with these NFE after the first and the last epoch, and between them.
+
+    Args:
+        node, anode: NFE after the first and the last epoch.
+        invalid: (seed, arm, epoch) that fail a check.
+    """
+    size = {**POINTS, **size}
+    rows = [
+        {
+            **size,
+            "task": task,
+            "arm": arm,
+            "augment_dim": claim.ARMS[arm],
+            "epoch": epoch,
+            "test_error": 0.1,
+            "role": role,
+            "tolerance": tolerance,
+            "nfe_forward": first + (last - first) * (epoch - 1) / (size["epochs"] - 1),
+            "rejected": 0,
+            "reconstruction_error": 1e-5 if role == "checked" else 2e-2,
+            "gradient_error": 1e-3,
+            "reference_error": 1e-4,
+            "valid": role == "checked" and (seed, arm, epoch) not in invalid,
+            "status": "ok",
+            "repetition": seed,
+        }
+        for seed in range(seeds)
+        for arm, (first, last) in (("node", node), ("anode", anode))
+        for role, tolerance in claim.TOY_TOLERANCES.items()
+        for epoch in range(size["epochs"] + 1)
+    ]
+    return pd.DataFrame(rows, columns=list(CLAIM.all_columns))
+
+
+def whole_outcome(digits: pd.DataFrame, points: pd.DataFrame) -> str:
+    return CLAIM.judge(pd.concat([digits, points], ignore_index=True)).outcome
 
 
 def test_growth_in_every_seed_is_reproduced():
     df = made_up([curve(1.9)] * 5)
     assert outcomes(df) == ["reproduced"] * 4
-    values = [judgement.value for judgement in CLAIM.judge(df).judgements]
+    values = [judgement.value for judgement in CLAIM.judge(df).judgements[:4]]
     assert values == pytest.approx([1, 1, 1.9, 1])
 
 
@@ -182,13 +239,13 @@ def test_growth_in_every_seed_is_reproduced():
 def test_the_share_of_seeds_decides(curves, expected):
     df = made_up(curves)
     assert outcomes(df)[0] == expected
-    assert CLAIM.judge(df).outcome == expected
+    assert whole_outcome(df, toys()) == expected
 
 
 def test_a_loose_tolerance_can_hide_the_growth_without_deciding():
     df = made_up([curve(1.9)] * 3, loose=[[20.0] * 9] * 3)
     assert outcomes(df) == ["reproduced"] * 3 + ["not reproduced"]
-    assert CLAIM.judge(df).outcome == "reproduced"
+    assert whole_outcome(df, toys()) == "reproduced"
 
 
 def test_too_little_evidence_is_insufficient():
@@ -219,10 +276,127 @@ def test_a_failed_check_never_speaks(epoch, expected):
     assert outcomes(invalid(made_up([curve(1.9)] * 3), epoch))[0] == expected
 
 
-def test_other_tasks_do_not_count():
-    other = made_up([curve(0.5)] * 5).assign(task="spheres")
-    df = pd.concat([made_up([curve(1.9)] * 3), other], ignore_index=True)
+def test_digits_and_points_are_judged_apart():
+    df = pd.concat([made_up([curve(1.9)] * 3), toys((100, 50), (100, 90))], ignore_index=True)
     assert outcomes(df) == ["reproduced"] * 4
+    assert toy_outcomes(df) == ["not reproduced"] * 3
+    df = pd.concat([made_up([curve(0.5)] * 3), toys()], ignore_index=True)
+    assert outcomes(df) == ["not reproduced"] * 4
+    assert toy_outcomes(df) == ["reproduced"] * 3
+
+
+def toy_outcomes(df: pd.DataFrame, task: str = "spheres") -> list[str]:
+    judgements = CLAIM.judge(df).judgements
+    return [j.outcome for j in judgements if j.criterion.name.startswith(task)]
+
+
+@pytest.mark.parametrize(
+    ("node", "anode", "expected"),
+    [
+        # Growth of the NODE, its lead, and the NFE of both in the end.
+        ((100, 200), (100, 110), ["reproduced"] * 3),
+        ((100, 119), (50, 52), ["not reproduced", "not reproduced", "reproduced"]),
+        ((100, 119), (50, 50), ["not reproduced", "reproduced", "reproduced"]),
+        ((100, 200), (50, 100), ["reproduced", "not reproduced", "reproduced"]),
+        ((100, 200), (150, 180), ["reproduced", "reproduced", "not reproduced"]),
+    ],
+)
+def test_each_rule_of_the_two_arms_can_fail_alone(node, anode, expected):
+    for task in claim.TOYS:
+        assert toy_outcomes(toys(node, anode, task), task) == expected
+
+
+def test_spheres_decide_and_sines_do_not():
+    digits, failing = made_up([curve(1.9)] * 3), ((100, 100), (100, 100))
+    sines = toys(*failing, task="sines")
+    assert whole_outcome(digits, pd.concat([toys(), sines])) == "reproduced"
+    assert whole_outcome(digits, toys(*failing)) == "not reproduced"
+
+
+@pytest.mark.parametrize(
+    ("invalid", "expected"),
+    [
+        # One seed of five may fail, in either arm and at either end; between them nothing counts.
+        ((), "reproduced"),
+        (((0, "node", 1),), "reproduced"),
+        (((0, "node", 12), (0, "anode", 1)), "reproduced"),
+        (((0, "node", 5), (1, "node", 5)), "reproduced"),
+        (((0, "node", 12), (1, "anode", 12)), "insufficient"),
+    ],
+)
+def test_only_seeds_that_pass_the_checks_speak(invalid, expected):
+    assert toy_outcomes(toys(invalid=invalid)) == [expected] * 3
+
+
+@pytest.mark.parametrize("lacking", [{"seeds": 4}, {"epochs": 11}, {"points": 2999}])
+def test_a_small_budget_of_points_is_insufficient(lacking):
+    assert toy_outcomes(toys(**lacking)) == ["insufficient"] * 3
+
+
+def test_the_caveats_say_what_points_have_taught_and_what_failed():
+    text = " ".join(CLAIM.judge(toys(invalid=((0, "node", 1),))).caveats)
+    assert "On spheres, after 12 epochs of 3,000 points, the NODE gets 10.0% wrong" in text
+    assert "4 of 5 seeds pass the checks at both ends of training, in both arms" in text
+    assert "On spheres, 130 of 130 solves at 0.001 fail" in text
+    assert "1 of 130 solves at 1e-06 fail a validity check (NODE 1, ANODE 0)" in text
+    assert "sines" not in text
+
+
+SMALL_POINTS = {
+    **POINTS,
+    "points": 48,
+    "batch_size": 16,
+    "epochs": 2,
+    "evaluated": 8,
+    "reference_steps": 64,
+}
+
+
+@pytest.mark.parametrize("task", claim.TOYS)
+@pytest.mark.parametrize("arm", claim.ARMS)
+def test_points_are_observed_at_every_epoch(task, arm):
+    params = {"task": task, "arm": arm, "augment_dim": claim.ARMS[arm], **SMALL_POINTS}
+    df = pd.DataFrame([{**params, **row} for row in CLAIM.measure(Cell(CLAIM.slug, params))])
+    assert set(df["status"]) == {"ok"}
+    assert df["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert df["tolerance"].tolist() == list(claim.TOY_TOLERANCES.values()) * 3
+    assert df["test_error"].between(0, 1).all()
+    trained = df[df["epoch"] > 0]
+    assert trained[["loss", "training_nfe_forward"]].notna().all(axis=None)
+    checked = df[df["role"] == "checked"]
+    assert checked["valid"].all()
+    assert (checked["nfe_forward"].to_numpy() > df[df["role"] == "loose"]["nfe_forward"]).all()
+    assert set(df.columns) <= set(CLAIM.all_columns)
+
+
+def test_training_on_points_lowers_the_loss_as_the_shared_loop_does():
+    data = claim.TOYS["spheres"](16, 32, generator=torch.Generator().manual_seed(0))
+    budget = {"epochs": 3, "batch_size": 16}
+
+    def run(train, **budget) -> list:
+        generator = torch.Generator().manual_seed(1)
+        model = augmented_model(2, 8, augment_dim=1, generator=generator, **at(1e-3))
+        return list(train(model, data, generator=generator, **budget))
+
+    own = run(claim._training, size=budget)
+    shared = run(fit, learning_rate=claim.LEARNING_RATE, **budget)
+    assert own[0] == {"epoch": 0}
+    assert [row["loss"] for row in own[1:]] == [row["loss"] for row in shared]
+    assert [r["training_nfe_forward"] for r in own[1:]] == [r["training_nfe"] for r in shared]
+
+
+def test_a_failed_training_keeps_what_came_before(monkeypatch):
+    params = {"task": "spheres", "arm": "node", "augment_dim": 0, **SMALL_POINTS}
+    monkeypatch.setitem(claim.TOY_TOLERANCES, "loose", 1e-9)
+    monkeypatch.setattr("odeclaims.toys.STEP_LIMIT", 1)
+    assert CLAIM.measure(Cell(CLAIM.slug, params)) == [{"status": "max_steps"}]
+
+
+def test_arms_share_their_points():
+    cells = [c for c in CLAIM.cells(Profile("quick")) if c.params["task"] != "mnist"]
+    assert len(cells) == 5 * len(claim.TOYS) * len(claim.ARMS)
+    assert len({cell.seed for cell in cells}) == 5 * len(claim.TOYS)
+    assert all(cell.params["epochs"] >= claim.LEAST_TOY_EPOCHS for cell in cells)
 
 
 def test_the_caveats_name_the_epochs_that_fail():
@@ -236,8 +410,10 @@ def test_the_caveats_name_the_epochs_that_fail():
 
 
 def test_figure_and_table_show_every_curve_and_the_limit():
-    df = made_up([curve(1.9), curve(1.5), curve(1.0)])
-    evaluations, reconstruction, _ = CLAIM.figure(df).axes
+    digits = made_up([curve(1.9), curve(1.5), curve(1.0)])
+    df = pd.concat([digits, toys(), toys(task="sines")], ignore_index=True)
+    evaluations, reconstruction, _, spheres, sines, _ = CLAIM.figure(df).axes
+    assert len(spheres.lines) == len(sines.lines)
     limits = [
         np.asarray(line.get_ydata())[0]
         for line in reconstruction.lines
@@ -247,14 +423,16 @@ def test_figure_and_table_show_every_curve_and_the_limit():
     thin = [line for line in evaluations.lines if line.get_linewidth() < 1]
     assert len(thin) == 3 * len(TOLERANCES)
     table = CLAIM.table(df)
-    assert len(table) == 3 * len(TOLERANCES)
-    checked = table[table["tolerance"] == "1e-05"]
+    assert len(table) == 3 * len(TOLERANCES) + 2 * 2 * len(claim.TOY_TOLERANCES)
+    node = table[(table["task"] == "sines") & (table["model"] == "NODE")]
+    assert node["last / first"].tolist() == ["2.00", "2.00"]
+    checked = table[(table["task"] == "mnist") & (table["tolerance"] == "1e-05")]
     assert checked["last / first"].astype(float).tolist() == pytest.approx([1.9, 1.5, 1.0])
     assert checked["valid"].tolist() == ["9 of 9"] * 3
 
 
 def test_the_seed_alone_sets_the_repetitions_apart():
-    found = list(CLAIM.cells(Profile("quick")))
+    found = [c for c in CLAIM.cells(Profile("quick")) if c.params["task"] == "mnist"]
     assert len({cell.seed for cell in found}) == len(found) >= claim.LEAST_SEEDS
     assert len({tuple(cell.params.items()) for cell in found}) == 1
     assert not any(cell.alone for cell in found)
