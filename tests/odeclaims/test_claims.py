@@ -40,6 +40,8 @@ def smoke(tmp_path_factory) -> Path:
     return folder / "results"
 
 
+# All on one worker, or each of them would run every claim.
+@pytest.mark.xdist_group("smoke")
 @pytest.mark.parametrize("slug", CLAIMS)
 def test_every_claim_gives_rows_verdict_figure_and_table(smoke, slug):
     results = Results(smoke, "smoke", CLAIMS[slug])
