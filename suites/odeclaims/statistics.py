@@ -35,8 +35,10 @@ def interval(values: ArrayLike, statistic: Callable = np.median) -> tuple[float,
         return float(sample[0]), float(sample[0])
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
-            # SciPy warns where BCa degenerates; the next method takes over then.
+            # SciPy warns where BCa degenerates, NumPy where its acceleration is 0/0 for values that
+            # are nearly equal; the next method takes over then.
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
             found = stats.bootstrap(
                 (sample,),
                 statistic,
