@@ -5,10 +5,7 @@ checkpoint holds all that the loop depends on, the order of the epoch under way 
 a CPU an interrupted run ends with the same bits as one that was not.
 """
 
-import os
-import pickle
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +16,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from neural_ode.checkpoint import load_state, save_state
 from neural_ode.data.mnist import MNIST, normalised
-
-CHECKPOINT_FORMAT = 1
 
 
 class Epoch(NamedTuple):
@@ -267,11 +263,7 @@ class _State:
 
     def save(self, path: Path) -> None:
         """Put the state at ``path`` in one step."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         content = {
-            "format": CHECKPOINT_FORMAT,
-            "settings": self.settings,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
@@ -281,11 +273,7 @@ class _State:
             "seconds": self.seconds,
             "history": [tuple(epoch) for epoch in self.history],
         }
-        try:
-            torch.save(content, beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        save_state(path, self.settings, content)
 
     def load(self, path: Path) -> None:
         """Take the state from ``path``, if there is one.
@@ -295,40 +283,15 @@ class _State:
         Raises:
             ValueError: for the state of a run with other settings.
         """
-        if not path.exists():
-            return
-        content = _read(path)
+        content = load_state(path, self.settings)
         if content is None:
             return
-        if content["settings"] != self.settings:
-            raise ValueError(
-                f"checkpoint {path.name} is of a run with {content['settings']}, expected"
-                f" {self.settings}"
-            )
         self.model.load_state_dict(content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.generator.set_state(content["generator"].cpu())
         self.order, self.losses = content["order"].cpu(), content["losses"]
         self.evaluations, self.seconds = content["evaluations"], content["seconds"]
         self.history = [Epoch(*epoch) for epoch in content["history"]]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = torch.load(path, weights_only=True)
-        if isinstance(content, dict) and content.get("format") == CHECKPOINT_FORMAT:
-            return content
-        reason = "it is of another format"
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-    aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
-    path.rename(aside)
-    warnings.warn(
-        f"checkpoint {path.name} cannot be used ({reason}); it is set aside as {aside.name}, and"
-        " training begins anew",
-        stacklevel=2,
-    )
-    return None
 
 
 def _mean(values: list[int | None]) -> float | None:

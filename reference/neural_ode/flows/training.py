@@ -1,9 +1,6 @@
 """One resumable training loop for flows, of one model or of many that run as one batch."""
 
-import os
-import pickle
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-CHECKPOINT_FORMAT = 1
+from neural_ode.checkpoint import load_state, save_state
 
 
 class Record(NamedTuple):
@@ -120,11 +117,7 @@ class _State:
 
     def save(self, path: Path) -> None:
         """Put the state at ``path`` in one step."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         content = {
-            "format": CHECKPOINT_FORMAT,
-            "settings": self.settings,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "generators": [generator.get_state() for generator in self.generators],
@@ -133,11 +126,7 @@ class _State:
             "total": self.total,
             "records": [tuple(record) for record in self.records],
         }
-        try:
-            torch.save(content, beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        save_state(path, self.settings, content)
 
     def load(self, path: Path) -> None:
         """Take the state from ``path``, if there is one; a file that cannot be read is set aside.
@@ -145,35 +134,12 @@ class _State:
         Raises:
             ValueError: for the state of another training.
         """
-        content = _read(path) if path.exists() else None
+        content = load_state(path, self.settings)
         if content is None:
             return
-        if content["settings"] != self.settings:
-            raise ValueError(
-                f"checkpoint {path.name} is of a training with {content['settings']}, expected"
-                f" {self.settings}"
-            )
         self.model.load_state_dict(content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
         for generator, kept in zip(self.generators, content["generators"], strict=True):
             generator.set_state(kept)
         self.step, self.seconds, self.total = (content[k] for k in ("step", "seconds", "total"))
         self.records = [Record(*record) for record in content["records"]]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = torch.load(path, weights_only=True)
-        if isinstance(content, dict) and content.get("format") == CHECKPOINT_FORMAT:
-            return content
-        reason = "it is of another format"
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-    aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
-    path.rename(aside)
-    warnings.warn(
-        f"checkpoint {path.name} cannot be used ({reason}); it is set aside as {aside.name}, and"
-        " training begins anew",
-        stacklevel=2,
-    )
-    return None
