@@ -2,18 +2,17 @@
 
 import math
 from copy import deepcopy
-from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from neural_ode import Solution, solve
+from neural_ode import solve
 from neural_ode.data import Points
 from neural_ode.networks import OdeModel, ResidualModel
 from odeclaims.claim import Row
-from odeclaims.validity import reconstruction_error, relative_error, stamp
+from odeclaims.validity import FrozenFlow
 
 # As in the released code of the ANODE paper.
 STEP_LIMIT = 1000
@@ -69,63 +68,36 @@ def fit(
     return rows
 
 
-class Frozen:
+class Frozen(FrozenFlow):
     """A trained model with a flow, in float64, and some points on which its cost is looked at.
+
+    The gradient that is judged is that of the mean output: that of the training loss is no measure,
+    since where a model fits, it is zero but for errors.
 
     Args:
         model: the model; it is copied.
         points: the points [batch, dim], which are solved as one batch.
-        reference_steps: midpoint steps of the gradient's reference; the looser one has half.
+        reference_steps: as for ``FrozenFlow``.
     """
 
     def __init__(self, model: OdeModel, points: Tensor, reference_steps: int) -> None:
         self.model = deepcopy(model).double()
         with torch.no_grad():
-            self.y0 = self.model.lift(points.double())
-        self.ts = self.y0.new_tensor([0.0, 1.0])
-        self.reference_steps = reference_steps
+            y0 = self.model.lift(points.double())
+        head = self.model.head
+        super().__init__(
+            self.model.field,
+            y0,
+            lambda y1: head(y1).mean(),
+            reference_steps,
+            max_num_steps=STEP_LIMIT,
+        )
 
     def flow(self, x: Tensor, ts: Tensor, tolerance: float) -> Float64[Tensor, "time batch state"]:
         """The states of the points ``x`` at the times ``ts``."""
         with torch.no_grad():
             y0 = self.model.lift(x.double())
             return solve(self.model.field, y0, ts.double(), **at(tolerance)).ys
-
-    def observe(self, tolerance: float) -> Row:
-        """The cost of a forward solve at a tolerance, and its validity stamp."""
-        solution, gradient = self.gradient(**at(tolerance))
-        reference, reference_error = self.reference
-        reconstruction = reconstruction_error(
-            self.model.field, self.y0, solution.ys[-1], self.ts, at(tolerance)
-        )
-        return {
-            "nfe_forward": solution.stats.nfe_forward,
-            "rejected": solution.stats.rejected,
-            **stamp(reconstruction, relative_error(gradient, reference), reference_error),
-        }
-
-    @cached_property
-    def reference(self) -> tuple[Float64[Tensor, " entries"], float]:
-        """The gradient by many small steps, and its distance from that by half as many.
-
-        Where a ReLU bends a gradient converges to first order only, so tight tolerances do not pay.
-        """
-        fine, coarse = (
-            self.gradient(method="midpoint", step_size=1 / steps)[1]
-            for steps in (self.reference_steps, self.reference_steps // 2)
-        )
-        return fine, relative_error(coarse, fine)
-
-    def gradient(self, **solver: Any) -> tuple[Solution, Float64[Tensor, " entries"]]:
-        """A solve, and the gradient of the mean output for the start and the field.
-
-        That of the loss is no measure: where a model fits, it is zero but for errors.
-        """
-        y0 = self.y0.clone().requires_grad_(True)
-        solution = solve(self.model.field, y0, self.ts, **solver)
-        output = self.model.head(solution.ys[-1]).mean()
-        gradients = torch.autograd.grad(output, [y0, *self.model.field.parameters()])
-        return solution, torch.cat([g.reshape(-1) for g in gradients])
 
 
 def at(tolerance: float) -> dict[str, Any]:

@@ -9,19 +9,18 @@ frozen and solved on a few digits at the tolerance of training and at one that i
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor, nn
+from torch import nn
 
-from neural_ode import Adjoint, Checkpointed, Solution, solve
+from neural_ode import Adjoint, Checkpointed
 from neural_ode.data import MNIST, mnist
 from neural_ode.networks import ImageOdeModel
 from neural_ode.training import train_classifier
@@ -38,7 +37,7 @@ from odeclaims.claim import (
 )
 from odeclaims.report.style import COLOURS, label_panels, panels
 from odeclaims.report.tables import number
-from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
+from odeclaims.validity import STAMP_COLUMNS, FrozenFlow
 
 SLUG = "anode_mnist"
 # The tolerance of training, and that at which frozen nets are looked at again.
@@ -204,7 +203,7 @@ def measure(cell: Cell) -> list[Row]:
         }
         for epoch in history
     ]
-    frozen = _Frozen(
+    frozen = _frozen(
         model, mnist.spread(unseen, params["evaluated"]), int(params["reference_steps"])
     )
     rows += [
@@ -227,48 +226,21 @@ def _solver(tolerance: float) -> dict[str, Any]:
 # --- what is observed ----------------------------------------------------------------------------
 
 
-class _Frozen:
-    """A trained net in float64, and some digits on which its flow is looked at."""
-
-    def __init__(self, model: ImageOdeModel, digits: MNIST, reference_steps: int) -> None:
-        self.net = deepcopy(model).double()
-        device = next(model.parameters()).device
-        self.labels = digits.labels.to(device)
-        with torch.no_grad():
-            self.y0 = self.net.lift(mnist.normalised(digits.images.to(device)).double())
-        self.ts = self.y0.new_tensor([0.0, 1.0])
-        self.reference_steps = reference_steps
-
-    def observe(self, tolerance: float) -> Row:
-        """The cost of the forward solve at a tolerance, and its stamp."""
-        solver = _solver(tolerance)
-        solution, gradient = self.gradient(**solver)
-        reference, reference_error = self.reference
-        y1 = solution.ys[-1]
-        reconstruction = reconstruction_error(self.net.field, self.y0, y1, self.ts, solver)
-        return {
-            "nfe_forward": solution.stats.nfe_forward,
-            "rejected": solution.stats.rejected,
-            **stamp(reconstruction, relative_error(gradient, reference), reference_error),
-        }
-
-    @cached_property
-    def reference(self) -> tuple[Float64[Tensor, " entries"], float]:
-        """The gradient by many small steps, and its distance from that by half as many."""
-        fine, coarse = (
-            self.gradient(method="midpoint", step_size=1 / steps)[1]
-            for steps in (self.reference_steps, self.reference_steps // 2)
-        )
-        return fine, relative_error(coarse, fine)
-
-    def gradient(self, **solver: Any) -> tuple[Solution, Float64[Tensor, " entries"]]:
-        """A solve, and the gradient of the mean cross-entropy for the start and the field."""
-        y0 = self.y0.clone().requires_grad_(True)
+def _frozen(model: ImageOdeModel, digits: MNIST, reference_steps: int) -> FrozenFlow:
+    """A trained net's flow in float64, on some digits."""
+    net, device = deepcopy(model).double(), next(model.parameters()).device
+    labels = digits.labels.to(device)
+    with torch.no_grad():
+        y0 = net.lift(mnist.normalised(digits.images.to(device)).double())
+    return FrozenFlow(
+        net.field,
+        y0,
+        lambda y1: nn.functional.cross_entropy(net.head(y1), labels),
+        reference_steps,
+        max_num_steps=STEP_LIMIT,
         # The gradient of the computed steps, in the memory of one of them.
-        solution = solve(self.net.field, y0, self.ts, gradient=Checkpointed(), **solver)
-        loss = nn.functional.cross_entropy(self.net.head(solution.ys[-1]), self.labels)
-        gradients = torch.autograd.grad(loss, [y0, *self.net.field.parameters()])
-        return solution, torch.cat([g.reshape(-1) for g in gradients])
+        gradient=Checkpointed(),
+    )
 
 
 # --- how it is judged ----------------------------------------------------------------------------

@@ -13,20 +13,19 @@ no flow of the plane takes apart, and on two sine curves, which one pulls apart 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor, nn
+from torch import nn
 
-from neural_ode import Adjoint, Checkpointed, Solution, SolverFailure, solve
+from neural_ode import Adjoint, Checkpointed, SolverFailure
 from neural_ode.data import MNIST, Points, concentric_spheres, mnist, shifted_sines
 from neural_ode.networks import OdeClassifier, OdeModel, augmented_model
 from neural_ode.training import error_rate, train_as_published
@@ -50,9 +49,7 @@ from odeclaims.validity import (
     RECONSTRUCTION_LIMIT,
     REFERENCE_LIMIT,
     STAMP_COLUMNS,
-    reconstruction_error,
-    relative_error,
-    stamp,
+    FrozenFlow,
 )
 
 SLUG = "nfe_growth"
@@ -310,7 +307,7 @@ def _solver(tolerance: float) -> dict[str, Any]:
 
 def _observe(model: OdeClassifier, digits: MNIST, reference_steps: int) -> list[Row]:
     """A row for each tolerance: what a solve of the net as it is now costs, and its stamp."""
-    return _at_both(_Frozen(model, digits, reference_steps).observe, TOLERANCES)
+    return _at_both(_frozen(model, digits, reference_steps).observe, TOLERANCES)
 
 
 def _at_both(observe: Callable[[float], Row], tolerances: Mapping[str, float]) -> list[Row]:
@@ -320,51 +317,21 @@ def _at_both(observe: Callable[[float], Row], tolerances: Mapping[str, float]) -
     ]
 
 
-class _Frozen:
-    """A net as it is now, in float64, and the features of some digits that its flow starts from."""
-
-    def __init__(self, model: OdeClassifier, digits: MNIST, reference_steps: int) -> None:
-        self.net = deepcopy(model).double()
-        device = next(model.parameters()).device
-        self.labels = digits.labels.to(device)
-        with torch.no_grad():
-            self.y0 = self.net.stem(mnist.normalised(digits.images.to(device)).double())
-        self.ts = self.y0.new_tensor([0.0, 1.0])
-        self.reference_steps = reference_steps
-
-    def observe(self, tolerance: float) -> Row:
-        """The forward solve at a tolerance."""
-        solver = _solver(tolerance)
-        solution, gradient = self.gradient(**solver)
-        reference, reference_error = self.reference
-        y1 = solution.ys[-1]
-        return {
-            "nfe_forward": solution.stats.nfe_forward,
-            "rejected": solution.stats.rejected,
-            **stamp(
-                reconstruction_error(self.net.field, self.y0, y1, self.ts, solver),
-                relative_error(gradient, reference),
-                reference_error,
-            ),
-        }
-
-    @cached_property
-    def reference(self) -> tuple[Float64[Tensor, " entries"], float]:
-        """The gradient by many small steps, and its distance from that by half as many."""
-        fine, coarse = (
-            self.gradient(method="midpoint", step_size=1 / steps)[1]
-            for steps in (self.reference_steps, self.reference_steps // 2)
-        )
-        return fine, relative_error(coarse, fine)
-
-    def gradient(self, **solver: Any) -> tuple[Solution, Float64[Tensor, " entries"]]:
-        """A solve, and the gradient of the mean cross-entropy for the start and the field."""
-        y0 = self.y0.clone().requires_grad_(True)
+def _frozen(model: OdeClassifier, digits: MNIST, reference_steps: int) -> FrozenFlow:
+    """The flow of a net as it is now, in float64, from the features of some digits."""
+    net, device = deepcopy(model).double(), next(model.parameters()).device
+    labels = digits.labels.to(device)
+    with torch.no_grad():
+        y0 = net.stem(mnist.normalised(digits.images.to(device)).double())
+    return FrozenFlow(
+        net.field,
+        y0,
+        lambda y1: nn.functional.cross_entropy(net.head(y1), labels),
+        reference_steps,
+        max_num_steps=STEP_LIMIT,
         # The gradient of the computed steps, in the memory of one of them.
-        solution = solve(self.net.field, y0, self.ts, gradient=Checkpointed(), **solver)
-        loss = nn.functional.cross_entropy(self.net.head(solution.ys[-1]), self.labels)
-        gradients = torch.autograd.grad(loss, [y0, *self.net.field.parameters()])
-        return solution, torch.cat([g.reshape(-1) for g in gradients])
+        gradient=Checkpointed(),
+    )
 
 
 def _solved(df: pd.DataFrame, role: str, task: str = "mnist") -> pd.DataFrame:

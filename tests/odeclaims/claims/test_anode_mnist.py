@@ -73,15 +73,15 @@ class Stopped(Exception):
 
 def test_a_stopped_run_goes_on_to_the_same_rows(tmp_path, monkeypatch):
     whole = measured()
-    checkpoint, frozen = tmp_path / "state", claim._Frozen
+    checkpoint, frozen = tmp_path / "state", claim._frozen
 
     def interrupt(*arguments):
         raise Stopped
 
-    monkeypatch.setattr(claim, "_Frozen", interrupt)
+    monkeypatch.setattr(claim, "_frozen", interrupt)
     with pytest.raises(Stopped):
         measured(checkpoint=checkpoint)
-    monkeypatch.setattr(claim, "_Frozen", frozen)
+    monkeypatch.setattr(claim, "_frozen", frozen)
     pd.testing.assert_frame_equal(measured(checkpoint=checkpoint), whole)
 
 
