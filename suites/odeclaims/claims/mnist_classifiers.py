@@ -108,8 +108,8 @@ DEVIATIONS = [
     "The budget is that of the columns channels, images and epochs; only 160 epochs of all 60,000"
     " images at 64 channels is the published one. Shorter runs keep the rate at 0.1, but where the"
     " column schedule says that its fall was pressed into so many epochs.",
-    "At the profile hour two nets are trained side by side, on a machine that did other work as well:"
-    " the times of its epochs say nothing. The orders of time are measured apart, with nothing beside.",
+    "At the profile hour two nets are trained side by side, on a machine that did other work as"
+    " well: the times of its epochs say nothing. The orders of time are measured with nothing beside.",
     "Test error after the last epoch; the released script reports the best one, which is chosen on"
     " the test set and stands in the table apart.",
     "Depth and evaluations for the orders of memory and time are set by residual blocks and by"
