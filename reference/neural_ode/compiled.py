@@ -23,27 +23,19 @@ class CompiledSteps:
 
     Args:
         start, advance: the two functions of a stepper that was made to be traced.
-        begin, go: many steps as one function, from the beginning and from the middle of a solve,
-            where there is such a thing.
+        loop: a whole solve as one function, where there is such a thing.
 
     Where there is no compiler, or it cannot compile the field, a warning says so once and the
-    functions run as they are; a loop, which is nothing without a compiler, gives ``None``.
+    functions run as they are; the loop, which is nothing without a compiler, gives ``None``.
     """
 
-    def __init__(
-        self,
-        start: Callable,
-        advance: Callable,
-        begin: Callable | None = None,
-        go: Callable | None = None,
-    ) -> None:
+    def __init__(self, start: Callable, advance: Callable, loop: Callable | None = None) -> None:
         self.start, self.advance = _Compiled(start), _Compiled(advance)
-        self.begin, self.go = (_Compiled(f or _nothing, otherwise=_nothing) for f in (begin, go))
-        self.loops = begin is not None
+        self.loop = None if loop is None else _Compiled(loop, otherwise=_nothing)
 
 
 def _nothing(*_: Any) -> None:
-    """What a loop gives that could not be compiled."""
+    """What the loop gives where it could not be compiled."""
 
 
 class _Compiled:

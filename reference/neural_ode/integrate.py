@@ -44,6 +44,10 @@ from neural_ode.tableau import DOPRI5
 Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
 
 DEFAULT_CONTROLLER = IntegralController()
+# A compiled loop copies the states that it carries. For large ones that costs more than the Python
+# between the steps, which it saves: with the conv field of the benchmarks, 294,912 entries, a solve
+# took 1.4 times as long.
+LOOPED_ENTRIES = 2**16
 INTERPOLATIONS = ("dense", "linear", "cubic")
 
 
@@ -333,10 +337,11 @@ class Run:
             whole = settings.adaptive and type(stepper) is RungeKutta and stepper.carries
             # Autograd, by which an adjoint's field is made, does not reach into a loop.
             plain = isinstance(evaluate, Plain) and stepper.tableau.dense_c is None
-            if not (whole and plain):
+            small = y0.numel() <= LOOPED_ENTRIES
+            if not (whole and plain and small):
                 return CompiledSteps(stepper.start, stepper.advance)
             loop = StepLoop(stepper, settings.controller)
-            return CompiledSteps(stepper.start, stepper.advance, loop.begin, loop.go)
+            return CompiledSteps(stepper.start, stepper.advance, loop)
 
         return compiled_steps(key, make)
 
@@ -392,17 +397,12 @@ class Run:
         self,
         step: Step,
         outputs: Sequence[tuple[int, Time]],
-        first: Float[Tensor, "*state"] | None = None,
         *,
         final: bool,
     ) -> list[Tensor]:
-        """Go on from an accepted step; the states at the output times inside it come back.
-
-        ``first`` is the state at the first of them, where it is known already.
-        """
+        """Go on from an accepted step; the states at the output times inside it come back."""
         self.counts.accepted += 1
-        known = [] if first is None else [first]
-        ys = known + self.outputs(step, [x for _, x in outputs[len(known) :]])
+        ys = self.outputs(step, [x for _, x in outputs])
         if self.q is not None:
             # At the last output the integrals end, before that they go on from the end of the step.
             x = outputs[-1][1] if final else 1.0
@@ -446,18 +446,13 @@ class Run:
         stops = _stops(times[0], direction, self.settings)
         # A zero that carries the gradient with respect to the first time into every later one.
         shift = outputs[0] - times[0] if isinstance(outputs[0], Tensor) else 0.0
-        here, loops = _Place(times[0], self.y0), self._loops(stops)
+        whole = self._whole(times, stops)
+        if whole is not None:
+            return [self.y0, whole]
+        here = _Place(times[0], self.y0, *self.start(times[0], shift, direction))
         ys = [here.y]
         while len(ys) < len(times):
-            goal, at_goal = times[len(ys)], None
-            if loops:
-                step, at_goal = self._travel(here, goal)
-                # Where the loop could not be compiled the steps are taken one by one.
-                loops = step is not None
-            else:
-                if here.f is None:
-                    here.f, here.size = self.start(here.t, shift, direction)
-                step = self._attempt(here, here.f, goal, direction, stops, shift)
+            step = self._attempt(here, times[len(ys)], direction, stops, shift)
             if step is None:
                 continue
             first = last = len(ys)
@@ -467,7 +462,7 @@ class Run:
                 (i, _place(outputs[i], here.t + shift, step.h, here.end))
                 for i in range(first, last)
             ]
-            ys += self.accept(step, places, at_goal, final=last == len(times))
+            ys += self.accept(step, places, final=last == len(times))
             here.t, here.y, here.jumped = here.end, step.y1, here.stop in self.settings.jump_t
             here.attempts = 0 if places else here.attempts
             if len(ys) < len(times):
@@ -479,7 +474,6 @@ class Run:
     def _attempt(
         self,
         here: "_Place",
-        f: Slope,
         goal: float,
         direction: float,
         stops: Sequence[float],
@@ -495,7 +489,7 @@ class Run:
         h = here.end - t if here.stop is not None else direction * size
         if here.end == t:
             raise _underflow(h, t)
-        step = self.take(t + shift, h, here.y, f, (here.jumped, here.stop in settings.jump_t))
+        step = self.take(t + shift, h, here.y, here.f, (here.jumped, here.stop in settings.jump_t))
         ratio = step.ratio if step.ratio is not None else math.nan
         here.attempts += 1
         if not math.isfinite(ratio):
@@ -514,47 +508,28 @@ class Run:
         here.previous = ratio
         return step
 
-    def _loops(self, stops: Sequence[float]) -> bool:
-        """Whether there is a compiled loop over the steps that does all that is wanted of it."""
-        if self.compiled is None or not self.compiled.loops or torch.is_grad_enabled():
-            return False
-        return self.on_step is None and not stops
-
-    def _travel(self, here: "_Place", goal: float) -> tuple[Step | None, Tensor | None]:
-        """As many steps as it takes to one that reaches ``goal``, and the state there.
-
-        Returns nothing where the loop cannot be compiled.
-        """
-        assert self.compiled is not None
+    def _whole(self, times: Sequence[float], stops: Sequence[float]) -> Tensor | None:
+        """The state at the last of two times by the compiled loop; ``None`` where it cannot be."""
         settings, counts = self.settings, self.counts
-        if settings.first_step is not None and here.f is None:
-            here.f, here.size = self.start(here.t, 0.0, 1.0)
+        loop = None if self.compiled is None else self.compiled.loop
+        wanted = loop is not None and len(times) == 2 and not torch.is_grad_enabled()
+        if loop is None or not wanted or stops or self.on_step or settings.first_step is not None:
+            return None
         bounds = (settings.min_step, settings.max_step, float(settings.max_num_steps))
-        begin, until, *limits = self._tensors(here.t, goal, *bounds)
-        common = (until, Limits(*limits), here.y)
-        if here.f is None:
-            found, seconds = self.compiled.begin(begin, *common, self.test)
-        else:
-            previous = math.nan if here.previous is None else here.previous
-            known = self._tensors(here.size, previous)
-            found, seconds = self.compiled.go(begin, *known, *common, here.f[0], self.test)
+        begin, end, *limits = self._tensors(*times, *bounds)
+        found, seconds = loop(begin, end, Limits(*limits), self.y0, self.test)
         counts.compile_s += seconds
         if found is None:
-            return None, None
-        numbers, at_goal, y0, y1, ks = found
-        ended, t, size, ratio, accepted, rejected, h = numbers.tolist()
-        accepted, tried = int(accepted), int(accepted + rejected)
-        counts.nfe += tried * self.stepper.nfe_per_step + (2 if here.f is None else 0)
-        counts.rejected += tried - accepted
+            return None
+        numbers, y1 = found
+        ended, t, _, _, accepted, rejected, h = numbers.tolist()
+        tried = int(accepted + rejected)
+        counts.nfe += 2 + tried * self.stepper.nfe_per_step
+        counts.accepted += int(accepted)
+        counts.rejected += int(rejected)
         if ended != REACHED:
-            counts.accepted += accepted
-            raise _failure(ended, t, h, tried, goal)
-        # The last one is counted where it is accepted.
-        counts.accepted += accepted - 1
-        here.t, here.end, here.size, here.previous = t, t + h, size, ratio
-        slopes, rates = ((ks[0], None), (ks[-1], None)), [None] * len(ks)
-        step = Step(t, h, y0, y1, None, *slopes, ratio, ks, 0, rates)
-        return step, at_goal
+            raise _failure(ended, t, h, tried, times[-1])
+        return y1
 
     def _next_slope(self, step: Step, t: Time, direction: float, jumped: bool) -> Slope:
         """The slope at the end of an accepted step; past a jump it is the one on the far side."""
@@ -599,7 +574,7 @@ class _Place:
     """Where an adaptive integration stands: time, state, slope, and what the next step begins with.
 
     Attributes:
-        t, y, f: as in a step; there is no slope before the first one.
+        t, y, f: as in a step.
         size: the size of the next step.
         previous: the last accepted error ratio.
         attempts: steps tried since the last output.
@@ -609,8 +584,8 @@ class _Place:
 
     t: float
     y: Float[Tensor, "*state"]
-    f: Slope | None = None
-    size: float = math.nan
+    f: Slope
+    size: float
     previous: float | None = None
     attempts: int = 0
     jumped: bool = False

@@ -48,25 +48,8 @@ class Trials(NamedTuple):
 _NUMBERS = len(Trials._fields)
 
 
-class Travelled(NamedTuple):
-    """The step in which a loop reached its goal.
-
-    Attributes:
-        numbers: the last ``Trials`` as one vector, so that the host waits for the device once.
-        goal: the state at the goal.
-        y0, y1: the states at the two ends of the step.
-        ks: all its stages.
-    """
-
-    numbers: Float[Tensor, " numbers"]
-    goal: Float[Tensor, "*state"]
-    y0: Float[Tensor, "*state"]
-    y1: Float[Tensor, "*state"]
-    ks: list[Float[Tensor, "*state"]]
-
-
 class StepLoop:
-    """Steps of one method up to an accepted one that reaches a given time, without integrals.
+    """All steps of one method from one time to another, without integrals.
 
     Args:
         stepper: made to be traced; its method carries its last slope over and has no further stages
@@ -77,57 +60,48 @@ class StepLoop:
     def __init__(self, stepper: RungeKutta, controller: Controller) -> None:
         self.stepper, self.controller = stepper, controller
 
-    def begin(
+    def __call__(
         self,
         t: Float[Tensor, ""],
         until: Float[Tensor, ""],
         limits: Limits,
         y: Float[Tensor, "*state"],
         test: ErrorTest,
-    ) -> Travelled:
-        """The same as ``go`` from the beginning, the choice of the first size included."""
-        (f, _), size = self.stepper.start(t, torch.sign(until - t), y, None, test)
-        size = torch.as_tensor(size)
-        return self.go(t, size, torch.full_like(t, torch.nan), until, limits, y, f, test)
-
-    def go(
-        self,
-        t: Float[Tensor, ""],
-        size: Float[Tensor, ""],
-        previous: Float[Tensor, ""],
-        until: Float[Tensor, ""],
-        limits: Limits,
-        y: Float[Tensor, "*state"],
-        f: Float[Tensor, "*state"],
-        test: ErrorTest,
-    ) -> Travelled:
-        """Steps from ``(t, y)``, where the slope is ``f``, to one that reaches ``until``.
+    ) -> tuple[Float[Tensor, " numbers"], Float[Tensor, "*state"]]:
+        """Steps from ``(t, y)``, the choice of the first size included, to ``until``.
 
         Args:
-            t, size, previous: where the loop begins, as in ``Trials``.
-            until: the time to be reached.
+            t, until: the two times.
             limits: on sizes and on how many steps.
-            y, f: state and slope at ``t``.
+            y: the state at ``t``.
             test: how the error is measured.
+
+        Returns:
+            The last ``Trials`` as one vector, so that the host waits for the device once, and the
+            state at ``until``.
         """
         # torch's operator for loops in a graph is not part of its public face yet.
         from torch._higher_order_ops.while_loop import while_loop
 
         direction = torch.sign(until - t)
+        (f, _), size = self.stepper.start(t, direction, y, None, test)
+        size, zero = torch.as_tensor(size).to(t), t * 0.0
         ended = torch.where(size.isfinite(), GOING, NONFINITE).to(t)
-        begin = (ended, t.clone(), size.clone(), previous.clone(), t * 0.0, t * 0.0, t * 0.0)
+        begin = Trials(
+            ended, t.clone(), size.clone(), zero + torch.nan, zero, zero + 0.0, zero + 0.0
+        )
         stages = [torch.zeros_like(y) for _ in range(self.stepper.tableau.stages - 1)]
-
         last = while_loop(
             lambda *state: state[0] == GOING,
             lambda *state: self._trial(state, direction, until, limits, test),
-            # What a loop carries must not be one of the tensors that come in.
+            # What a loop carries must not be one of the tensors that come in, nor twice the same.
             (*begin, y.clone(), f.clone(), y.clone(), *stages),
         )
         trials, (y0, f0, y1, *stages) = Trials(*last[:_NUMBERS]), last[_NUMBERS:]
-        ks = [f0, *stages]
-        goal = self.stepper.state_at((until - trials.t) / trials.h, trials.h, y0, ks)
-        return Travelled(torch.stack(last[:_NUMBERS]), goal, y0, y1, ks)
+        inside = (until - trials.t) / trials.h
+        there = self.stepper.state_at(inside, trials.h, y0, [f0, *stages])
+        goal = torch.where(trials.t + trials.h == until, y1, there)
+        return torch.stack(last[:_NUMBERS]), goal
 
     def _trial(
         self,

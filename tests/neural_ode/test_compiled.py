@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch._inductor import config
 
-from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, solve
+from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, integrate, solve
 from neural_ode.networks import MLPField
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -50,7 +50,7 @@ def test_compiled_forward_solve_is_the_plain_one_and_is_compiled_once():
 @pytest.mark.slow  # Compiling takes seconds.
 def test_the_compiled_loop_over_steps_takes_the_plain_steps():
     field, y0, ts = problem(3)
-    settings = {"method": "bosh3", "rtol": 1e-4, "atol": 1e-6}
+    ts, settings = ts[1:], {"method": "bosh3", "rtol": 1e-4, "atol": 1e-6}
     with torch.no_grad():
         plain = solve(field, y0, ts, **settings)
         ours = solve(field, y0, ts, compile=True, **settings)
@@ -61,7 +61,8 @@ def test_the_compiled_loop_over_steps_takes_the_plain_steps():
     assert again.stats.forward.compile_s == 0
     # Without the loop the steps would be taken one by one, and nobody would notice.
     steps = next(reversed(compiled._kept.values()))
-    assert all(f.ready not in (None, compiled._nothing) for f in (steps.begin, steps.go))
+    assert steps.loop is not None
+    assert steps.loop.ready not in (None, compiled._nothing)
 
 
 def counts(solution) -> tuple[int, int, int]:
@@ -108,6 +109,17 @@ def test_the_loop_takes_the_steps_that_are_taken_one_by_one(stand_in, settings, 
     torch.testing.assert_close(ours.ys, plain.ys, rtol=1e-8, atol=1e-8)
     assert counts(ours) == counts(plain)
     assert "max_step" in settings or "min_step" in settings or plain.stats.rejected > 0
+
+
+def test_large_states_are_compiled_step_by_step(stand_in, monkeypatch):
+    monkeypatch.setattr(integrate, "LOOPED_ENTRIES", 1)
+    before = set(compiled._kept)
+    y0, ts = torch.ones(2, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    with torch.no_grad():
+        solve(lambda t, y: -y, y0, ts, compile=True)
+    (made,) = (steps for key, steps in compiled._kept.items() if key not in before)
+    assert made.loop is None
+    assert made.advance.ready is not None
 
 
 def blow_up(t, y):
