@@ -109,7 +109,8 @@ DEVIATIONS = [
     " images at 64 channels is the published one. Shorter runs keep the rate at 0.1, but where the"
     " column schedule says that its fall was pressed into so many epochs.",
     "At the profile hour two nets are trained side by side, on a machine that did other work as"
-    " well: the times of its epochs say nothing. The orders of time are measured with nothing beside.",
+    " well: the times of its epochs say nothing. The orders of time are measured with nothing"
+    " beside.",
     "Test error after the last epoch; the released script reports the best one, which is chosen on"
     " the test set and stands in the table apart.",
     "Depth and evaluations for the orders of memory and time are set by residual blocks and by"
