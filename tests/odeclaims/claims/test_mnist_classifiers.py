@@ -174,3 +174,28 @@ def test_every_net_maps_digits_to_logits(net):
     model = Spec(4, "conv").build(net, torch.Generator().manual_seed(0))
     data = MNIST(torch.zeros(2, 28, 28, dtype=torch.uint8), torch.tensor([0, 1]))
     assert model(data.images[:, None].float()).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("profile", "together"),
+    [
+        (Profile("quick"), False),
+        (Profile("paper"), False),
+        (Profile("hour"), True),
+        (Profile("paper", device="cuda"), True),
+    ],
+)
+def test_nets_are_trained_side_by_side_in_an_hour_and_on_a_gpu(profile, together):
+    made = list(cells(profile))
+    trainings = [cell for cell in made if cell.params["kind"] == "training"]
+    assert {cell.alone for cell in trainings} == {not together}
+    assert all(cell.alone for cell in made if cell.params["kind"] == "cost")
+
+
+def test_an_hour_is_the_published_net_with_the_schedule_pressed_into_its_epochs():
+    trainings = [c.params for c in cells(Profile("hour")) if c.params["kind"] == "training"]
+    assert {params["net"] for params in trainings} == set(NETS)
+    for params in trainings:
+        assert (params["channels"], params["images"]) == (64, ALL_IMAGES)
+        assert params["schedule"] == params["epochs"]
+    assert all("schedule" not in c.params for c in cells(Profile("paper")))
