@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ class _Flow:
     """What both kinds of flow measure."""
 
     version = "1"
+    model: Any
 
     def _prepare(self) -> None:
         """Put everything on one thread, and draw the points."""
