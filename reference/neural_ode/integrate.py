@@ -449,7 +449,7 @@ class Run:
         whole = self._whole(times, stops)
         if whole is not None:
             return [self.y0, whole]
-        here = _Place(times[0], self.y0, *self.start(times[0], shift, direction))
+        here = _Position(times[0], self.y0, *self.start(times[0], shift, direction))
         ys = [here.y]
         while len(ys) < len(times):
             step = self._attempt(here, times[len(ys)], direction, stops, shift)
@@ -473,7 +473,7 @@ class Run:
 
     def _attempt(
         self,
-        here: "_Place",
+        here: "_Position",
         goal: float,
         direction: float,
         stops: Sequence[float],
@@ -570,7 +570,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class _Place:
+class _Position:
     """Where an adaptive integration stands: time, state, slope, and what the next step begins with.
 
     Attributes:

@@ -1,6 +1,7 @@
 """What the claims about toy problems share: the training loop, and the look at a frozen model."""
 
 import math
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -23,7 +24,7 @@ INNER_RADIUS, OUTER_RADII = 0.5, (1.0, 1.5)
 Model = OdeModel | ResidualModel
 
 
-def fit(
+def training(
     model: Model,
     data: Points,
     *,
@@ -31,8 +32,10 @@ def fit(
     batch_size: int,
     learning_rate: float,
     generator: torch.Generator,
-) -> list[Row]:
-    """Train in place by Adam on the smooth L1 loss; a row for each epoch.
+) -> Iterator[Row]:
+    """Train in place by Adam on the smooth L1 loss; a row after each epoch.
+
+    It trains as it is asked for more, so that the model can be looked at between two epochs.
 
     Args:
         model: maps inputs [batch, dim] to outputs [batch, 1].
@@ -50,7 +53,6 @@ def fit(
         SolverFailure: where a solve fails.
     """
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    rows: list[Row] = []
     for epoch in range(1, epochs + 1):
         losses, evaluations = [], []
         for chosen in torch.randperm(len(data.inputs), generator=generator).split(batch_size):
@@ -64,8 +66,12 @@ def fit(
                 evaluations.append(model.stats.nfe_forward)
         total = sum(loss * count for loss, count in losses)
         mean = sum(evaluations) / len(evaluations) if evaluations else None
-        rows.append({"epoch": epoch, "loss": total / len(data.inputs), "training_nfe": mean})
-    return rows
+        yield {"epoch": epoch, "loss": total / len(data.inputs), "training_nfe": mean}
+
+
+def fit(model: Model, data: Points, **settings: Any) -> list[Row]:
+    """The whole of a ``training``, which see for the arguments: a row for each epoch."""
+    return list(training(model, data, **settings))
 
 
 class Frozen(FrozenFlow):

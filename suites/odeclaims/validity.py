@@ -6,7 +6,7 @@ headline is quoted at the loosest tolerance that passes them.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from neural_ode import Solution, solve
 from neural_ode.integrate import Field
-from odeclaims.claim import Column, Row
+from odeclaims.claim import Column, Row, guarded
 
 # The first two are those of the replication that the ledgers cite; a reference may be uncertain by
 # half of what it judges, since the gradient through a ReLU converges slowly.
@@ -72,6 +72,17 @@ def stamp(
         "reference_error": reference_error,
         "valid": valid,
     }
+
+
+def at_each(tolerances: Mapping[str, float], observe: Callable[[float], Row]) -> list[Row]:
+    """What is observed at each of some tolerances, by the role of each; a row that may say why not.
+
+    The columns ``role`` and ``tolerance`` say which it is.
+    """
+    return [
+        {"role": role, "tolerance": tolerance, **guarded(partial(observe, tolerance))}
+        for role, tolerance in tolerances.items()
+    ]
 
 
 class FrozenFlow:

@@ -397,7 +397,7 @@ def test_samples_have_the_dtype_of_the_field():
         (lambda: flow(3).log_prob(torch.zeros(2, 4, 2)), r"expected \[3, batch, 2\]"),
         (lambda: flow().log_prob(torch.zeros(4, 2), 1.5), "time is 1.5, expected 0 to 1.0"),
         (lambda: flow().sample(0, generator()), "count is 0, expected at least 1"),
-        (lambda: flow().sample(2, generators(1)), "expected one"),
+        (lambda: flow().sample(2, generators(1)), "expected a single one"),
         (lambda: flow(3).sample(2, generator()), "expected a sequence of 3"),
         (lambda: flow(3).sample(2, generators(2)), "expected a sequence of 3"),
         (

@@ -83,6 +83,9 @@ class Toy:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell that starts the tests in the background has them ignore SIGINT, and so would
+            # what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
@@ -268,7 +271,7 @@ def test_a_cell_that_takes_too_long_is_a_row(toy):
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_goes_on_where_it_was(toy, ending):
-    # The third cell waits to be stopped, however long that takes on a busy machine.
+    # The third cell waits to be stopped.
     toy.claim(trouble="time.sleep(0 if cell.repetition < 2 or Path('go').exists() else 19)")
     process = toy.start("run", "--jobs", "1")
     toy.wait_for_cells(2)

@@ -8,7 +8,7 @@ import torch
 from neural_ode import StepLimit
 from neural_ode.data import Points, concentric_spheres
 from neural_ode.networks import ResidualModel, augmented_model
-from odeclaims.toys import Frozen, accuracies, at, circle, fit, spheres_grid
+from odeclaims.toys import Frozen, accuracies, at, circle, fit, spheres_grid, training
 from odeclaims.validity import STAMP_COLUMNS
 
 
@@ -40,6 +40,20 @@ def test_a_run_is_its_seed():
 def test_what_has_no_solver_has_no_evaluations():
     rows = fit(ResidualModel(2, 8, generator=generator()), DATA, generator=generator(), **BUDGET)
     assert [row["training_nfe"] for row in rows] == [None] * 3
+
+
+def test_a_model_may_be_looked_at_between_two_epochs():
+    def run(epochs):
+        model = augmented_model(2, 8, augment_dim=1, generator=generator(), **at(1e-3))
+        return model, training(model, DATA, generator=generator(), **{**BUDGET, "epochs": epochs})
+
+    model, rows = run(3)
+    first = next(rows)
+    alone, shorter = run(1)
+    assert [first] == list(shorter)
+    for p, q in zip(model.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert [row["epoch"] for row in rows] == [2, 3]
 
 
 def test_a_failed_solve_stops_the_training():

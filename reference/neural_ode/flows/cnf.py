@@ -17,12 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from neural_ode.flows.fields import Generators, each_run
 from neural_ode.flows.traces import Hutchinson, Trace, closed_trace, exact_trace
 from neural_ode.solution import Stats
 from neural_ode.solve import solve
-
-# One for a single model, a sequence of one a run for a batch of runs.
-Generators = torch.Generator | Sequence[torch.Generator]
 
 
 def runs_norm(x: Float[Tensor, "runs *state"]) -> Float[Tensor, ""]:
@@ -213,18 +211,12 @@ class CNF(nn.Module):
         """
         if count < 1:
             raise ValueError(f"count is {count}, expected at least 1")
-        single = isinstance(generator, torch.Generator)
-        if single != (self.runs is None) or not (single or len(generator) == self.runs):
-            wanted = "one" if self.runs is None else f"a sequence of {self.runs}"
-            raise ValueError(f"generator does not fit the runs, expected {wanted}")
-        if isinstance(generator, torch.Generator):
-            points = self._draw(count, generator)
-        else:
-            points = torch.stack([self._draw(count, own) for own in generator])
+        drawn = [self._draw(count, own) for own in each_run(self.runs, generator)]
+        points = drawn[0] if self.runs is None else torch.stack(drawn)
         like = next(self.field.parameters(), points)
         return points.to(like)
 
-    def _draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "count dim"]:
+    def _draw(self, count: int, generator: torch.Generator | None) -> Float[Tensor, "count dim"]:
         if isinstance(self.base, StandardNormal):
             return self.base.sample(count, generator)
         # torch.distributions draw from the global generator alone, which is put back afterwards.

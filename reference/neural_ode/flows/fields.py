@@ -9,7 +9,7 @@ the planar field; Grathwohl et al., FFJORD, 2019, and its code (``diffeq_layers/
 ``train_toy.py``) for the concatsquash one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -70,25 +70,28 @@ def initialise(module: nn.Module, runs: int | None, generator: Generators) -> No
         ValueError: for another number of generators than there are runs.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, Affine)]
-    for run, own in _each_run(runs, generator):
+    for run, own in enumerate(each_run(runs, generator)):
         for layer in layers:
-            layer.draw(run, own)
+            layer.draw(None if runs is None else run, own)
 
 
-def _each_run(
-    runs: int | None, generator: Generators
-) -> Iterator[tuple[int | None, torch.Generator | None]]:
-    if runs is None:
-        if isinstance(generator, Sequence):
-            raise ValueError("generator is a sequence, expected a single one where runs is None")
-        return iter([(None, generator)])
-    if runs < 1:
+def each_run(runs: int | None, generator: Generators) -> Sequence[torch.Generator | None]:
+    """The generator of each run; of the only model where ``runs`` is ``None``.
+
+    Raises:
+        ValueError: for fewer than one run, or another number of generators than there are runs.
+    """
+    if runs is not None and runs < 1:
         raise ValueError(f"runs is {runs}, expected at least 1")
-    generators = [None] * runs if generator is None else generator
-    if not isinstance(generators, Sequence) or len(generators) != runs:
-        count = len(generators) if isinstance(generators, Sequence) else "a single one"
-        raise ValueError(f"generator is {count}, expected a sequence of {runs}, one for each run")
-    return iter(enumerate(generators))
+    if generator is None:
+        return [None] * (runs or 1)
+    if isinstance(generator, torch.Generator):
+        if runs is None:
+            return [generator]
+    elif len(generator) == runs:
+        return generator
+    wanted = "a single one" if runs is None else f"a sequence of {runs}"
+    raise ValueError(f"generator does not fit the runs, expected {wanted}")
 
 
 class PlanarField(nn.Module):

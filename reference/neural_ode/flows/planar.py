@@ -13,7 +13,6 @@ unknown, which is solved here to rounding.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.flows.cnf import StandardNormal
-from neural_ode.flows.fields import Generators, affine
+from neural_ode.flows.fields import Generators, affine, each_run
 
 # Halving alone would need as many steps as the mantissa of float64 has digits, and some more.
 _INVERSE_STEPS = 100
@@ -69,7 +68,7 @@ class PlanarFlow(nn.Module):
             raise ValueError(f"towards is {towards!r}, expected 'data' or 'base'")
         self.base = base or StandardNormal(dim)
         self.dim, self.towards, self.runs = dim, towards, runs
-        drawn = [_initial(dim, layers, own) for own in self._each_run(generator)]
+        drawn = [_initial(dim, layers, own) for own in each_run(self.runs, generator)]
         self.u, self.w, self.b = (
             nn.Parameter(torch.stack(parts) if runs else parts[0])
             for parts in zip(*drawn, strict=True)
@@ -122,7 +121,7 @@ class PlanarFlow(nn.Module):
         Raises:
             ValueError: for another number of generators than there are runs.
         """
-        drawn = [self.base.sample(count, own) for own in self._each_run(generator)]
+        drawn = [self.base.sample(count, own) for own in each_run(self.runs, generator)]
         return (torch.stack(drawn) if self.runs else drawn[0]).to(self.w)
 
     def carry(
@@ -148,17 +147,6 @@ class PlanarFlow(nn.Module):
         parts = (self.w.unsqueeze(-1), self.b[..., None, None], u_hat.unsqueeze(-2))
         layer_axis = 0 if self.runs is None else 1
         return reach, list(zip(*(part.unbind(layer_axis) for part in parts), strict=True))
-
-    def _each_run(self, generator: Generators) -> Sequence[torch.Generator | None]:
-        """The generator of each run, of the only one where there is no run axis."""
-        if generator is None:
-            return [None] * (self.runs or 1)
-        if isinstance(generator, Sequence) and len(generator) == self.runs:
-            return generator
-        if isinstance(generator, torch.Generator) and self.runs is None:
-            return [generator]
-        wanted = "a single one" if self.runs is None else f"a sequence of {self.runs}"
-        raise ValueError(f"generator does not fit the runs, expected {wanted}")
 
 
 def _initial(

@@ -21,7 +21,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from neural_ode import SolverFailure
 from neural_ode.data import Points, concentric_spheres, split_wedge
 from neural_ode.networks import augmented_model
 from odeclaims.claim import (
@@ -33,7 +32,6 @@ from odeclaims.claim import (
     Evidence,
     Profile,
     Row,
-    guarded,
 )
 from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
 from odeclaims.report.tables import number
@@ -48,7 +46,7 @@ from odeclaims.toys import (
     fit,
     spheres_grid,
 )
-from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS
+from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS, at_each
 
 SLUG = "annulus_generalisation"
 # Published, and the one at which the flow of the annulus claim is looked at.
@@ -181,27 +179,19 @@ def measure(cell: Cell) -> list[Row]:
         generator=generator,
         **at(size["training_tolerance"]),
     )
-    try:
-        training = fit(
-            model,
-            data,
-            epochs=size["epochs"],
-            batch_size=size["batch_size"],
-            learning_rate=size["learning_rate"],
-            generator=generator,
-        )
-    except SolverFailure as failure:
-        return [{"kind": "result", "status": failure.status}]
+    training = fit(
+        model,
+        data,
+        epochs=size["epochs"],
+        batch_size=size["batch_size"],
+        learning_rate=size["learning_rate"],
+        generator=generator,
+    )
     rows: list[Row] = [{"kind": "training", **row} for row in training]
     frozen = Frozen(model, spheres_grid(4, circle(8)).inputs, size["reference_steps"])
     rows += [
-        {
-            "kind": "result",
-            "role": role,
-            "tolerance": tolerance,
-            **guarded(partial(_observe, frozen, data, cell, tolerance)),
-        }
-        for role, tolerance in TOLERANCES.items()
+        {"kind": "result", **row}
+        for row in at_each(TOLERANCES, partial(_observe, frozen, data, cell))
     ]
     drawn = cell.repetition == 0 and size["wedge"] == CITED
     if drawn and rows[-1]["status"] == "ok":

@@ -33,11 +33,10 @@ from odeclaims.claim import (
     Evidence,
     Profile,
     Row,
-    guarded,
 )
 from odeclaims.report.style import COLOURS, label_panels, panels
 from odeclaims.report.tables import number
-from odeclaims.validity import STAMP_COLUMNS, FrozenFlow
+from odeclaims.validity import STAMP_COLUMNS, FrozenFlow, at_each
 
 SLUG = "anode_mnist"
 # The tolerance of training, and that at which frozen nets are looked at again.
@@ -206,15 +205,7 @@ def measure(cell: Cell) -> list[Row]:
     frozen = _frozen(
         model, mnist.spread(unseen, params["evaluated"]), int(params["reference_steps"])
     )
-    rows += [
-        {
-            "kind": "result",
-            "role": role,
-            "tolerance": tolerance,
-            **guarded(partial(frozen.observe, tolerance)),
-        }
-        for role, tolerance in TOLERANCES.items()
-    ]
+    rows += [{"kind": "result", **row} for row in at_each(TOLERANCES, frozen.observe)]
     count = sum(p.numel() for p in model.parameters())
     return [{**row, "parameters": count} for row in rows]
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from neural_ode import SolverFailure, solve
+from neural_ode import solve
 from neural_ode.data import crossing
 from neural_ode.networks import OdeModel, ResidualModel, augmented_model
 from odeclaims.claim import (
@@ -30,12 +30,11 @@ from odeclaims.claim import (
     Evidence,
     Profile,
     Row,
-    guarded,
 )
 from odeclaims.report.style import COLOURS, label_panels, panels
 from odeclaims.report.tables import number
 from odeclaims.toys import Frozen, Model, at, fit
-from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS
+from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS, at_each
 
 SLUG = "crossing_1d"
 # Published, and the one of which the fact sheet says to run the flows again at.
@@ -176,17 +175,14 @@ def measure(cell: Cell) -> list[Row]:
     size, generator = cell.params, cell.generator()
     data = crossing(size["points"], generator=generator)
     model = _model(cell, generator)
-    try:
-        training = fit(
-            model,
-            data,
-            epochs=size["epochs"],
-            batch_size=size["batch_size"],
-            learning_rate=size["learning_rate"],
-            generator=generator,
-        )
-    except SolverFailure as failure:
-        return [{"kind": "result", "status": failure.status}]
+    training = fit(
+        model,
+        data,
+        epochs=size["epochs"],
+        batch_size=size["batch_size"],
+        learning_rate=size["learning_rate"],
+        generator=generator,
+    )
     rows: list[Row] = [{"kind": "training", **row} for row in training]
     return rows + LOOKS[size["arm"]](model, cell)
 
@@ -232,15 +228,7 @@ def _look_at_flow(model: OdeModel, cell: Cell) -> list[Row]:
         states = frozen.flow(_starts(), times, tolerance)
         return {**_seen(states[:, :, :1]), **frozen.observe(tolerance)}
 
-    rows: list[Row] = [
-        {
-            "kind": "result",
-            "role": role,
-            "tolerance": tolerance,
-            **guarded(partial(observe, tolerance)),
-        }
-        for role, tolerance in TOLERANCES.items()
-    ]
+    rows: list[Row] = [{"kind": "result", **row} for row in at_each(TOLERANCES, observe)]
     if cell.repetition == 0 and cell.params["training"] == "checked":
         rows += _paths(frozen.flow(_starts()[::2], times, TOLERANCES["checked"]), times)
         rows += _field(frozen.model, cell.params["augment_dim"])

@@ -39,6 +39,7 @@ from odeclaims.claim import (
     Row,
     Scalar,
 )
+from odeclaims.flows import GRID, Flow, centres, evaluations, mean, picture, picture_rows, progress
 from odeclaims.report.style import COLOURS, MARKERS, PAGE_WIDTH
 from odeclaims.report.tables import number
 from odeclaims.validity import RECONSTRUCTION_LIMIT, relative_error
@@ -58,7 +59,9 @@ HIDDEN, BATCH = 32, 100
 STEP_LIMIT = 1000
 # The published steps of a planar flow of 32 layers may take most of an hour where others compute.
 TIMEOUT_S = 6 * 3600.0
-GRID, EDGE = 64, 4.0
+EDGE = 4.0
+# Steps between two reports of how far a training is: some of them take a millisecond.
+TOLD_EVERY = 20
 # Points that are drawn at a time where the model is judged, and that are taken back to the base.
 CHUNK, RETURNED = 1000, 500
 MARGIN, SHARE, ERRORS, LEAST_SEEDS = 0.02, 0.75, 3.0, 3
@@ -203,9 +206,6 @@ def measure(cell: Cell) -> list[Row]:
     return tasks[cell.params["task"]](cell)
 
 
-Model = PlanarFlow | CNF
-
-
 @dataclass(frozen=True)
 class Runs:
     """The models of a cell that train as one batch: for each target every repetition."""
@@ -245,7 +245,7 @@ class Runs:
         return found
 
 
-def _model(arm: str, width: int, generators: Sequence[torch.Generator]) -> Model:
+def _model(arm: str, width: int, generators: Sequence[torch.Generator]) -> Flow:
     runs = len(generators)
     if arm.startswith("nf"):
         return PlanarFlow(2, width, runs=runs, generator=generators)
@@ -255,24 +255,30 @@ def _model(arm: str, width: int, generators: Sequence[torch.Generator]) -> Model
     return CNF(field, StandardNormal(2), **solver)
 
 
-def _optimiser(arm: str, model: Model, learning_rate: float) -> torch.optim.Optimizer:
+def _optimiser(arm: str, model: Flow, learning_rate: float) -> torch.optim.Optimizer:
     if arm == "nf":
         return torch.optim.RMSprop(model.parameters(), lr=learning_rate, momentum=0.9)
     return torch.optim.Adam(model.parameters(), lr=learning_rate)
 
 
 def _loss(
-    model: Model,
+    model: Flow,
     energy: Callable[[Tensor], Tensor],
     generators: Sequence[torch.Generator],
     anneal_steps: int | None,
+    tell: Callable[[int, Tensor], None] = lambda step, losses: None,
 ) -> Callable[[int], Float[Tensor, " runs"]]:
-    """E_q[log q + beta U] over a new batch, with beta rising to 1 where it is annealed."""
+    """E_q[log q + beta U] over a new batch, with beta rising to 1 where it is annealed.
+
+    ``tell`` is called with each step and its losses.
+    """
 
     def loss(step: int) -> Float[Tensor, " runs"]:
         x, log_prob = model.sample_with_log_prob(BATCH, generators)
         beta = min(1.0, 0.01 + step / anneal_steps) if anneal_steps else 1.0
-        return (log_prob + beta * energy(x)).mean(dim=1)
+        losses = (log_prob + beta * energy(x)).mean(dim=1)
+        tell(step, losses)
+        return losses
 
     return loss
 
@@ -304,15 +310,19 @@ def _train(cell: Cell) -> list[Row]:
     if params["compiled"]:
         energy = _compiled(energy, torch.zeros(len(runs.seeds), BATCH, 2))
 
+    def tell(step: int, losses: Float[Tensor, " runs"]) -> None:
+        if step % TOLD_EVERY == 0:
+            cell.tell(progress(step, steps, losses, model))
+
     try:
         records = fit(
             model,
-            _loss(model, energy, generators, params.get("anneal_steps")),
+            _loss(model, energy, generators, params.get("anneal_steps"), tell),
             steps=steps,
             optimiser=_optimiser(params["arm"], model, params["learning_rate"]),
             generators=generators,
             record_every=max(1, steps // 20),
-            observe=partial(_spent, model),
+            observe=partial(evaluations, model),
             checkpoint=cell.checkpoint,
         )
         model.double()
@@ -351,31 +361,26 @@ def _late_gain(records: list[Record]) -> list[float]:
 
 @torch.no_grad()
 def _judge(
-    model: Model, runs: Runs, generators: Sequence[torch.Generator], points: int
+    model: Flow, runs: Runs, generators: Sequence[torch.Generator], points: int
 ) -> tuple[dict[str, list[Any]], float | None]:
     """The divergence of each model with its standard error, and how well it is inverted."""
     log_z = [log_normaliser(ENERGIES[target]) for target in runs.targets]
     constant = torch.tensor(log_z, dtype=torch.float64).repeat_interleave(runs.repetitions)
-    terms, evaluations = [], []
+    terms, spent = [], []
     for _ in range(points // CHUNK):
         x, log_prob = model.sample_with_log_prob(CHUNK, generators)
         terms.append(log_prob + runs.energy(x) + constant[:, None])
-        evaluations.append(_spent(model))
+        spent.append(evaluations(model))
     whole = torch.cat(terms, dim=1)
-    spent = [count for count in evaluations if count is not None]
     judged = {
         "kl": whole.mean(dim=1).tolist(),
         "kl_se": (whole.std(dim=1) / math.sqrt(whole.shape[1])).tolist(),
         **_inverted(model, generators),
     }
-    return judged, sum(spent) / len(spent) if spent else None
+    return judged, mean(spent)
 
 
-def _spent(model: Model) -> int | None:
-    return model.stats.nfe_forward if isinstance(model, CNF) and model.stats else None
-
-
-def _inverted(model: Model, generators: Sequence[torch.Generator]) -> dict[str, list[float]]:
+def _inverted(model: Flow, generators: Sequence[torch.Generator]) -> dict[str, list[float]]:
     """How far points and their densities are from where they were, taken to the base and back."""
     x, out = model.sample_with_log_prob(RETURNED, generators)
     try:
@@ -392,27 +397,11 @@ def _inverted(model: Model, generators: Sequence[torch.Generator]) -> dict[str, 
     return {"reconstruction_error": returned, "density_error": difference.tolist()}
 
 
-def _centres() -> Float64[Tensor, "places 2"]:
-    """The centres of the pictures' cells, line by line from below."""
-    axis = EDGE * (2 * torch.arange(GRID, dtype=torch.float64) + 1 - GRID) / GRID
-    second, first = torch.meshgrid(axis, axis, indexing="ij")
-    return torch.stack([first, second], dim=-1).reshape(-1, 2)
-
-
-def _picture(log_prob: Float64[Tensor, " places"], target: str) -> list[Row]:
-    """A density as rows of one line of the picture each."""
-    thousandths = (1000 * log_prob.exp()).nan_to_num().round().long().reshape(GRID, GRID).tolist()
-    return [
-        {"kind": "density", "target": target, "line": i, "densities": " ".join(map(str, line))}
-        for i, line in enumerate(thousandths)
-    ]
-
-
 @torch.no_grad()
-def _pictures(model: Model, runs: Runs) -> list[Row]:
+def _pictures(model: Flow, runs: Runs) -> list[Row]:
     """The densities of the first repetition, or rows that say why there are none."""
     try:
-        log_prob = model.log_prob(_centres().expand(len(runs.seeds), -1, -1))
+        log_prob = model.log_prob(centres(-EDGE, EDGE, -EDGE, EDGE).expand(len(runs.seeds), -1, -1))
     except SolverFailure as failure:
         return [
             {"kind": "density", "target": target, "status": failure.status}
@@ -420,9 +409,9 @@ def _pictures(model: Model, runs: Runs) -> list[Row]:
         ]
     first = log_prob[:: runs.repetitions]
     return [
-        row
+        {"target": target, **row}
         for target, own in zip(runs.targets, first, strict=True)
-        for row in _picture(own, target)
+        for row in picture_rows(own)
     ]
 
 
@@ -432,8 +421,8 @@ def _show_targets(cell: Cell) -> list[Row]:
     for target in cell.params["targets"].split():
         log_z = log_normaliser(ENERGIES[target])
         rows.append({"kind": "target", "arm": "target", "target": target, "log_normaliser": log_z})
-        picture = _picture(-ENERGIES[target](_centres()) - log_z, target)
-        rows += [{"arm": "target", **row} for row in picture]
+        lines = picture_rows(-ENERGIES[target](centres(-EDGE, EDGE, -EDGE, EDGE)) - log_z)
+        rows += [{"arm": "target", "target": target, **row} for row in lines]
     return rows
 
 
@@ -646,8 +635,8 @@ def figure(df: pd.DataFrame) -> Figure:
     shown = None
     for i, (row, target) in enumerate(zip(axes, targets, strict=True)):
         pictures = [_stored(df, arm, target, width) for arm, width in columns]
-        for ax, picture in zip(row, pictures, strict=False):
-            shown = _show(ax, picture / pictures[0].max())
+        for ax, density in zip(row, pictures, strict=False):
+            shown = _show(ax, density / pictures[0].max())
         row[0].set_ylabel(target, rotation=0, labelpad=9, va="center", fontweight="bold")
         _over_width(
             row[-1], results[results["target"] == target], widths, last=i == len(targets) - 1
@@ -685,15 +674,14 @@ def _stored(df: pd.DataFrame, arm: str, target: str, width: int | None) -> Float
     rows = rows[rows["status"] == "ok"]
     if width is not None:
         rows = rows[rows["width"] == width]
-    lines = [list(map(int, text.split())) for text in rows.sort_values("line")["densities"]]
-    return torch.tensor(lines or [[0] * GRID] * GRID, dtype=torch.float64)
+    return picture(rows)
 
 
-def _show(ax: Axes, picture: Float64[Tensor, "y x"]) -> Any:
+def _show(ax: Axes, density: Float64[Tensor, "y x"]) -> Any:
     """One density; what is above the target's largest is drawn like it."""
     extent = (-EDGE, EDGE, -EDGE, EDGE)
     shown = ax.imshow(
-        picture.numpy(), origin="lower", extent=extent, vmin=0, vmax=1, cmap="viridis"
+        density.numpy(), origin="lower", extent=extent, vmin=0, vmax=1, cmap="viridis"
     )
     ax.set(xticks=[], yticks=[])
     ax.grid(False)

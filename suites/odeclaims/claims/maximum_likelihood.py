@@ -34,6 +34,7 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
+from odeclaims.flows import GRID, Flow, centres, evaluations, mean, picture, picture_rows, progress
 from odeclaims.report.style import COLOURS, MARKERS, PAGE_WIDTH
 from odeclaims.report.tables import number
 from odeclaims.validity import RECONSTRUCTION_LIMIT, relative_error
@@ -61,7 +62,6 @@ TIMEOUT_S = 6 * 3600.0
 CHUNK, RETURNED = 1000, 500
 # Shares of the integration time in the paper's figure.
 SHARES = (0.05, 0.2, 0.4, 0.6, 0.8, 1.0)
-GRID = 64
 # How far above the entropy the likelihood is drawn, nats.
 ABOVE_FLOOR = 1.6
 # What is drawn, a square each: left, right, lower and upper edge.
@@ -191,9 +191,6 @@ def measure(cell: Cell) -> list[Row]:
     return _show_data(cell) if cell.params["arm"] == "data" else _train(cell)
 
 
-Model = PlanarFlow | CNF
-
-
 @dataclass(frozen=True)
 class Runs:
     """The models of a cell that train as one batch: for each data set every repetition."""
@@ -242,7 +239,7 @@ class Runs:
         ]
 
 
-def _model(arm: str, generators: Sequence[torch.Generator], *, compiled: bool = False) -> Model:
+def _model(arm: str, generators: Sequence[torch.Generator], *, compiled: bool = False) -> Flow:
     """The models of an arm, one for each generator."""
     runs, base = len(generators), StandardNormal(2, math.sqrt(BASE_VARIANCE))
     if arm.startswith("nf"):
@@ -262,7 +259,7 @@ def _model(arm: str, generators: Sequence[torch.Generator], *, compiled: bool = 
     )
 
 
-def _frozen(arm: str, model: Model, chosen: Sequence[int]) -> Model:
+def _frozen(arm: str, model: Flow, chosen: Sequence[int]) -> Flow:
     """Some of the models, in float64."""
     part = _model(arm, [torch.Generator() for _ in chosen]).double()
     part.load_state_dict({name: value[list(chosen)] for name, value in model.state_dict().items()})
@@ -281,7 +278,7 @@ def _train(cell: Cell) -> list[Row]:
 
     def loss(step: int) -> Float[Tensor, " runs"]:
         nll = -model.log_prob(runs.sample(params["batch_size"], generators)).mean(dim=1)
-        cell.tell(_progress(step, iterations, nll, model))
+        cell.tell(progress(step, iterations, nll, model))
         return nll
 
     try:
@@ -293,7 +290,7 @@ def _train(cell: Cell) -> list[Row]:
             optimiser=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
             generators=generators,
             record_every=max(1, iterations // RECORDS),
-            observe=partial(_spent, model),
+            observe=partial(evaluations, model),
             checkpoint=cell.checkpoint,
         )
         frozen = _frozen(arm, model, everyone)
@@ -302,7 +299,7 @@ def _train(cell: Cell) -> list[Row]:
             **solver,
             "parameters": sum(p.numel() for p in model.parameters()) // len(runs.names),
             "train_s": records[-1].seconds,
-            "training_nfe": _mean([r.observed for r in records if r.observed is not None]),
+            "training_nfe": mean([record.observed for record in records]),
         }
         rows = runs.rows("result", judged, common)
         if arm in ("cnf", "nf_long"):
@@ -312,13 +309,6 @@ def _train(cell: Cell) -> list[Row]:
         return runs.rows("result", {}, {**solver, "status": failure.status})
     start = runs.rows("training", {"nll": untrained["nll"]}, {"iteration": 0})
     return rows + start + _course(records, runs)
-
-
-def _progress(step: int, steps: int, nll: Float[Tensor, " runs"], model: Model) -> str:
-    """Where a training is, for the one who waits."""
-    spent = _spent(model)
-    evaluations = "" if spent is None else f", {spent} evaluations"
-    return f"iteration {step + 1} of {steps}, NLL {nll.mean().item():.3f} nats{evaluations}"
 
 
 def _course(records: Sequence[Record], runs: Runs) -> list[Row]:
@@ -334,66 +324,44 @@ def _course(records: Sequence[Record], runs: Runs) -> list[Row]:
     return rows
 
 
-def _spent(model: Model) -> int | None:
-    return model.stats.nfe_forward if isinstance(model, CNF) and model.stats else None
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
 # --- what is looked at ---------------------------------------------------------------------------
 
 
-def _judge(model: Model, runs: Runs, points: int) -> dict[str, list[float]]:
+def _judge(model: Flow, runs: Runs, points: int) -> dict[str, list[float]]:
     """The likelihood of each frozen model on fresh samples, what it lacks, and its round trip."""
     generators = runs.generators("test")
     floors = [DATA[data].entropy for data, _ in runs.names]
-    likelihoods, lacks, evaluations = [], [], []
+    likelihoods, lacks, spent = [], [], []
     for _ in range(points // CHUNK):
         x = runs.sample(CHUNK, generators).double()
         log_q = model.log_prob(x)
         likelihoods.append(-log_q)
         lacks.append(runs.log_prob(x) - log_q)
-        evaluations.append(_spent(model))
+        spent.append(evaluations(model))
     found: dict[str, list[float]] = {"floor": floors}
     for name, parts in (("nll", likelihoods), ("gap", lacks)):
         whole = torch.cat(parts, dim=1)
         found[name] = whole.mean(dim=1).tolist()
         found[f"{name}_se"] = (whole.std(dim=1) / math.sqrt(whole.shape[1])).tolist()
     if isinstance(model, CNF):
-        found["nfe_forward"] = [sum(evaluations) / len(evaluations)] * len(floors)
+        found["nfe_forward"] = [sum(spent) / len(spent)] * len(floors)
     x = runs.sample(RETURNED, generators).double()
     pairs = zip(x, _returned(model, x), strict=True)
     found["reconstruction_error"] = [relative_error(after, before) for before, after in pairs]
     return found
 
 
-def _returned(model: Model, x: Float64[Tensor, "runs count 2"]) -> Float64[Tensor, "runs count 2"]:
+def _returned(model: Flow, x: Float64[Tensor, "runs count 2"]) -> Float64[Tensor, "runs count 2"]:
     """Where points of the data come back to from the base."""
     if isinstance(model, CNF):
         return model.transport(model.transport(x, [model.end, 0.0])[-1], [0.0, model.end])[-1]
     return model.inverse(model(x)[0])
 
 
-def _centres(data: str) -> Float64[Tensor, "places 2"]:
-    """The centres of a picture's cells, line by line from below."""
-    left, right, lower, upper = WINDOWS[data]
-    unit = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
-    second, first = torch.meshgrid(
-        lower + (upper - lower) * unit, left + (right - left) * unit, indexing="ij"
-    )
-    return torch.stack([first, second], dim=-1).reshape(-1, 2)
-
-
-def _picture(log_prob: Float64[Tensor, " places"], data: str, share: float) -> list[Row]:
+def _lines(log_prob: Float64[Tensor, " places"], data: str, share: float) -> list[Row]:
     """A density as rows of one line of the picture each."""
-    thousandths = (1000 * log_prob.exp()).round().long().reshape(GRID, GRID).tolist()
-    where: Row = {"kind": "density", "data": data, "repetition": 0, "share": share}
-    return [
-        {**where, "line": i, "densities": " ".join(map(str, line))}
-        for i, line in enumerate(thousandths)
-    ]
+    where: Row = {"data": data, "repetition": 0, "share": share}
+    return [{**where, **row} for row in picture_rows(log_prob)]
 
 
 def _points(samples: Tensor, data: str, share: float) -> list[Row]:
@@ -406,23 +374,23 @@ def _drawing(data: str) -> torch.Generator:
     return torch.Generator().manual_seed(Cell(SLUG, {"data": data, "use": "drawing"}).seed)
 
 
-def _pictures(model: Model, points: int) -> list[Row]:
+def _pictures(model: Flow, points: int) -> list[Row]:
     """Densities and samples of one model a data set; of a CNF all along its way from the base.
 
     The samples of a CNF come from a solve against the direction of the one that gives a density.
     """
-    centres = torch.stack([_centres(data) for data in DATA])
+    places = torch.stack([centres(*WINDOWS[data]) for data in DATA])
     z = model.draw_base(points, [_drawing(data) for data in DATA])
     if isinstance(model, CNF):
-        densities = [model.log_prob(centres, share * model.end) for share in SHARES]
+        densities = [model.log_prob(places, share * model.end) for share in SHARES]
         samples = model.transport(z, [0.0, *(share * model.end for share in SHARES)])[1:]
         found = list(zip(SHARES, densities, samples, strict=True))
     else:
-        found = [(1.0, model.log_prob(centres), model.inverse(z))]
+        found = [(1.0, model.log_prob(places), model.inverse(z))]
     rows: list[Row] = []
     for share, log_prob, samples in found:
         for i, data in enumerate(DATA):
-            rows += _picture(log_prob[i], data, share) + _points(samples[i], data, share)
+            rows += _lines(log_prob[i], data, share) + _points(samples[i], data, share)
     return rows
 
 
@@ -430,7 +398,7 @@ def _show_data(cell: Cell) -> list[Row]:
     """The densities themselves, and samples of them."""
     rows: list[Row] = []
     for data, density in DATA.items():
-        rows += _picture(density.log_prob(_centres(data)), data, 1.0)
+        rows += _lines(density.log_prob(centres(*WINDOWS[data])), data, 1.0)
         rows += _points(density.sample(cell.params["drawn_points"], _drawing(data)), data, 1.0)
     return rows
 
@@ -678,9 +646,7 @@ def _picked(df: pd.DataFrame, kind: str, arm: str, share: float) -> pd.DataFrame
 
 def _stored(df: pd.DataFrame, arm: str, share: float) -> Float64[Tensor, "y x"]:
     """A picture out of its rows; zeros where the model failed."""
-    rows = _picked(df, "density", arm, share).sort_values("line")
-    lines = [list(map(int, text.split())) for text in rows["densities"]]
-    return torch.tensor(lines or [[0] * GRID] * GRID, dtype=torch.float64)
+    return picture(_picked(df, "density", arm, share))
 
 
 def _over_training(ax: Axes, df: pd.DataFrame, data: str) -> None:

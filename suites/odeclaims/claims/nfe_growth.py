@@ -11,9 +11,10 @@ no flow of the plane takes apart, and on two sine curves, which one pulls apart 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,18 +39,18 @@ from odeclaims.claim import (
     Evidence,
     Profile,
     Row,
-    guarded,
 )
 from odeclaims.report.style import COLOURS, label_panels, panels, plain_numbers
 from odeclaims.report.tables import number
 from odeclaims.statistics import spearman
-from odeclaims.toys import Frozen, at
+from odeclaims.toys import Frozen, at, training
 from odeclaims.validity import (
     GRADIENT_LIMIT,
     RECONSTRUCTION_LIMIT,
     REFERENCE_LIMIT,
     STAMP_COLUMNS,
     FrozenFlow,
+    at_each,
 )
 
 SLUG = "nfe_growth"
@@ -262,38 +263,28 @@ def _point_rows(cell: Cell) -> list[Row]:
         generator=generator,
         **at(TOY_TOLERANCES["loose"]),
     )
+    epochs = training(
+        model,
+        train,
+        epochs=size["epochs"],
+        batch_size=size["batch_size"],
+        learning_rate=LEARNING_RATE,
+        generator=generator,
+    )
     rows: list[Row] = []
     try:
-        for epoch in _training(model, train, size, generator):
-            epoch["test_error"] = _share_of_errors(model, test)
+        for epoch in chain([{"epoch": 0}], epochs):
+            known = {
+                "epoch": epoch["epoch"],
+                "loss": epoch.get("loss"),
+                "training_nfe_forward": epoch.get("training_nfe"),
+                "test_error": _share_of_errors(model, test),
+            }
             frozen = Frozen(model, seen.inputs, size["reference_steps"])
-            rows += [{**epoch, **row} for row in _at_both(frozen.observe, TOY_TOLERANCES)]
+            rows += [{**known, **row} for row in at_each(TOY_TOLERANCES, frozen.observe)]
     except SolverFailure as failure:
         rows.append({"status": failure.status})
     return rows
-
-
-def _training(
-    model: OdeModel, data: Points, size: Mapping[str, Any], generator: torch.Generator
-) -> Iterator[Row]:
-    """What is known before the first epoch and after each; it trains as it is asked for more."""
-    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    yield {"epoch": 0}
-    for epoch in range(1, size["epochs"] + 1):
-        losses, evaluations = [], []
-        order = torch.randperm(len(data.inputs), generator=generator)
-        for chosen in order.split(size["batch_size"]):
-            loss = nn.functional.smooth_l1_loss(model(data.inputs[chosen]), data.targets[chosen])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            losses.append(len(chosen) * loss.item())
-            evaluations.append(model.stats.nfe_forward if model.stats else 0)
-        yield {
-            "epoch": epoch,
-            "loss": sum(losses) / len(order),
-            "training_nfe_forward": sum(evaluations) / len(evaluations),
-        }
 
 
 @torch.no_grad()
@@ -307,14 +298,7 @@ def _solver(tolerance: float) -> dict[str, Any]:
 
 def _observe(model: OdeClassifier, digits: MNIST, reference_steps: int) -> list[Row]:
     """A row for each tolerance: what a solve of the net as it is now costs, and its stamp."""
-    return _at_both(_frozen(model, digits, reference_steps).observe, TOLERANCES)
-
-
-def _at_both(observe: Callable[[float], Row], tolerances: Mapping[str, float]) -> list[Row]:
-    return [
-        {"role": role, "tolerance": tolerance, **guarded(partial(observe, tolerance))}
-        for role, tolerance in tolerances.items()
-    ]
+    return at_each(TOLERANCES, _frozen(model, digits, reference_steps).observe)
 
 
 def _frozen(model: OdeClassifier, digits: MNIST, reference_steps: int) -> FrozenFlow:

@@ -1,5 +1,6 @@
 """The rows of small runs, the divergence against quadrature, and the verdict on made-up ones."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -135,6 +136,14 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
     resumed = measured(chosen).drop(columns="train_s")
     assert steps[0] == 13
     pd.testing.assert_frame_equal(resumed, whole)
+
+
+def test_a_training_says_how_far_it_is(tmp_path):
+    chosen = replace(cell("nf_adam", 3), progress=tmp_path / "progress")
+    CLAIM.measure(chosen)
+    said = (tmp_path / "progress").read_text()
+    assert said.startswith("step 1 of 3, mean loss ")
+    assert said.endswith(f" nats | {chosen.label()}")
 
 
 def test_annealing_weighs_the_energy():

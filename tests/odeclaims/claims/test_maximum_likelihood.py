@@ -12,6 +12,7 @@ from neural_ode.flows import CNF, PlanarFlow
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import maximum_likelihood as claim
 from odeclaims.claims.maximum_likelihood import CLAIM, DATA, EVEN_TIME, NAMES, SHARES, Runs
+from odeclaims.flows import GRID, centres
 
 COMMON: dict[str, Any] = {
     "repetitions": 1,
@@ -133,7 +134,7 @@ def test_arms_share_data_and_uses_do_not():
 def test_the_way_of_the_cnf_is_that_of_its_densities(frame):
     """Each picture is a density: it adds up to one, and its samples have its mean."""
     for data, (left, right, lower, upper) in claim.WINDOWS.items():
-        area = (right - left) * (upper - lower) / claim.GRID**2
+        area = (right - left) * (upper - lower) / GRID**2
         own = frame[frame["data"] == data]
         for share in SHARES:
             picture = claim._stored(own, "cnf", share) / 1000
@@ -148,12 +149,12 @@ def test_samples_have_the_density_that_is_solved_for():
     rows = pd.DataFrame(claim._pictures(frozen, 4000)).assign(arm="cnf")
     for data in DATA:
         own = rows[rows["data"] == data]
-        centres = claim._centres(data).reshape(claim.GRID, claim.GRID, 2)
+        places = centres(*claim.WINDOWS[data]).reshape(GRID, GRID, 2)
         for share in SHARES:
             picture = claim._stored(own, "cnf", share)
             samples = claim._picked(own, "sample", "cnf", share)
             for i, name in enumerate("xy"):
-                mean = float((picture * centres[..., i]).sum() / picture.sum())
+                mean = float((picture * places[..., i]).sum() / picture.sum())
                 error = float(samples[name].std()) / len(samples) ** 0.5
                 assert samples[name].mean() == pytest.approx(mean, abs=4 * error + 0.005)
 
@@ -198,7 +199,7 @@ def test_a_training_says_how_far_it_is(tmp_path):
     chosen = Cell(CLAIM.slug, cell("cnf_constant").params, progress=tmp_path / "progress")
     CLAIM.measure(chosen)
     said = (tmp_path / "progress").read_text()
-    assert re.match(r"iteration \d of 3, NLL \d\.\d{3} nats, \d+ evaluations", said)
+    assert re.match(r"step \d of 3, mean loss \d\.\d{3} nats, \d+ evaluations", said)
 
 
 def test_a_training_that_fails_is_a_row_for_each_model(monkeypatch):

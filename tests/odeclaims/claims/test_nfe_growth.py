@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from neural_ode.data import MNIST
-from neural_ode.networks import OdeClassifier, augmented_model
+from neural_ode.networks import OdeClassifier
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import nfe_growth as claim
 from odeclaims.claims.nfe_growth import CLAIM, TOLERANCES
-from odeclaims.toys import at, fit
 from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS
 
 SMALL = {
@@ -367,22 +366,6 @@ def test_points_are_observed_at_every_epoch(task, arm):
     assert checked["valid"].all()
     assert (checked["nfe_forward"].to_numpy() > df[df["role"] == "loose"]["nfe_forward"]).all()
     assert set(df.columns) <= set(CLAIM.all_columns)
-
-
-def test_training_on_points_lowers_the_loss_as_the_shared_loop_does():
-    data = claim.TOYS["spheres"](16, 32, generator=torch.Generator().manual_seed(0))
-    budget = {"epochs": 3, "batch_size": 16}
-
-    def run(train, **budget) -> list:
-        generator = torch.Generator().manual_seed(1)
-        model = augmented_model(2, 8, augment_dim=1, generator=generator, **at(1e-3))
-        return list(train(model, data, generator=generator, **budget))
-
-    own = run(claim._training, size=budget)
-    shared = run(fit, learning_rate=claim.LEARNING_RATE, **budget)
-    assert own[0] == {"epoch": 0}
-    assert [row["loss"] for row in own[1:]] == [row["loss"] for row in shared]
-    assert [r["training_nfe_forward"] for r in own[1:]] == [r["training_nfe"] for r in shared]
 
 
 def test_a_failed_training_keeps_what_came_before(monkeypatch):
