@@ -467,6 +467,13 @@ def caveats(df: pd.DataFrame) -> list[str]:
             f"Epochs of {size['points']:g} points in batches of {size['batch_size']:g} at a"
             f" learning rate of {size['learning_rate']:g}: {spent}.",
         )
+    residual = df[(df["arm"] == "resnet") & (df["substeps"] == 1)]["mse"]
+    stuck = int((residual > PASSES).sum())
+    if stuck:
+        found.append(
+            f"{stuck} of {len(residual)} residual networks did not learn to pass in their epochs,"
+            " which says nothing of what they can represent."
+        )
     for training in TOLERANCES:
         for role, tolerance in TOLERANCES.items():
             rows = df[(df["training"] == training) & (df["role"] == role) & (df["status"] == "ok")]
