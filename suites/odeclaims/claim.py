@@ -180,6 +180,15 @@ class Bounds:
         return f"{self.at_least:g} to {self.at_most:g}"
 
 
+def judged(value: float, reproduced: Bounds, partly: Bounds | None) -> Outcome:
+    """What a value comes to under these bounds."""
+    if reproduced.hold(value):
+        return "reproduced"
+    if partly and partly.hold(value):
+        return "partly"
+    return "not reproduced"
+
+
 @dataclass(frozen=True)
 class Criterion:
     """One rule of a claim, fixed before the run.
@@ -222,14 +231,8 @@ class Criterion:
         value = float({"median": np.median, "min": np.min, "max": np.max}[self.statistic](values))
         # The interval is that of the median; a worst case has none.
         spread = interval(values) if self.statistic == "median" else None
-        return Judgement(self, self._outcome(value), value, spread, len(values), "")
-
-    def _outcome(self, value: float) -> Outcome:
-        if self.reproduced.hold(value):
-            return "reproduced"
-        if self.partly and self.partly.hold(value):
-            return "partly"
-        return "not reproduced"
+        found = judged(value, self.reproduced, self.partly)
+        return Judgement(self, found, value, spread, len(values), "")
 
 
 @dataclass(frozen=True)
@@ -288,6 +291,29 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class FlipMap:
+    """One quantity under many settings, each judged by the same bounds.
+
+    Attributes:
+        quantity: what is judged, in a few words.
+        values: a row for each setting: ``panel``, ``row`` and ``column`` say which, in the order in
+            which they are to be shown, and ``value`` is the quantity; NaN where it was not
+            measured.
+        row: what the rows are.
+        column: what the columns are, with their unit.
+        reproduced: the range in which the claim holds.
+        partly: a wider range in which it holds in part, if there is one.
+    """
+
+    quantity: str
+    values: pd.DataFrame
+    row: str
+    column: str
+    reproduced: Bounds
+    partly: Bounds | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a claim's CSV.
 
@@ -331,6 +357,8 @@ class Claim:
         caveats: sentences that qualify the verdict, given the rows.
         datasets: digests of the data used, by name.
         animation: a short moving picture, drawn from the rows alone, where there is one.
+        flips: over which settings the verdict changes, made from the rows alone, where it hangs on
+            settings.
     """
 
     slug: str
@@ -348,6 +376,7 @@ class Claim:
     caveats: Callable[[pd.DataFrame], list[str]] = lambda df: []
     datasets: Mapping[str, str] = field(default_factory=dict)
     animation: Callable[[pd.DataFrame], "FuncAnimation"] | None = None
+    flips: Callable[[pd.DataFrame], FlipMap] | None = None
 
     def __post_init__(self) -> None:
         if not any(criterion.decides for criterion in self.criteria):

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from odeclaims.claim import OUTCOMES, Profile
 from odeclaims.claims import find_claims
-from odeclaims.report.draw import README_END, README_START, verdict_table
+from odeclaims.report.draw import GALLERY, VERDICTS, index, refreshed_readme
 from odeclaims.store import Results, stored
 
 ROOT = Path(__file__).parents[2]
@@ -107,10 +107,15 @@ def test_every_claim_has_committed_quick_results():
     assert {r.claim.slug for r in committed() if r.profile == "quick"} == set(CLAIMS)
 
 
-def test_the_readme_shows_the_verdicts_of_the_committed_results():
-    text = (ROOT / "README.md").read_text()
-    shown = text.partition(README_START)[2].partition(README_END)[0].strip()
-    assert shown == verdict_table(ROOT / "results", list(CLAIMS.values()))
+def test_what_is_generated_from_the_committed_results_is_not_stale():
+    text, claims = (ROOT / "README.md").read_text(), list(CLAIMS.values())
+    assert text == refreshed_readme(text, ROOT / "results", claims)
+    assert (ROOT / "results" / "README.md").read_text() == index(ROOT / "results", claims)
+    gallery = text.partition(GALLERY[0])[2].partition(GALLERY[1])[0]
+    pictures = re.findall(r'src="([^"]+)"', gallery)
+    assert len(pictures) == len(CLAIMS)
+    assert all((ROOT / picture).exists() for picture in pictures)
+    assert f"`{committed()[0].claim.slug}`" in text.partition(VERDICTS[0])[2]
 
 
 def test_the_readme_claim_works_by_adding_one_file(tmp_path):

@@ -1,23 +1,50 @@
-"""The claims, one file each. A file that is put here is found; nothing else needs to change."""
+"""The claims, one file each. A file that is put here is found; nothing else needs to change.
+
+A distribution of one's own joins by naming its ``CLAIM`` under the entry point
+``odeclaims.claims``.
+"""
 
 import importlib
+import importlib.metadata
 import pkgutil
 
 from odeclaims.claim import Claim
 
+ENTRY_POINT = "odeclaims.claims"
+
 
 def find_claims() -> dict[str, Claim]:
-    """Every claim of this package by its slug, in alphabetical order.
+    """Every claim by its slug, in alphabetical order: those of this package and registered ones.
 
     Raises:
-        ValueError: for a file without a ``CLAIM``, or one whose slug is not the file's name.
+        ValueError: for a file without a ``CLAIM`` or one whose slug is not the file's name, and for
+            an entry point that cannot be loaded, is no claim, or has the slug of another.
     """
     claims = {}
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
+    for module in pkgutil.iter_modules(__path__):
         claim = getattr(importlib.import_module(f"{__name__}.{module.name}"), "CLAIM", None)
         if not isinstance(claim, Claim):
             raise ValueError(f"claims/{module.name}.py defines no CLAIM")
         if claim.slug != module.name:
             raise ValueError(f"claims/{module.name}.py holds {claim.slug!r}, expected its own name")
         claims[claim.slug] = claim
-    return claims
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT):
+        claim = _load(entry)
+        if claim.slug in claims:
+            raise ValueError(f"{_where(entry)} has the slug {claim.slug!r} of another claim")
+        claims[claim.slug] = claim
+    return dict(sorted(claims.items()))
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> Claim:
+    try:
+        claim = entry.load()
+    except Exception as error:
+        raise ValueError(f"{_where(entry)} cannot be loaded: {error}") from error
+    if not isinstance(claim, Claim):
+        raise ValueError(f"{_where(entry)} is {type(claim).__name__}, expected a Claim")
+    return claim
+
+
+def _where(entry: importlib.metadata.EntryPoint) -> str:
+    return f"the entry point {entry.name} = {entry.value} in the group {ENTRY_POINT}"

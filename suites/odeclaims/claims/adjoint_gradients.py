@@ -474,7 +474,7 @@ def cells(profile: Profile) -> Iterator[Cell]:
 def _tolerances(kind: Kind, dtype: str, profile: Profile) -> list[float]:
     quick, paper = kind.tightest
     least = profile.pick(smoke=quick, quick=quick, paper=paper)
-    return [tol for tol in TOLERANCES[dtype][profile.name] if tol >= least]
+    return [tol for tol in profile.pick(**TOLERANCES[dtype]) if tol >= least]
 
 
 # --- what is observed ----------------------------------------------------------------------------

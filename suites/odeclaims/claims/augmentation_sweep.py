@@ -477,9 +477,9 @@ def caveats(df: pd.DataFrame) -> list[str]:
     whole = int((nodes["dense_accuracy"] == 1).sum())
     if whole:
         found.append(
-            f"On spheres {whole} of {len(nodes)} NODE seeds are right on the whole dense grid, where"
-            " nothing can be better: the strip that a flow of the plane must get wrong is thinner"
-            " there than the grid is fine. The claim `annulus` looks for it on a finer one."
+            f"On spheres {whole} of {len(nodes)} NODE seeds are right on the whole dense grid, and"
+            " nothing can be better than that: the strip that a flow of the plane must get wrong"
+            " passes between its points. The claim `annulus` looks for it on a finer grid."
         )
     found.append(
         "A learned input layer turns the line around by itself, so that the crossing says nothing"

@@ -7,6 +7,7 @@ in between: what its logs call forward holds the backward pass of the batch befo
 countings stand side by side here, and what else the ratio depends on beside them.
 """
 
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import astuple, dataclass
@@ -35,6 +36,7 @@ from odeclaims.claim import (
     Column,
     Criterion,
     Evidence,
+    FlipMap,
     Profile,
     Row,
     guarded,
@@ -664,6 +666,31 @@ VARIANTS = {
 }
 
 
+def flips(df: pd.DataFrame) -> FlipMap:
+    """The deciding ratio by solver and tolerance, median of the seeds, under every setting."""
+    values = [
+        {
+            "panel": name,
+            "row": method,
+            "column": f"1e{math.log10(tolerance):.0f}",
+            "value": group["ratio"].median(),
+        }
+        for name, (setting, trained) in VARIANTS.items()
+        for (tolerance, method), group in sorted(
+            _at(df, setting, trained=trained).groupby(["tolerance", "method"]),
+            key=lambda item: (-item[0][0], METHODS.index(item[0][1])),
+        )
+    ]
+    return FlipMap(
+        "NFE backward / NFE forward, counted apart",
+        pd.DataFrame(values),
+        "solver",
+        "forward tolerance",
+        HALF,
+        BELOW_ONE,
+    )
+
+
 def figure(df: pd.DataFrame) -> Figure:
     """Backward over forward evaluations in both countings (3c), and what changes their ratio."""
     fig = Figure(figsize=(PAGE_WIDTH, 2.4))
@@ -858,6 +885,7 @@ CLAIM = Claim(
     measure=measure,
     criteria=CRITERIA,
     figure=figure,
+    flips=flips,
     table=table,
     caveats=caveats,
     datasets={"mnist": mnist.DIGEST},

@@ -35,6 +35,7 @@ from odeclaims.claim import (
     Column,
     Criterion,
     Evidence,
+    FlipMap,
     Profile,
     Row,
     Scalar,
@@ -620,6 +621,33 @@ LOOKS = {arm: (COLOURS[i], MARKERS[i]) for i, arm in enumerate(NAMES)}
 LINEAR_BELOW = 0.01
 
 
+def flips(df: pd.DataFrame) -> FlipMap:
+    """By how much the CNF is better or worse, median of the repetitions, in every comparison."""
+    values = [
+        {
+            "panel": f"{NAMES[cnf]}\nagainst {NAMES[nf]}",
+            "row": target,
+            "column": f"{width:g}",
+            "value": (group["cnf"] - group["nf"]).median(),
+        }
+        for cnf, nf in (
+            ("cnf", "nf"),
+            ("cnf", "nf_adam_long"),
+            ("cnf", "nf_adam"),
+            ("cnf_constant", "nf"),
+            ("cnf_constant", "nf_adam"),
+        )
+        for (target, width), group in _compared(df, cnf, nf).groupby(["target", "width"])
+    ]
+    return FlipMap(
+        "KL(CNF) – KL(NF), nats",
+        pd.DataFrame(values),
+        "target",
+        "width, K = M",
+        Bounds(at_most=MARGIN),
+    )
+
+
 def figure(df: pd.DataFrame) -> Figure:
     """The paper's grid: a line a target, with the target, NF, CNF, and KL over width."""
     results = _results(df)
@@ -750,6 +778,7 @@ CLAIM = Claim(
     measure=measure,
     criteria=CRITERIA,
     figure=figure,
+    flips=flips,
     table=table,
     caveats=caveats,
 )

@@ -37,6 +37,7 @@ from odeclaims.claim import (
     Column,
     Criterion,
     Evidence,
+    FlipMap,
     Profile,
     Row,
 )
@@ -601,6 +602,45 @@ def _ranges(epochs: pd.Series) -> str:
     return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in pairs)
 
 
+def flips(df: pd.DataFrame) -> FlipMap:
+    """How much the evaluations grew, median of the seeds, had training ended after some epochs."""
+    values = [
+        {
+            "panel": task,
+            "row": f"{NAMES[arm]}, {TOLERANCES[role]:g}",
+            "column": epochs,
+            "value": _growth_until(_solved(df, role, task), arm, epochs, role),
+        }
+        for task in df["task"].unique()
+        for arm in NAMES
+        for role in TOLERANCES
+        for epochs in _lengths(int(df["epoch"].max()))
+    ]
+    return FlipMap(
+        "NFE forward after so many epochs over that after the first",
+        pd.DataFrame(values),
+        "net, tolerance of the solve",
+        "epochs",
+        Bounds(at_least=LEAST_GROWTH),
+    )
+
+
+def _lengths(most: int) -> list[int]:
+    """Numbers of epochs to look at: about half as many each time, and all of them."""
+    return sorted({max(2, most // 2**i) for i in range(4)})
+
+
+def _growth_until(rows: pd.DataFrame, arm: str, epochs: int, role: str) -> float:
+    """The median growth up to an epoch; NaN where no seed has both ends, valid where checked."""
+    rows = rows[rows["arm"] == arm]
+    if role == "checked":
+        rows = rows[rows["valid"].astype(bool)]
+    seeds = rows.pivot_table("nfe_forward", "repetition", "epoch")
+    if not {1, epochs} <= set(seeds.columns):
+        return math.nan
+    return float((seeds[epochs] / seeds[1]).median())
+
+
 def figure(df: pd.DataFrame) -> Figure:
     """NFE forward over the epochs: of digits with their checks (3d), and of NODE and ANODE."""
     fig, axes = panels(2, 3, height=2.3)
@@ -759,6 +799,7 @@ CLAIM = Claim(
     measure=measure,
     criteria=CRITERIA,
     figure=figure,
+    flips=flips,
     table=table,
     caveats=caveats,
     datasets={"mnist": mnist.DIGEST},

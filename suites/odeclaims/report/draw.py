@@ -1,37 +1,54 @@
 """From stored rows to files: a claim's figure and its tables, without running anything."""
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
 from odeclaims.claim import COMMON_COLUMNS, PROFILES, Claim
+from odeclaims.report.flips import flip_figure
+from odeclaims.report.hashes import hashes_csv
 from odeclaims.report.style import save, save_animation, style
-from odeclaims.report.tables import MARKS, claim_markdown, latex, markdown, measured
+from odeclaims.report.tables import MARKS, claim_markdown, column_frame, latex, markdown, measured
 from odeclaims.store import Results, stored, write_text
 
-README_START = "<!-- verdicts: written by `odeclaims tables`, do not edit -->"
-README_END = "<!-- end of verdicts -->"
+# Where in the README what is written, between two comments.
+VERDICTS = (
+    "<!-- verdicts: written by `odeclaims tables`, do not edit -->",
+    "<!-- end of verdicts -->",
+)
+GALLERY = (
+    "<!-- gallery: written by `odeclaims tables`, do not edit -->",
+    "<!-- end of gallery -->",
+)
+GALLERY_COLUMNS, GALLERY_WIDTH = 3, 270
 
 
 def draw_figure(results: Results) -> list[Path]:
-    """Draw the claim's figure as PNG and PDF, and its animation as GIF; the paths of the files."""
+    """Draw the claim's figure and flip map as PNG and PDF, its animation as GIF; the files."""
     df, claim = results.read(), results.claim
     with style():
         paths = save(claim.figure(df), results.folder)
+        if claim.flips:
+            paths += save(flip_figure(claim.flips(df)), results.folder, "flips")
         if claim.animation:
             paths.append(save_animation(claim.animation(df), results.folder))
     return paths
 
 
 def write_tables(results: Results) -> list[Path]:
-    """Write the claim's table as Markdown (with verdict and ledger), LaTeX and CSV."""
+    """Write the claim's table as Markdown (with verdict and ledger), LaTeX and CSV.
+
+    Beside them lie the names of all cells, by which ``odeclaims verify`` finds them again.
+    """
     df, claim = results.read(), results.claim
     table = claim.table(df)
     contents = {
         "table.md": claim_markdown(claim, df, claim.judge(df)),
         "table.tex": latex(table, claim),
         "table.csv": table.to_csv(index=False, lineterminator="\n"),
+        "hashes.csv": hashes_csv(results),
     }
     for name, text in contents.items():
         write_text(results.folder / name, text)
@@ -59,21 +76,47 @@ def verdict_table(out: Path, claims: Sequence[Claim]) -> str:
     return markdown(pd.DataFrame(rows)) if rows else "No results yet."
 
 
+def gallery(out: Path, claims: Sequence[Claim]) -> str:
+    """Every claim's figure of the largest profile that was run, small, as rows of a table in HTML.
+
+    Each leads to the claim's table. The paths are those from the folder that ``out`` lies in.
+    """
+    largest = {results.claim.slug: results for results in stored(out, claims, None)}
+    pictures = [
+        f'<td><a href="{folder}/table.md"><img src="{folder}/figure.png" width="{GALLERY_WIDTH}"'
+        f' alt="{escape(results.claim.title)}"></a><br>{escape(results.claim.title)}'
+        f" ({results.profile})</td>"
+        for _, results in sorted(largest.items())
+        if results.profile != "smoke"
+        for folder in [f"{out.name}/{results.profile}/{results.claim.slug}"]
+    ]
+    lines = [pictures[i : i + GALLERY_COLUMNS] for i in range(0, len(pictures), GALLERY_COLUMNS)]
+    rows = ["\n".join(["<tr>", *line, "</tr>"]) for line in lines]
+    return "\n".join(["<table>", *rows, "</table>"])
+
+
+def refreshed_readme(text: str, out: Path, claims: Sequence[Claim]) -> str:
+    """The README's text with the verdicts and the gallery of ``out``, where it has a place."""
+    for (start, end), make in ((VERDICTS, verdict_table), (GALLERY, gallery)):
+        before, found, rest = text.partition(start)
+        _, closed, after = rest.partition(end)
+        if found and closed:
+            text = f"{before}{start}\n\n{make(out, claims)}\n\n{end}{after}"
+    return text
+
+
 def refresh_readme(out: Path, claims: Sequence[Claim]) -> Path | None:
-    """Put the verdicts into the README beside the results folder, if it has a place for them."""
+    """Put verdicts and gallery into the README beside the results folder; ``None`` without one."""
     path = out.resolve().parent / "README.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    before, start, rest = text.partition(README_START)
-    _, end, after = rest.partition(README_END)
-    if not (start and end):
+    if VERDICTS[0] not in text:
         return None
-    table = verdict_table(out, claims)
-    write_text(path, f"{before}{start}\n\n{table}\n\n{end}{after}")
+    write_text(path, refreshed_readme(text, out, claims))
     return path
 
 
-def write_index(out: Path, claims: Sequence[Claim]) -> Path:
-    """Write ``README.md`` into the results folder: the verdicts and what every column means."""
+def index(out: Path, claims: Sequence[Claim]) -> str:
+    """The text of ``README.md`` in the results folder: verdicts, and what every column means."""
     parts = [
         "# Results",
         "Written by `odeclaims tables`; every number follows from the CSV files in this folder.",
@@ -81,27 +124,20 @@ def write_index(out: Path, claims: Sequence[Claim]) -> Path:
         "## Layout",
         "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each criterion with its"
         " outcome, value and 95% interval), `figure.png` and `.pdf`, `table.md`, `.tex` and `.csv`,"
+        " `hashes.csv` (a name for each cell of a table, for `odeclaims verify`),"
         " `provenance.json` (commit, versions, machine, data digests, seeds), and where the claim"
-        " has one `animation.gif`. The profiles are"
+        " has one `animation.gif` and a flip map, `flips.png` and `.pdf`. The profiles are"
         f" {', '.join(PROFILES)}; `cells/` keeps finished cells so that a stopped run can go on.",
         "## Columns of every data.csv",
-        _dictionary(COMMON_COLUMNS),
+        markdown(column_frame(COMMON_COLUMNS)),
     ]
     for claim in claims:
-        parts += [f"## Columns of {claim.slug}", _dictionary(claim.columns)]
+        parts += [f"## Columns of {claim.slug}", markdown(column_frame(claim.columns))]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_index(out: Path, claims: Sequence[Claim]) -> Path:
+    """Write ``README.md`` into the results folder."""
     path = out / "README.md"
-    write_text(path, "\n\n".join(parts) + "\n")
+    write_text(path, index(out, claims))
     return path
-
-
-def _dictionary(columns) -> str:
-    return markdown(
-        pd.DataFrame(
-            {
-                "column": f"`{name}`",
-                "meaning": column.meaning,
-                "differs between runs": "yes" if column.varies else "no",
-            }
-            for name, column in columns.items()
-        )
-    )

@@ -1,10 +1,11 @@
 """A claim's table as Markdown, LaTeX and CSV, and the numbers in it as text."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from odeclaims.claim import Claim, Judgement, Verdict
+from odeclaims.claim import Claim, Column, Judgement, Verdict
 
 MARKS = {
     "reproduced": "reproduced",
@@ -67,6 +68,18 @@ def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["who", "value", "source", "setting"])
 
 
+def column_frame(columns: Mapping[str, Column]) -> pd.DataFrame:
+    """The data dictionary of these columns."""
+    return pd.DataFrame(
+        {
+            "column": f"`{name}`",
+            "meaning": column.meaning,
+            "differs between runs": "yes" if column.varies else "no",
+        }
+        for name, column in columns.items()
+    )
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table."""
     escaped = frame.astype(str).map(lambda text: text.replace("|", r"\|"))
@@ -75,11 +88,11 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def latex(frame: pd.DataFrame, claim: Claim) -> str:
     """The frame as a floating LaTeX table in the style of booktabs, special characters escaped."""
-    escaped = frame.astype(str).map(_escape).rename(columns=_escape)
+    escaped = frame.astype(str).map(escape_latex).rename(columns=escape_latex)
     return escaped.to_latex(
         index=False,
         escape=False,
-        caption=_escape(claim.title),
+        caption=escape_latex(claim.title),
         label=f"tab:{claim.slug}",
         position="tb",
         column_format="l" * len(frame.columns),
@@ -103,7 +116,8 @@ _LATEX = {
 }
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """The text with every character that LaTeX reads as a command written out."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
