@@ -88,12 +88,17 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value!r}, expected a positive number")
+            if value == math.inf and name != "max_step":
+                raise ValueError(f"{name} is {value!r}, expected a finite number")
+        for name in ("step_t", "jump_t"):
+            if not all(map(math.isfinite, getattr(self, name))):
+                raise ValueError(f"{name} holds a time that is not finite")
         if not 0 <= self.min_step <= self.max_step:
             raise ValueError(
                 f"min_step is {self.min_step!r}, expected a number from 0 to max_step,"
                 f" {self.max_step!r}"
             )
-        if self.max_num_steps < 1:
+        if not self.max_num_steps >= 1:
             raise ValueError(f"max_num_steps is {self.max_num_steps!r}, expected at least 1")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
@@ -486,9 +491,10 @@ class Run:
         size = min(max(here.size, settings.min_step), settings.max_step)
         here.stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
         here.end = t + direction * size if here.stop is None else here.stop
-        h = here.end - t if here.stop is not None else direction * size
         if here.end == t:
-            raise _underflow(h, t)
+            raise _underflow(direction * size, t)
+        # Far from zero the end is rounded, and the step must be the one that reaches it.
+        h = here.end - t
         step = self.take(t + shift, h, here.y, here.f, (here.jumped, here.stop in settings.jump_t))
         ratio = step.ratio if step.ratio is not None else math.nan
         here.attempts += 1
@@ -565,7 +571,7 @@ class Run:
             # The old step's states would stay alive through the next one.
             del step
             sums.append(y.detach().sum())
-        _check_finite(sums, grid)
+        _check_finite(sums, grid, y)
         return ys
 
 
@@ -645,6 +651,8 @@ def grid_of(
         # A length that is whole but for rounding must not add a step of nothing.
         count = max(1, math.ceil(length * (1 - 1e-12)))
         step = _direction(times) * settings.step_size
+        if times[-1] - step == times[-1] or times[0] + step == times[0]:
+            raise _underflow(step, times[0])
         points: list[Time] = [outputs[0] + i * step for i in range(count)] + [outputs[-1]]
     elif settings.grid is not None:
         points = list(settings.grid)
@@ -664,10 +672,16 @@ def grid_of(
     return grid, points if differentiable else list(grid)
 
 
-def _check_finite(sums: list[Float[Tensor, ""]], grid: list[float]) -> None:
-    """One look at the end instead of one a step, which would make the host wait at each."""
+def _check_finite(
+    sums: list[Float[Tensor, ""]], grid: list[float], y: Float[Tensor, "*state"]
+) -> None:
+    """One look at the end instead of one a step, which would make the host wait at each.
+
+    An entry that is once not finite stays so until the last state ``y``; where all of that is, a
+    sum has merely overflowed.
+    """
     bad = torch.stack(sums).isfinite().logical_not().nonzero()
-    if len(bad):
+    if len(bad) and not y.isfinite().all():
         i = int(bad[0])
         message = (
             f"the state is not finite after the step from t={grid[i]:.9g} to {grid[i + 1]:.9g}"

@@ -114,8 +114,10 @@ class StepLoop:
         """One turn: a step is tried, and taken, or tried again with another size."""
         now, (y, f) = Trials(*carried[:_NUMBERS]), carried[_NUMBERS : _NUMBERS + 2]
         size = torch.clamp(now.size, limits.min_step, limits.max_step)
-        h = direction * size
-        end = now.t + h
+        wanted = direction * size
+        end = now.t + wanted
+        # Far from zero the end is rounded, and the step must be the one that reaches it.
+        h = end - now.t
         y1, _, (f1, _), ratio, ks, _ = self.stepper.advance(
             now.t, h, y, (f, None), None, False, test
         )
@@ -140,7 +142,7 @@ class StepLoop:
             torch.where(good, ratio, now.previous),
             accepted,
             rejected,
-            h,
+            torch.where(still, wanted, h),
         )
         kept = (torch.where(taken, y1, y), torch.where(taken, f1, f))
         # Nothing may leave the loop twice, and the last stage may be carried over.

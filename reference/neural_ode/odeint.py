@@ -158,14 +158,25 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     return settings
 
 
+def _check_parts(parts: tuple) -> None:
+    """Raise TypeError or ValueError, in one sentence, for a tuple that is not a state."""
+    if not parts:
+        raise ValueError("y0 is an empty tuple, expected at least one tensor")
+    if not all(isinstance(y, Tensor) for y in parts):
+        raise TypeError("y0 is a tuple with something in it that is not a torch tensor")
+    kinds = list(dict.fromkeys(f"{y.dtype} on {y.device}" for y in parts))
+    if len(kinds) > 1:
+        raise TypeError(f"y0 is a tuple of {', '.join(kinds)}, expected one dtype and one device")
+
+
 class _Flat:
     """A problem whose state may be a tuple, seen as one with a single tensor, and back."""
 
     def __init__(self, func: Callable[[Tensor, Any], Any], y0: State) -> None:
         self.func = func
         self.parts = y0 if isinstance(y0, tuple) else None
-        if self.parts is not None and not all(isinstance(y, Tensor) for y in self.parts):
-            raise TypeError("y0 is a tuple with something in it that is not a torch tensor")
+        if self.parts is not None:
+            _check_parts(self.parts)
         self.y0 = self.join(y0)
 
     def join(self, state: Any) -> Tensor:
@@ -177,7 +188,7 @@ class _Flat:
         parts = self.parts or ()
         pieces = flat.split([p.numel() for p in parts], dim=-1)
         return tuple(
-            x.reshape(*flat.shape[:-1], *p.shape) for x, p in zip(pieces, parts, strict=True)
+            x.reshape(flat.shape[:-1] + p.shape) for x, p in zip(pieces, parts, strict=True)
         )
 
     def field(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
@@ -186,6 +197,8 @@ class _Flat:
         f = self.func(t, self.split(y))
         if not isinstance(f, tuple | list):
             raise TypeError(f"the field returned {type(f).__name__}, expected a tuple of tensors")
+        if not all(isinstance(x, Tensor) for x in f):
+            raise TypeError("the field returned a tuple with something in it that is no tensor")
         shapes, expected = ([tuple(x.shape) for x in parts] for parts in (f, self.parts))
         if shapes != expected:
             raise ValueError(f"the field returned shapes {shapes} for a state of shapes {expected}")

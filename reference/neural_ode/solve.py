@@ -90,6 +90,10 @@ def solve(
     """
     chosen = find_method(method)
     check_problem(field, y0, ts)
+    _check_fits("rtol", rtol, y0)
+    _check_fits("atol", atol, y0)
+    if gradient is not None and (isinstance(gradient, type) or not hasattr(gradient, "solve")):
+        raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
     if isinstance(chosen, Adams) and norm is not rms_norm:
         raise ValueError("method 'adams' has a norm of its own, so norm must not be given")
     settings = Settings(
@@ -116,6 +120,21 @@ def solve(
 
 def _floats(times: Sequence[float] | Tensor) -> tuple[float, ...]:
     return tuple(float(t) for t in times)
+
+
+def _check_fits(name: str, tolerance: Tolerance, y0: Float[Tensor, "*state"]) -> None:
+    """Raise ValueError, in one sentence, for a tolerance of more entries than the state has."""
+    if not isinstance(tolerance, Tensor):
+        return
+    try:
+        fits = torch.broadcast_shapes(tolerance.shape, y0.shape) == y0.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} has shape {tuple(tolerance.shape)}, which does not broadcast to that of the"
+            f" state, {tuple(y0.shape)}"
+        )
 
 
 def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:

@@ -1,8 +1,7 @@
-"""The command line: ``odeclaims list | run | figures | tables | check``."""
+"""The command line: what a user types, each command a few lines over the module that does it."""
 
 import difflib
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from odeclaims import __version__
+from odeclaims.cite import bibtex
+from odeclaims.cite import sentence as cited_sentence
 from odeclaims.claim import PROFILES, Claim, Profile, ProfileName
 from odeclaims.claims import find_claims
+from odeclaims.compare import compare as compare_folders
 from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
 from odeclaims.report.figure3 import draw_figure3
+from odeclaims.report.hashes import find as find_cells
+from odeclaims.report.page import write_page
 from odeclaims.run import run as run_claims
 from odeclaims.store import CorruptFile, Results, read_json, stored
 
@@ -86,13 +90,21 @@ def run(
         int | None, typer.Option(min=1, help="Repetitions of every seeded cell.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cells side by side; by default one a core.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Cells side by side; by default one a core, or as many as the cluster takes.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="A torch device: cpu, cuda, cuda:1, ...")] = "cpu",
     out: Out = Path("results"),
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again what is finished already.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Measure on the Dask cluster of this scheduler."),
+    ] = None,
 ) -> None:
     """Measure claims and judge them; a run that was stopped goes on where it was.
 
@@ -100,14 +112,15 @@ def run(
     failed with an error; a solve that fails is not an error but a row with its status.
     """
     chosen = _choose(claims)
-    _check_device(device)
+    _check_device(device, here=scheduler is None)
     try:
         summary = run_claims(
             chosen,
             Profile(profile, seeds, device),
             out,
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=jobs,
             fresh=fresh,
+            scheduler=scheduler,
             console=console,
         )
     except KeyboardInterrupt:
@@ -143,6 +156,31 @@ def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("re
 
 
 @app.command()
+def report(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page; report.html in the results folder."),
+    ] = None,
+) -> None:
+    """Write all results as one self-contained HTML page; nothing is measured.
+
+    Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
+    the rows of a claim cannot be read; the page then says so in their place.
+    """
+    found, path = _existing(claims, profile, out), to or out / "report.html"
+    found = [results for results in found if profile or results.profile != "smoke"]
+    problems = write_page(found, _choose(claims), path)
+    for sentence in problems:
+        console.print(sentence, style="red", markup=False, highlight=False)
+    console.print(f"wrote {path}", highlight=False)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
 def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Check that every stored verdict still follows from its CSV; exit code 1 if not."""
     stale = 0
@@ -152,6 +190,68 @@ def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("res
         state = f"[red]{difference}" if difference else "[green]follows from its rows"
         console.print(f"{results.profile}/{results.claim.slug}: {state}", highlight=False)
     if stale:
+        raise typer.Exit(1)
+
+
+@app.command()
+def cite(
+    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim by its name.")],
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+) -> None:
+    """Print BibTeX for a claim's source and for this suite, and a sentence with the numbers.
+
+    Each number is followed by the name of its table cell, which `odeclaims verify` takes.
+    """
+    for results in _existing([claim], profile, out):
+        sys.stdout.write(f"{bibtex(results)}\n{cited_sentence(results)}\n\n")
+
+
+@app.command()
+def verify(
+    name: Annotated[str, typer.Argument(metavar="HASH", help="The name of a table cell.")],
+    out: Out = Path("results"),
+) -> None:
+    """Derive a cited number again out of the raw rows; exit code 1 where no cell has that name."""
+    found = find_cells(name, stored(out, find_claims().values(), None))
+    for results, cell in found:
+        made = read_json(results.folder / "provenance.json")
+        sys.stdout.write(
+            f"{results.profile}/{results.claim.slug}, {cell.table}, row {cell.row + 1},"
+            f" {cell.column}: {cell.text}\n"
+            f"made again from the {made['rows']} rows of {results.data}, measured at commit"
+            f" {made['commit']}{'' if made['clean_tree'] else ' with changes'}\n"
+        )
+    if not found:
+        console.print(f"no cell of the results in {out} has the name {name} any more", style="red")
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="A results folder, or that of a profile.")],
+    after: Annotated[Path, typer.Argument(help="The other.")],
+) -> None:
+    """Show which verdicts changed between two results folders, and which numbers moved.
+
+    Exit code 1 where the verdict of a claim changed.
+    """
+    found = compare_folders(before, after)
+    table = Table("claim", "criterion", "before", "after", "what changed")
+    for row in found.numbers[found.numbers["moved"] != ""].to_dict("records"):
+        table.add_row(*(row[name] for name in ("claim", "criterion", "before", "after", "moved")))
+    if table.row_count:
+        console.print(table)
+    for line in found.alone:
+        console.print(line, highlight=False)
+    changed = found.verdicts[found.verdicts["changed"]]
+    for row in changed.to_dict("records"):
+        console.print(f"{row['claim']}: {row['before']} became {row['after']}")
+    console.print(
+        f"{len(found.verdicts)} claims compared, {len(changed)} verdicts changed,"
+        f" {table.row_count} of {len(found.numbers)} numbers moved."
+    )
+    if found.changed:
         raise typer.Exit(1)
 
 
@@ -210,14 +310,15 @@ def _choose(names: list[str] | None) -> list[Claim]:
     return [known[name] for name in dict.fromkeys(names or known)]
 
 
-def _check_device(device: str) -> None:
+def _check_device(device: str, here: bool) -> None:
+    """Refuse what is no device, or where it is to be used ``here`` and there is none."""
     try:
         kind = torch.device(device).type
     except RuntimeError:
         raise ValueError(f"{device!r} is no torch device; expected cpu, cuda or cuda:N") from None
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported; expected cpu, cuda or cuda:N")
-    if kind == "cuda" and not torch.cuda.is_available():
+    if here and kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA GPU here")
 
 

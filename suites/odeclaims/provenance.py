@@ -12,6 +12,8 @@ import torch
 from odeclaims import __version__
 
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "joblib")
+# What a measured number depends on, beside the code.
+_DECIDING = ("torch", "numpy", "scipy")
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -21,12 +23,29 @@ def provenance(device: str) -> dict[str, Any]:
         "commit": commit(),
         # A run writes results, so results do not make the tree dirty.
         "clean_tree": _git("status", "--porcelain", "--", ".", ":!results") == "",
+        **machine(device),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that have to be the same wherever cells of one run are measured."""
+    # The digest of a cell's code is taken from Python's syntax tree, which differs by version.
+    python = ".".join(platform.python_version_tuple()[:2])
+    packages = {name: importlib.metadata.version(name) for name in _DECIDING}
+    return {"Python": python, "odeclaims": __version__, **packages}
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What computes here: versions, system and processor, and the GPU if ``device`` is one."""
+    # A run on a cluster may be started where there is no GPU.
+    gpu = device.startswith("cuda") and torch.cuda.is_available()
+    return {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+        "gpu": torch.cuda.get_device_name(device) if gpu else None,
     }
 
 

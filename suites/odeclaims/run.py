@@ -1,17 +1,24 @@
 """From cells to rows: processes, progress, and going on where a run was stopped.
 
 A worker writes each finished cell to disk itself, so that a killed run loses only the cells in
-flight. Cells that measure time run afterwards, one at a time and with nothing beside them.
+flight. Cells that measure time run afterwards, one at a time and with nothing beside them. On a
+cluster (``cluster.py``) a worker returns what it found, and this process writes it.
 """
 
+import json
+import os
+import re
 import signal
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +37,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from odeclaims import cluster
 from odeclaims.claim import Cell, Claim, Profile, Row, guarded
-from odeclaims.provenance import commit, provenance
+from odeclaims.provenance import commit, machine, provenance
 from odeclaims.source import source_digest
-from odeclaims.store import CellStore, Results, frame
+from odeclaims.store import CellStore, Results, described, frame, remove_litter
 
 # One thread a cell: cells run beside each other, and a time with one thread compares across
 # machines.
@@ -47,6 +55,8 @@ STATES = "cells/*/*.progress"
 
 
 Measure = Callable[[Cell], list[Row]]
+# How tasks are computed, so many at a time; for each, as it ends, "" or why it failed.
+Compute = Callable[[list["Task"], int], Iterator[str]]
 
 
 class CellTimeout(Exception):
@@ -76,8 +86,9 @@ def run(
     profile: Profile,
     out: Path,
     *,
-    jobs: int,
+    jobs: int | None,
     fresh: bool = False,
+    scheduler: str | None = None,
     console: Console,
 ) -> Summary:
     """Measure what is not measured yet, then write rows, provenance and verdict of each claim.
@@ -86,27 +97,41 @@ def run(
         claims: the claims to run.
         profile: how large.
         out: the results folder; only one run may write to it at a time.
-        jobs: cells that run side by side.
+        jobs: cells that run side by side; by default one a core, or one a thread of the cluster's
+            workers.
         fresh: measure again what is finished.
+        scheduler: the address of a Dask cluster that measures; by default this machine does.
         console: where progress is shown.
 
     Raises:
-        ValueError: where another run writes to ``out``.
-        OSError: where ``out`` cannot be written.
+        ValueError: where another run writes to ``out``, or the cluster's workers have other code.
+        OSError: where ``out`` cannot be written, or the scheduler cannot be reached.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with _only_run(out):
+    with _only_run(out), ExitStack() as stack:
         tasks = _tasks(claims, profile)
         store, summary = CellStore(out), Summary()
         open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
         summary.reused = len(tasks) - len(open_tasks)
         for path in out.glob(STATES):
             path.unlink()  # of a run that was killed
-        for sentence in _compute(open_tasks, store, jobs, console):
+        remove_litter(out)
+        if scheduler:
+            client = stack.enter_context(cluster.connected(scheduler))
+            compute: Compute = partial(cluster.compute, client, store)
+            jobs = jobs or cluster.threads(client)
+        else:
+            compute = partial(_parallel, store, console)
+            jobs = jobs or os.cpu_count() or 1
+        for sentence in _compute(open_tasks, compute, jobs, store.out, console):
             summary.computed += not sentence
             summary.failures += [sentence] if sentence else []
         for claim in claims:
-            _assemble(claim, profile, [t for t in tasks if t.claim is claim], store, out)
+            try:
+                _assemble(claim, profile, [t for t in tasks if t.claim is claim], store, out)
+            except ValueError as error:
+                # One claim's rows are not what it describes; the others still have theirs.
+                summary.failures.append(str(error))
         return summary
 
 
@@ -140,25 +165,64 @@ def _finished(store: CellStore, task: Task, console: Console) -> bool:
     return record is not None
 
 
-def _compute(tasks: list[Task], store: CellStore, jobs: int, console: Console) -> Iterator[str]:
+def _compute(
+    tasks: list[Task], compute: Compute, jobs: int, out: Path, console: Console
+) -> Iterator[str]:
     """Compute the tasks; for each, as it ends, yield "" or a sentence that says why it failed."""
     together = [t for t in tasks if not t.cell.alone]
     alone = [t for t in tasks if t.cell.alone]
     report = _reporter(console, len(tasks))
-    with _progress(console, store.out) as progress, _reports_of_cells(console, store.out):
+    with _progress(console, out) as progress, _reports_of_cells(console, out):
         bar = progress.add_task("cells", total=len(tasks), running=0)
         for batch, count in ((together, jobs), (alone, 1)):
             progress.update(bar, running=min(count, len(batch)))
-            for done, sentence in enumerate(_parallel(batch, store, count), start=1):
+            for done, sentence in enumerate(compute(batch, count), start=1):
                 progress.update(bar, advance=1, running=min(count, len(batch) - done))
                 report()
                 yield sentence
 
 
-def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
-    """The tasks in worker processes, ``count`` of them in flight, as they end."""
-    if not tasks:
-        return
+def _parallel(store: CellStore, console: Console, tasks: list[Task], count: int) -> Iterator[str]:
+    """The tasks in worker processes of this machine, ``count`` of them in flight, as they end.
+
+    When a worker dies, joblib ends the others too. The cells that were in flight are then measured
+    again one at a time, so that the one that takes its worker with it is known. It has failed, and
+    the rest goes on.
+    """
+    left = {task.key: task for task in tasks}
+    while left:
+        before = {key: _written(store, task) for key, task in left.items()}
+        try:
+            for key, sentence in _processes(list(left.values()), store, count):
+                del left[key]
+                yield sentence
+        except BrokenProcessPool as death:
+            for key, task in list(left.items()):
+                if _written(store, task) != before[key]:
+                    # It was kept, and only the word that it was did not arrive.
+                    del left[key]
+                    yield ""
+            for path in store.out.glob(STATES):
+                path.unlink()
+            # Tasks are taken in their order, so those in flight are the first that are left.
+            flying = [left.pop(key) for key in list(left)[:count]]
+            names = "; ".join(task.cell.label() for task in flying)
+            reason = _reason(death)
+            if len(flying) == 1:
+                yield f"{names} failed: {reason}"
+                continue
+            console.print(
+                f"{reason} In flight were {names}; they are measured again, one at a time.",
+                style="yellow",
+                markup=False,
+                highlight=False,
+            )
+            for task in flying:
+                yield from _parallel(store, console, [task], 1)
+
+
+def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tuple[str, str]]:
+    """For each task, as it ends, its key and what ``_work`` says."""
     made = commit()
     # With a single job joblib would stay in this process, where a timeout, a crash or the thread of
     # the progress display would touch the measurement. So there are two workers at least, and what
@@ -172,6 +236,19 @@ def _parallel(tasks: list[Task], store: CellStore, count: int) -> Iterator[str]:
     yield from parallel(
         delayed(_work)(task.claim.measure, task.cell, task.key, store, made) for task in tasks
     )
+
+
+def _written(store: CellStore, task: Task) -> int | None:
+    """When the task's cell was last kept, in nanoseconds; ``None`` where it never was."""
+    path = store.path(task.cell, task.key)
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _reason(death: BrokenProcessPool) -> str:
+    """Why the worker processes ended, in one sentence."""
+    codes = ", ".join(re.findall(r"[A-Z]+\(-?\d+\)", str(death)))
+    what = str(death).partition(".")[0]
+    return f"{what}, with {codes}." if codes else f"{what}."
 
 
 def _states(out: Path) -> list[str]:
@@ -246,34 +323,60 @@ def _reporter(console: Console, total: int) -> Callable[[], None]:
     return report
 
 
-def _work(measure: Measure, cell: Cell, key: str, store: CellStore, made: str | None) -> str:
-    """Measure one cell and keep it; "" or a sentence that says why there is nothing to keep."""
-    torch.set_num_threads(THREADS)
-    started = time.perf_counter()
-    described = {k: v for k, v in asdict(cell).items() if k not in ("checkpoint", "progress")}
-    record: dict[str, Any] = {
-        "cell": described | {"params": dict(cell.params)},
-        "seed": cell.seed,
-        "commit": made,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _work(
+    measure: Measure, cell: Cell, key: str, store: CellStore, made: str | None
+) -> tuple[str, str]:
+    """Measure one cell and keep it.
+
+    Returns:
+        Its key, and "" or a sentence that says why there is nothing to keep.
+    """
     checkpoint, progress = (
         store.path(cell, key).with_suffix(suffix) for suffix in (".checkpoint", ".progress")
     )
     try:
-        record["rows"] = _rows(measure, replace(cell, checkpoint=checkpoint, progress=progress))
+        record = observe(measure, replace(cell, checkpoint=checkpoint, progress=progress), made)
+    finally:
+        progress.unlink(missing_ok=True)
+    if isinstance(record, str):
+        return key, record
+    store.write(cell, key, record)
+    checkpoint.unlink(missing_ok=True)
+    return key, ""
+
+
+def observe(measure: Measure, cell: Cell, made: str | None) -> dict[str, Any] | str:
+    """Measure one cell in this process.
+
+    Args:
+        measure: its claim's.
+        cell: the cell.
+        made: the commit of the code.
+
+    Returns:
+        What is kept of it, or a sentence that says why there is nothing to keep.
+    """
+    torch.set_num_threads(THREADS)
+    started = time.perf_counter()
+    record: dict[str, Any] = {
+        "cell": described(cell),
+        "seed": cell.seed,
+        "commit": made,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        record["rows"] = _rows(measure, cell)
+        # A row that JSON cannot hold is this cell's failure, and not that of the run.
+        json.dumps(record["rows"])
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return (
             f"{cell.label()} failed: {type(error).__name__}: {error}"
             f" ({Path(where.filename).name}, line {where.lineno})"
         )
-    finally:
-        progress.unlink(missing_ok=True)
     record["duration_s"] = round(time.perf_counter() - started, 3)
-    store.write(cell, key, record)
-    checkpoint.unlink(missing_ok=True)
-    return ""
+    record["machine"] = machine(cell.device)
+    return record
 
 
 def _rows(measure: Measure, cell: Cell) -> list[Row]:
@@ -337,4 +440,16 @@ def _assemble(
         "started": min(record["started"] for record in finished),
         "duration_s": round(sum(record["duration_s"] for record in finished), 3),
     }
+    made |= _machines(finished, profile.device)
     Results(out, profile.name, claim).write(df, made)
+
+
+def _machines(records: list[dict[str, Any]], device: str) -> dict[str, Any]:
+    """What measured the cells, with their numbers, unless all were measured on a machine as this.
+
+    Cells that were kept before this was recorded are not counted.
+    """
+    found = Counter(json.dumps(record["machine"]) for record in records if "machine" in record)
+    if set(found) <= {json.dumps(machine(device))}:
+        return {}
+    return {"machines": [json.loads(text) | {"cells": count} for text, count in found.items()]}

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.chmod(beside, 0o644)
         os.replace(beside, path)
+    except OSError as error:
+        Path(beside).unlink(missing_ok=True)
+        # A full disk says what is wrong, but not where.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
@@ -51,6 +55,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Put ``content`` at ``path`` as indented JSON, in one step."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def remove_litter(out: Path) -> None:
+    """Remove what a run that was killed left half written; for whoever holds the folder's lock.
+
+    Other commands write figures and tables without the lock, so theirs are left alone.
+    """
+    for written in ("cells/*/.*", "*/*/.data.csv", "*/*/.provenance.json", "*/*/.verdict.json"):
+        for path in out.glob(f"{written}.*.part"):
+            path.unlink()
 
 
 def set_aside(path: Path) -> Path:
@@ -161,6 +175,12 @@ def stored(out: Path, claims: Iterable[Claim], profile: str | None) -> list[Resu
     profiles = (profile,) if profile else PROFILES
     found = [Results(out, p, claim) for p in profiles for claim in claims]
     return [results for results in found if results.data.exists()]
+
+
+def described(cell: Cell) -> dict[str, Any]:
+    """The cell as plain data, without the files that belong to the run."""
+    plain = {k: v for k, v in asdict(cell).items() if k not in ("checkpoint", "progress")}
+    return plain | {"params": dict(cell.params)}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from neural_ode.networks import ConvField, MLPField
@@ -20,7 +21,7 @@ JaxField = Callable[[Any, Any, Sequence[Any]], Any]
 
 
 class Diffrax(Backend):
-    """diffrax (Kidger 2021) under ``jax.jit`` in float32.
+    """diffrax (Kidger 2021) under ``jax.jit``, in the precision of the initial states.
 
     Its controller's defaults are those of torchdiffeq: the root mean square over the whole batch,
     safety 0.9, factors from 0.2 to 10, and no memory of earlier errors.
@@ -35,14 +36,22 @@ class Diffrax(Backend):
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
         """The work; compiled at its first run, once for all tolerances."""
+        import jax
         import jax.numpy as jnp
 
         if method not in _METHODS:
             raise ValueError(f"backend diffrax knows the methods {', '.join(_METHODS)}: {method!r}")
         times, shape = tuple(problem.ts.tolist()), tuple(problem.y0.shape)
-        program = _program(jax_field(problem.field), shape, times, method, gradient)
-        y0 = jnp.asarray(to_jax_layout(problem.field, problem.y0.cpu().numpy()))
-        arguments = (y0, jax_params(problem.field), jnp.float32(tol))
+        # JAX makes float32 of everything unless it is told that float64 is meant.
+        double = problem.y0.dtype == torch.float64
+        with jax.enable_x64(double):
+            program = _program(jax_field(problem.field), shape, times, method, gradient, double)
+            y0 = jnp.asarray(to_jax_layout(problem.field, problem.y0.cpu().numpy()))
+            arguments = (y0, jax_params(problem.field), jnp.asarray(tol, y0.dtype))
+
+        def run() -> tuple[Any, Any, Any, float | None]:
+            with jax.enable_x64(double):
+                return program(*arguments)
 
         def answer(output: tuple[Any, Any, Any, float | None]) -> Answer:
             ys, gradients, steps, compile_s = output
@@ -56,7 +65,7 @@ class Diffrax(Backend):
             states = _float64(to_torch_layout(problem.field, ys))
             return Answer(states, vector, evaluations, None, compile_s)
 
-        return Prepared(lambda: program(*arguments), answer)
+        return Prepared(run, answer)
 
 
 def _float64(array: Any) -> np.ndarray:
@@ -89,8 +98,9 @@ def _program(
     times: tuple[float, ...],
     method: str,
     gradient: str | None,
+    double: bool = False,
 ) -> _Program:
-    """The solve, with its gradient where one is asked for; one program for each shape."""
+    """The solve, with its gradient where one is asked for; one program for each shape and dtype."""
     import diffrax
     import jax
 

@@ -51,9 +51,14 @@ class Torchode(Backend):
         def solve(y0: Tensor) -> tuple[Tensor, dict[str, Any]]:
             initial = torchode.InitialValueProblem(y0.flatten(1), **times)
             solution = solver.solve(initial, term)
+            # Where it gives up it says so here and raises nothing; not looked at while it is timed.
+            solution.stats["status"] = solution.status
             return solution.ys.transpose(0, 1).unflatten(-1, features), solution.stats
 
         def answer(done: Pass) -> Answer:
+            worst = torchode.Status(int(done.stats["status"].max()))
+            if worst != torchode.Status.SUCCESS:
+                raise RuntimeError(f"torchode gave up with the status {worst.name}")
             forward, backward = done.stats, done.stats.get("backsolve", [])
             return Answer(
                 states(done, problem),

@@ -1,0 +1,164 @@
+"""Cells on the workers of a Dask cluster.
+
+What runs where: this machine decides what is measured, hands each cell to the scheduler as JSON and
+writes what comes back, so the workers need this package and the claim's, but no folder in common.
+On a worker each cell has a process of its own (``cluster_worker``, ``cluster_cell``), so that its
+time limit holds, the threads of Dask touch no timing, and a crash costs one cell and not the
+worker. A worker keeps nothing: there are no checkpoints, and a cell whose worker dies begins anew
+on another.
+
+joblib has a Dask backend, but it does not survive the death of a worker (joblib 1.6.0, distributed
+2026.8.0): it still holds the last result that it has returned, which Dask then computes again, and
+it waits for ever for a task that Dask has given up. Here a result is let go when it has arrived.
+"""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from odeclaims.cluster_worker import in_process
+from odeclaims.provenance import commit, versions
+from odeclaims.store import CellStore, described
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from odeclaims.run import Task
+
+# Seconds in which a scheduler has to answer.
+CONNECT_S = 5
+
+
+@contextmanager
+def connected(address: str) -> Iterator["Client"]:
+    """A client of the scheduler at this address; when it is closed, what it asked for is ended.
+
+    Raises:
+        ValueError: where the package distributed is not installed.
+        ConnectionError: where no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            "--scheduler needs the package distributed: pip install 'odeclaims[cluster]'"
+        ) from None
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"no Dask scheduler answers at {address} within {CONNECT_S} s"
+        ) from error
+    with client:
+        yield client
+
+
+def threads(client: "Client") -> int:
+    """How many cells the workers measure side by side, as many as there are just now."""
+    return max(1, sum(client.nthreads().values()))
+
+
+def compute(client: "Client", store: CellStore, tasks: list["Task"], count: int) -> Iterator[str]:
+    """The tasks on the workers, ``count`` of them in flight, as they end; each is kept at once.
+
+    Yields:
+        "" for a cell that was kept, or a sentence that says why it failed.
+
+    Raises:
+        ValueError: where a worker's code or versions are not those of this machine.
+        ConnectionError: where the scheduler is lost.
+    """
+    from distributed import as_completed
+
+    waiting, flying = iter(tasks), {}
+    arriving: Any = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+    chosen = None
+
+    def submit(number: int) -> None:
+        nonlocal chosen
+        for task in islice(waiting, number):
+            chosen = _worker_for(task, client, chosen)
+            future = _submit(client, task, chosen)
+            flying[future.key] = task
+            arriving.add(future)
+
+    submit(count)
+    for future, found in arriving:
+        task = flying.pop(future.key)
+        sentence = _keep(store, task, _answer(future, found, client))
+        # Dask computes again what is lost with a worker and still wanted, and this is not.
+        future.release()
+        submit(1)
+        yield sentence
+
+
+def _worker_for(task: "Task", client: "Client", before: str | None) -> str | None:
+    """The worker that a cell is bound to: timings are all taken on one, as long as it lives."""
+    if not task.cell.alone:
+        return None
+    workers = list(client.nthreads())
+    return before if before in workers else next(iter(workers), None)
+
+
+def _submit(client: "Client", task: "Task", worker: str | None) -> "Future":
+    measure = task.claim.measure
+    order = {
+        "measure": f"{measure.__module__}:{measure.__name__}",
+        "cell": described(task.cell),
+        "key": task.key,
+        "commit": commit(),
+        "versions": versions(),
+    }
+    return client.submit(
+        in_process,
+        json.dumps(order),
+        key=f"{task.key}-{uuid4().hex}",
+        pure=False,
+        workers=worker,
+        # Without this Dask would wait for a dead worker's return.
+        allow_other_workers=worker is not None,
+    )
+
+
+def _answer(future: "Future", found: Any, client: "Client") -> dict[str, Any]:
+    """What a worker says, or why it says nothing.
+
+    Raises:
+        ValueError: where the workers cannot run this package.
+        ConnectionError: where the scheduler is lost.
+    """
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return found
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, KilledWorker):
+        deaths = error.allowed_failures + 1
+        return {"failed": f"{deaths} workers died while they measured it"}
+    if future.status == "error":
+        raise ValueError(f"the cluster's workers cannot run odeclaims: {error!r}")
+    raise ConnectionError(f"the Dask scheduler at {client.scheduler.address} was lost")
+
+
+def _keep(store: CellStore, task: "Task", answer: dict[str, Any]) -> str:
+    """Write what was found; "" or a sentence that says why nothing was.
+
+    Raises:
+        ValueError: where the worker refused the cell.
+    """
+    where = answer.get("worker", "the cluster")
+    if answer.get("code"):
+        code = answer["code"]
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{task.cell.label()} failed: its process on {where} ended with {how}"
+    said = answer if "failed" in answer else json.loads(answer["said"])
+    if "refused" in said:
+        raise ValueError(f"the worker {where} was refused: {said['refused']}")
+    if "failed" in said:
+        return f"{task.cell.label()} failed: {said['failed']} (on {where})"
+    store.write(task.cell, task.key, said["record"])
+    return ""

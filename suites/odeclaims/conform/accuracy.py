@@ -1,0 +1,232 @@
+"""Order, tolerance, and outputs inside steps."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from neural_ode import METHODS
+from odeclaims.backends import Backend
+from odeclaims.claim import Bounds
+from odeclaims.conform import problems
+from odeclaims.conform.check import (
+    ASKED,
+    BECAUSE_FACTOR,
+    FACTOR,
+    CannotAsk,
+    Check,
+    Observed,
+    ask,
+    evaluations,
+    in_short,
+    misses,
+    posed,
+    require_float64,
+    require_method,
+    scaled,
+    tolerances,
+)
+from odeclaims.conform.problems import Known
+from odeclaims.report.tables import number
+from odeclaims.statistics import log_slope
+
+MANY = tuple(np.linspace(0, problems.END, 101).tolist())
+# Five tolerances at which steps are small enough for the leading term of the error to speak, and
+# rounding is far away: a method of third order needs far more steps than one of fifth.
+ORDER_TOLERANCES = {
+    3: (1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
+    5: (1e-6, 1e-7, 1e-8, 1e-9, 1e-10),
+}
+
+
+def with_outputs() -> Known:
+    """The main problem with a hundred outputs."""
+    return problems.mixed().at(*MANY)
+
+
+def order(pose: Callable[[], Known], method: str, backend: Backend) -> Observed:
+    """Minus the slope of log error over log evaluations, over five tolerances.
+
+    The controller makes a step's estimate, which is O(h^p), as large as the tolerance; the error of
+    the solution that is carried on is O(h^p) too. So the error falls with the p-th power of the
+    number of steps, whatever constants a controller has.
+    """
+    require_method(backend, method)
+    require_float64(backend)
+    known = pose()
+    counts, errors = [], []
+    for tol in ORDER_TOLERANCES[METHODS[method].order]:
+        answer = ask(backend, known.problem, method=method, tol=tol)
+        counts.append(evaluations(answer))
+        errors.append(float(np.sqrt(np.square(scaled(answer, known)).mean())))
+    if min(errors) == 0 or len(set(counts)) == 1:
+        return Observed(0.0, f"{counts[0]} evaluations, error {errors[0]:.1e} at all tolerances")
+    ends = [f"{n} evaluations, error {e:.1e}" for n, e in zip(counts, errors, strict=True)]
+    return Observed(-log_slope(counts, errors), f"from {ends[0]} to {ends[-1]}")
+
+
+def tolerance(method: str, backend: Backend) -> Observed:
+    """The largest error over all tolerances, each in units of its own."""
+    require_method(backend, method)
+    known = posed(backend, problems.mixed())
+    found = {
+        tol: misses(ask(backend, known.problem, method=method, tol=tol), known, tol)
+        for tol in tolerances(backend)
+    }
+    worst = max(found, key=lambda tol: found[tol])
+    return Observed(found[worst], f"the worst is at tolerance {worst:g}")
+
+
+def monotone(method: str, backend: Backend) -> Observed:
+    """The largest ratio of the error at a tolerance to that at a ten times looser one."""
+    require_method(backend, method)
+    known = posed(backend, problems.mixed())
+    errors = [
+        float(scaled(ask(backend, known.problem, method=method, tol=tol), known).max())
+        for tol in tolerances(backend)
+    ]
+    ratios = [b / a if a else 1.0 for a, b in pairwise(errors)]
+    return Observed(max(ratios), "errors " + ", ".join(f"{e:.1e}" for e in errors))
+
+
+def at_outputs(backend: Backend) -> Observed:
+    """The largest error over a hundred outputs, most of them inside steps."""
+    known = posed(backend, with_outputs())
+    tol = tolerances(backend)[len(tolerances(backend)) // 2]
+    return Observed(misses(ask(backend, known.problem, tol=tol), known, tol), f"tolerance {tol:g}")
+
+
+def one_or_many(backend: Backend) -> Observed:
+    """How far the end is from the end of the same solve with a hundred outputs."""
+    tol = tolerances(backend)[0]
+    solves = (posed(backend, known) for known in (problems.mixed(), with_outputs()))
+    ends = [ask(backend, known.problem, tol=tol).states[-1] for known in solves]
+    difference = float(np.max(np.abs(ends[0] - ends[1]) / (1 + np.abs(ends[0]))))
+    return Observed(difference / tol, f"difference {number(difference)} at tolerance {tol:g}")
+
+
+def backwards(backend: Backend) -> Observed:
+    """The largest error of a solve from t = 2 to 0, with an output between."""
+    known = posed(backend, problems.mixed().at(2.0, 1.0, 0.0))
+    tol = tolerances(backend)[-1]
+    return Observed(misses(ask(backend, known.problem, tol=tol), known, tol), f"tolerance {tol:g}")
+
+
+def strange_times(times: tuple[float, ...], backend: Backend) -> Observed:
+    """One where times that are no grid are answered wrongly without a word, else zero."""
+    known = posed(backend, problems.mixed().at(*times))
+    tol = tolerances(backend)[0]
+    # The backend has to know the problem with times as they should be.
+    ask(backend, posed(backend, problems.mixed()).problem, tol=tol)
+    try:
+        answer = ask(backend, known.problem, tol=tol)
+        missed = misses(answer, known, tol)
+    except CannotAsk as error:
+        return Observed(0, str(error))
+    except Exception as error:
+        return Observed(0, f"raises {in_short(error)}")
+    if not np.isfinite(answer.states).all():
+        return Observed(0, "answers with values that are not finite")
+    if missed <= FACTOR:
+        return Observed(0, "answers, and rightly")
+    return Observed(1, f"answers {number(missed)} tolerances beside the solution, without a word")
+
+
+_BECAUSE_ORDER = (
+    "p by theory; half an order less is a lower order, while the leading term may not yet be alone,"
+    " which makes a slope steeper"
+)
+
+
+def _bounds(method: str) -> Bounds:
+    p = METHODS[method].order
+    return Bounds(at_least=p - 0.5, at_most=p + 1)
+
+
+CHECKS = [
+    *(
+        Check(
+            "order",
+            f"order of {method}",
+            "minus the slope of log error over log evaluations",
+            _bounds(method),
+            _BECAUSE_ORDER,
+            partial(order, problems.mixed, method),
+        )
+        for method in ASKED
+    ),
+    *(
+        Check(
+            "tolerance",
+            f"tolerance kept by {method}",
+            "largest error in units of the tolerance",
+            Bounds(at_most=FACTOR),
+            BECAUSE_FACTOR,
+            partial(tolerance, method),
+        )
+        for method in ASKED
+    ),
+    *(
+        Check(
+            "tolerance",
+            f"error falls with the tolerance, {method}",
+            "largest ratio of the errors at a tolerance and at a ten times looser one",
+            Bounds(at_most=1.0),
+            "who asks for more accuracy and pays for it should not get less",
+            partial(monotone, method),
+        )
+        for method in ASKED
+    ),
+    *(
+        Check(
+            "output times",
+            f"order of {method} at outputs inside steps",
+            "minus the slope of log error over log evaluations, 100 outputs",
+            _bounds(method),
+            "interpolation of local order p keeps the order of the solution; less makes outputs"
+            " worse than steps",
+            partial(order, with_outputs, method),
+        )
+        for method in ASKED
+    ),
+    Check(
+        "output times",
+        "outputs inside steps keep the tolerance",
+        "largest error in units of the tolerance, 100 outputs",
+        Bounds(at_most=FACTOR),
+        BECAUSE_FACTOR,
+        at_outputs,
+    ),
+    Check(
+        "output times",
+        "the end is the same with one output and with many",
+        "difference in units of the tolerance",
+        Bounds(at_most=10),
+        "each may be off by an interpolation, whose error is that of a step",
+        one_or_many,
+    ),
+    Check(
+        "output times",
+        "backward in time",
+        "largest error in units of the tolerance",
+        Bounds(at_most=FACTOR),
+        BECAUSE_FACTOR,
+        backwards,
+    ),
+    *(
+        Check(
+            "output times",
+            f"times that {what}",
+            "1 for a wrong answer without a word, else 0",
+            Bounds(at_most=0),
+            "an error, a visible NaN or the right states are all fine; a wrong number is not",
+            partial(strange_times, times),
+            limit_s=30.0,
+        )
+        for what, times in (
+            ("repeat", (0.0, 1.0, 1.0, 2.0)),
+            ("are not in order", (0.0, 1.5, 0.5, 2.0)),
+        )
+    ),
+]

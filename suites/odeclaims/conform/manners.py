@@ -1,0 +1,161 @@
+"""Samples beside each other, precision, side effects and repetition."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from odeclaims.backends import Backend
+from odeclaims.claim import Bounds
+from odeclaims.conform import problems
+from odeclaims.conform.check import (
+    BECAUSE_FACTOR,
+    FACTOR,
+    Check,
+    NotOffered,
+    Observed,
+    ask,
+    first_method,
+    in_short,
+    keeps_float64,
+    misses,
+    posed,
+    tolerances,
+)
+from odeclaims.conform.cost import Watched, require_notes, watched
+from odeclaims.report.tables import number
+
+HARD, EASY = slice(0, 1), slice(1, 2)
+
+
+def in_a_crowd(rows: slice, backend: Backend) -> Observed:
+    """The error of one sample among the others, in units of the tolerance."""
+    known, tol = problems.neighbours(), tolerances(backend)[1]
+    alone = posed(backend, known.part(rows))
+    crowd = posed(backend, known)
+    by_itself = ask(backend, alone.problem, tol=tol)
+    among = ask(backend, crowd.problem, tol=tol)
+    part = replace(among, states=among.states[:, rows])
+    difference = float(np.abs(part.states - by_itself.states).max())
+    # What a batched matrix product rounds otherwise than a small one.
+    rounding = 1e3 * np.finfo(np.float64 if keeps_float64(backend) else np.float32).eps
+    steps = "steps of its own" if difference <= rounding else "steps shared with the batch"
+    return Observed(
+        misses(part, alone, tol),
+        f"alone {number(misses(by_itself, alone, tol))}, difference {number(difference)}: {steps}",
+    )
+
+
+def double(backend: Backend) -> Observed:
+    """The error at tolerance 1e-10 in units of it."""
+    known, tol = problems.mixed(), 1e-10
+    try:
+        work = backend.prepare(known.problem, method=first_method(backend), tol=tol, gradient=None)
+    except ValueError as error:
+        raise NotOffered(in_short(error)) from error
+    return Observed(misses(work.answer(work.run()), known, tol), "tolerance 1e-10")
+
+
+def single(backend: Backend) -> Observed:
+    """The error of a float32 problem at tolerance 1e-4 in units of it."""
+    known, tol = problems.mixed().single(), 1e-4
+    return Observed(misses(ask(backend, known.problem, tol=tol), known, tol), "tolerance 1e-4")
+
+
+def precision(name: str, backend: Backend) -> Observed:
+    """How many other precisions than the problem's the field is evaluated in."""
+    dtype = getattr(torch, name)
+    known = problems.mixed()
+    problem = known.problem if dtype == torch.float64 else known.single().problem
+    field = Watched(problem.field)
+    ask(backend, replace(problem, field=field), tol=1e-3)
+    require_notes(field)
+    seen = ", ".join(sorted(str(d).removeprefix("torch.") for d in field.dtypes))
+    return Observed(len(field.dtypes - {dtype}), f"evaluated in {seen}")
+
+
+def side_effects(backend: Backend) -> Observed:
+    """How many of the tensors that went in have changed."""
+    field, known = watched(backend)
+    problem = known.problem
+    held = [problem.y0, problem.ts, *field.parameters()]
+    before = [tensor.detach().clone() for tensor in held]
+    for gradient in (None, *backend.gradients[:1]):
+        ask(backend, problem, tol=1e-4, gradient=gradient)
+    changed = sum(not torch.equal(a, b.detach()) for a, b in zip(before, held, strict=True))
+    left = sum(tensor.grad is not None for tensor in held)
+    return Observed(changed + left, f"{changed} changed, {left} with a gradient left in them")
+
+
+def repeats(backend: Backend) -> Observed:
+    """The largest difference between two runs, in states and gradient."""
+    problem = posed(backend, problems.mixed()).problem
+    worst = 0.0
+    for gradient in (None, *backend.gradients[:1]):
+        first, second = (ask(backend, problem, tol=1e-4, gradient=gradient) for _ in range(2))
+        worst = max(worst, float(np.abs(first.states - second.states).max()))
+        if first.gradient is not None and second.gradient is not None:
+            worst = max(worst, float(np.abs(first.gradient - second.gradient).max()))
+    return Observed(worst, "one thread, one process")
+
+
+CHECKS = [
+    *(
+        Check(
+            "batch",
+            f"{what} in a batch",
+            "its error in units of the tolerance",
+            Bounds(at_most=FACTOR),
+            "a norm over the batch may average, but each sample was promised the tolerance",
+            partial(in_a_crowd, rows),
+        )
+        for what, rows in (
+            ("a hard sample among 31 easy ones", HARD),
+            ("an easy sample beside a hard one", EASY),
+        )
+    ),
+    Check(
+        "precision",
+        "float64 is kept",
+        "largest error in units of the tolerance",
+        Bounds(at_most=FACTOR),
+        BECAUSE_FACTOR + "; rounding in float32 would be a thousand tolerances",
+        double,
+    ),
+    Check(
+        "precision",
+        "float32 works",
+        "largest error in units of the tolerance",
+        Bounds(at_most=FACTOR),
+        BECAUSE_FACTOR,
+        single,
+    ),
+    *(
+        Check(
+            "precision",
+            f"the field sees {name} where the problem is",
+            "other precisions in which it is evaluated",
+            Bounds(at_most=0),
+            "another costs time or digits that nobody asked for",
+            partial(precision, name),
+        )
+        for name in ("float32", "float64")
+    ),
+    Check(
+        "manners",
+        "what goes in stays as it is",
+        "tensors that have changed or hold a gradient",
+        Bounds(at_most=0),
+        "initial states, times and parameters are the caller's",
+        side_effects,
+    ),
+    Check(
+        "manners",
+        "two runs give equal bits",
+        "largest difference of two runs",
+        Bounds(at_most=0),
+        "a result that cannot be repeated cannot be checked",
+        repeats,
+    ),
+]

@@ -1,0 +1,260 @@
+"""The problems that a solver is asked, each with an answer that no solver of this project made.
+
+Most are ``MLPField`` with chosen weights, since that is the field which every backend knows. A
+layer of tanh allows closed forms: ``z' = a tanh(b z)`` makes ``sinh(b z)`` grow as ``e^(a b t)``,
+and ``z' = a tanh(b t + c)`` is a quadrature. A problem is made once, for a solver that compiles a
+field does so for each that is new.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from scipy.integrate import solve_ivp
+from torch import Tensor, nn
+
+from neural_ode.networks import MLPField
+from odeclaims.workloads import Problem
+
+# From a time to the states, shape [batch, features].
+Flow = Callable[[float], Float64[np.ndarray, "batch features"]]
+
+# Tolerance of SciPy's solves where there is no closed form; all errors asked about are far larger.
+TIGHT = 1e-12
+
+
+@dataclass(frozen=True)
+class Known:
+    """A problem with its answer.
+
+    Attributes:
+        problem: what the backend gets, in float64.
+        flow: the states at any time between the first and the last output time.
+    """
+
+    problem: Problem
+    flow: Flow
+
+    def states(self) -> Float64[np.ndarray, "time batch features"]:
+        """The states at every output time after the first."""
+        return np.stack([self.flow(t) for t in self.problem.ts.tolist()[1:]])
+
+    def at(self, *times: float) -> "Known":
+        """The same problem with other output times, the first of which gives the initial states."""
+        y0 = torch.tensor(self.flow(times[0]))
+        return replace(self, problem=replace(self.problem, y0=y0, ts=_times(*times)))
+
+    def part(self, rows: slice) -> "Known":
+        """The problem with some of its samples."""
+        problem = replace(self.problem, y0=self.problem.y0[rows].clone())
+        return Known(problem, lambda t: self.flow(t)[rows])
+
+    def single(self) -> "Known":
+        """The same problem in float32."""
+        return replace(self, problem=in_float32(self.problem))
+
+
+@cache
+def in_float32(problem: Problem) -> Problem:
+    """The same problem in float32; the field is copied."""
+    field = deepcopy(problem.field).float()
+    return replace(problem, field=field, y0=problem.y0.float(), ts=problem.ts.float())
+
+
+def _times(*times: float) -> Float[Tensor, " time"]:
+    return torch.tensor(times, dtype=torch.float64)
+
+
+def _mlp(*weights: np.ndarray) -> MLPField:
+    """``dy/dt = second tanh(first [y, t] + bias) + last`` with these weights, in float64."""
+    first, _, second, _ = weights
+    field = MLPField(len(second), len(first), depth=1).double()
+    with torch.no_grad():
+        for parameter, weight in zip(field.parameters(), weights, strict=True):
+            parameter.copy_(torch.tensor(weight))
+    return field
+
+
+def _problem(field: nn.Module, y0: np.ndarray, *times: float) -> Problem:
+    return Problem(field, torch.tensor(y0, dtype=torch.float64), _times(*times), tol=1e-6)
+
+
+# --- with a closed form
+
+# Growing and decaying components and one driven by the time, mixed by a matrix: the field couples
+# them all.
+_A, _B = np.array([1.0, -2.0, 1.0]), np.array([1.5, 1.0, 2.0])
+_DRIVEN, _PHASE = 2, -5.0
+_MIX = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.5], [0.25, 0.0, 1.0]])
+_Z0 = np.array([[0.1, 1.0, 0.0], [-0.3, 2.0, 0.5], [0.02, -1.5, -0.5], [1.0, 0.3, 1.0]])
+END = 5.0
+
+
+@cache
+def mixed() -> Known:
+    """The main problem: three coupled components, four samples, from 0 to 5."""
+    unmix = np.linalg.inv(_MIX)
+    first = np.column_stack([_B[:, None] * unmix, np.zeros(3)])
+    first[_DRIVEN] = [0, 0, 0, _B[_DRIVEN]]
+    bias = np.array([0.0, 0.0, _PHASE])
+    field = _mlp(first, bias, _MIX * _A, np.zeros(3))
+    return Known(_problem(field, _Z0 @ _MIX.T, 0.0, END), _mixed_flow)
+
+
+def _mixed_flow(t: float) -> Float64[np.ndarray, "batch features"]:
+    z = np.arcsinh(np.sinh(_B * _Z0) * np.exp(_A * _B * t)) / _B
+    a, b = _A[_DRIVEN], _B[_DRIVEN]
+    driven = a / b * np.log(np.cosh(b * t + _PHASE) / np.cosh(_PHASE))
+    z[:, _DRIVEN] = _Z0[:, _DRIVEN] + driven
+    return z @ _MIX.T
+
+
+RATE = 1000.0
+
+
+@cache
+def stiff() -> Known:
+    """``y' = -1000 tanh(y - t)`` and ``y' = -1000 tanh(y)``; two samples forget their start."""
+    field = _mlp(
+        np.array([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]), np.zeros(2), -RATE * np.eye(2), np.zeros(2)
+    )
+
+    def flow(t: float) -> np.ndarray:
+        # The distance u to the ramp obeys u' = -1000 tanh(u) - 1 and has long come to rest.
+        return np.tile([t + np.arctanh(-1 / RATE), 0.0], (2, 1))
+
+    return Known(_problem(field, np.array([[0.0, 0.5], [1.0, -0.2]]), 0.0, 1.0), flow)
+
+
+# --- with a reference by SciPy
+
+
+@cache
+def oscillator() -> Problem:
+    """``y1' = tanh(y2), y2' = -tanh(y1)``, 64 samples: periodic, so steps grow with time."""
+    field = _mlp(
+        np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]),
+        np.zeros(2),
+        np.diag([1.0, -1.0]),
+        np.zeros(2),
+    )
+    return _problem(field, np.column_stack([np.linspace(1, 2, 64), np.zeros(64)]), 0.0, 1.0)
+
+
+@cache
+def neighbours() -> Known:
+    """One hard sample, the first, and 31 easy ones.
+
+    ``u' = tanh(u) - 20 (tanh(20 u + 20 s) - tanh(20 s))`` with a constant s: for s = 0 the state u
+    falls from 1 to 0 and stops short, for s = 2 nearly nothing is left but ``u' = tanh(u)``.
+    """
+    first = np.array([[1.0, 0.0, 0.0], [20.0, 20.0, 0.0], [0.0, 20.0, 0.0]])
+    second = np.array([[1.0, -20.0, 20.0], [0.0, 0.0, 0.0]])
+    field = _mlp(first, np.zeros(3), second, np.zeros(2))
+    easy = np.column_stack([np.linspace(0.2, 1.0, 31), np.full(31, 2.0)])
+    problem = _problem(field, np.vstack([[[1.0, 0.0]], easy]), 0.0, 2.0)
+    return Known(problem, lambda t: _by_scipy(problem, t))
+
+
+@cache
+def tiny() -> Problem:
+    """One sample of the main problem without its time, a billionth in size.
+
+    It is far below every tolerance, so that whatever a controller computes from it, the steps grow
+    as fast as they may and are the same for a state beside it. In it the field is linear, and so is
+    what the solver makes of it: a difference of two solves gives the derivative to rounding.
+    """
+    field = deepcopy(mixed().problem.field)
+    with torch.no_grad():
+        first, bias, *_ = field.parameters()
+        first[_DRIVEN] = 0
+        bias.zero_()
+    return _problem(field, 1e-9 * np.array([[1.0, -0.5, 0.8]]), 0.0, 2.0)
+
+
+@cache
+def _by_scipy(problem: Problem, t: float) -> Float64[np.ndarray, "batch features"]:
+    """The states at a time, each sample solved alone."""
+    weights = [p.detach().numpy() for p in problem.field.parameters()]
+
+    def field(time: float, y: np.ndarray) -> np.ndarray:
+        return _mlp_forward(weights, time, y)[1]
+
+    start = float(problem.ts[0])
+    ends = [
+        solve_ivp(field, (start, t), y0, "DOP853", rtol=TIGHT, atol=TIGHT).y[:, -1]
+        for y0 in problem.y0.numpy()
+    ]
+    return np.stack(ends)
+
+
+def _mlp_forward(
+    weights: list[np.ndarray], t: float, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The hidden layer and the derivative, written apart from the field in torch."""
+    first, bias, second, last = weights
+    hidden = np.tanh(y @ first[:, :-1].T + t * first[:, -1] + bias)
+    return hidden, hidden @ second.T + last
+
+
+def gradient_of(known: Known) -> Float64[np.ndarray, " inputs"]:
+    """The gradient of the summed squares of the final states, as an ``Answer`` holds it.
+
+    The adjoint equation is solved by SciPy along the closed form of the states, so nothing is
+    solved backward but what is linear: ``a' = -a df/dy``, ``g' = -a df/dtheta``.
+    """
+    weights = [p.detach().numpy() for p in known.problem.field.parameters()]
+    first, _, second, _ = weights
+    start, end = known.problem.ts[0].item(), known.problem.ts[-1].item()
+    shape = known.problem.y0.shape
+
+    def slope(t: float, flat: np.ndarray) -> np.ndarray:
+        a, y = flat[: np.prod(shape)].reshape(shape), known.flow(t)
+        hidden, _ = _mlp_forward(weights, t, y)
+        inner = (a @ second) * (1 - hidden**2)
+        inputs = np.column_stack([y, np.full(len(y), t)])
+        parts = [inner @ first[:, :-1], inner.T @ inputs, inner.sum(0), a.T @ hidden, a.sum(0)]
+        return -np.concatenate([p.ravel() for p in parts])
+
+    flat = np.concatenate([2 * known.flow(end).ravel(), np.zeros(sum(w.size for w in weights))])
+    return solve_ivp(slope, (end, start), flat, "DOP853", rtol=TIGHT, atol=TIGHT).y[:, -1]
+
+
+# --- without an answer
+
+
+class Formula(nn.Module):
+    """A field without parameters, given by a formula of the time and the state."""
+
+    def __init__(self, formula: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.formula = formula
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        """The derivative."""
+        return self.formula(t, y)
+
+
+def blow_up() -> Problem:
+    """``y' = y^2`` from 1, which is infinite at t = 1, to t = 2."""
+    return _problem(Formula(lambda t, y: y * y), np.ones((1, 1)), 0.0, 2.0)
+
+
+def not_a_number() -> Problem:
+    """A field that is NaN everywhere."""
+    weights = np.zeros((1, 2)), np.zeros(1), np.ones((1, 1)), np.array([np.nan])
+    return _problem(_mlp(*weights), np.ones((1, 1)), 0.0, 1.0)
+
+
+def infinite_later() -> Problem:
+    """``y' = -tanh(y)`` up to t = 0.5, from where on the field is infinite."""
+    huge = np.finfo(np.float64).max
+    first = np.array([[1.0, 0.0], [0.0, 1e4], [0.0, 0.0]])
+    bias = np.array([0.0, -5e3, 1e3])
+    return _problem(
+        _mlp(first, bias, np.array([[-1.0, huge, huge]]), np.zeros(1)), np.ones((1, 1)), 0.0, 1.0
+    )

@@ -1,0 +1,266 @@
+"""All results as one HTML page that needs nothing else: no network, no other file, no script.
+
+Everything on it is made anew out of the stored rows: verdicts, tables with the names of their
+cells, and figures. The same rows give the same bytes.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from odeclaims import __version__
+from odeclaims.cite import bibtex, sentence
+from odeclaims.claim import OUTCOMES, PROFILES, Claim, FlipMap, Verdict
+from odeclaims.report.flips import flip_figure
+from odeclaims.report.hashes import HashedCell, cells
+from odeclaims.report.pictures import Picture, caption, drawing, moving
+from odeclaims.report.style import style
+from odeclaims.report.tables import ledger_frame, measured
+from odeclaims.store import CorruptFile, Results, read_json, write_text
+
+UNREADABLE = "unreadable"
+# What stands on the page for an outcome.
+LABELS = {
+    **{outcome: outcome for outcome in OUTCOMES},
+    "insufficient": "insufficient evidence",
+    UNREADABLE: "unreadable",
+}
+# A column with longer texts than this, in characters, may break them into lines.
+LONG = 24
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table whose cells have names.
+
+    Attributes:
+        columns: the headings.
+        kinds: for each column whether it holds a "number" in each cell, "long" texts, or neither.
+        rows: the cells, a list a row.
+    """
+
+    columns: list[str]
+    kinds: list[str]
+    rows: list[list[HashedCell]]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What follows from the rows of one claim under one profile."""
+
+    verdict: Verdict
+    summary: str
+    ledger: list[dict]
+    criteria: Grid
+    table: Grid
+    pictures: list[Picture]
+    made: dict[str, Any]
+    provenance: list[tuple[str, str]]
+    citation: str
+    bibtex: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A claim under one profile: its content, or a sentence that says why there is none."""
+
+    results: Results
+    content: Content | None
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its name in a link."""
+        return f"{self.results.profile}-{self.results.claim.slug}"
+
+    @property
+    def outcome(self) -> str:
+        """The claim's outcome, or that its rows cannot be read."""
+        return self.content.verdict.outcome if self.content else UNREADABLE
+
+
+def write_page(found: Sequence[Results], claims: Sequence[Claim], path: Path) -> list[str]:
+    """Write the page of these results to ``path``, in one step.
+
+    Rows that cannot be read do not cost the reader those of the other claims: the section then
+    holds the sentence that says what is wrong in place of a verdict.
+
+    Args:
+        found: the results to show.
+        claims: the claims that were asked for; those without results are listed as not run.
+        path: the page.
+
+    Returns:
+        A sentence for each of the results that cannot be read.
+
+    Raises:
+        OSError: where the page cannot be written.
+    """
+    order = {claim.slug: place for place, claim in enumerate(claims)}
+    ranked = sorted(found, key=lambda r: (order[r.claim.slug], PROFILES.index(r.profile)))
+    sections = [_section(results) for results in ranked]
+    write_text(path, _html(sections, claims))
+    return [section.problem for section in sections if section.problem]
+
+
+def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
+    environment = Environment(
+        loader=PackageLoader("odeclaims.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = {section.results.claim.slug for section in sections}
+    profiles = {section.results.profile for section in sections}
+    made = [section.content.made for section in sections if section.content]
+    counts = Counter(section.outcome for section in sections)
+    css, js = (_asset(name) for name in ("page.css", "page.js"))
+    return environment.get_template("page.html.jinja").render(
+        sections=sections,
+        not_run=[claim for claim in claims if claim.slug not in shown],
+        counts={outcome: counts[outcome] for outcome in LABELS if counts[outcome]},
+        labels=LABELS,
+        profiles=[profile for profile in PROFILES if profile in profiles],
+        version=__version__,
+        commits=sorted({str(m.get("commit"))[:10] for m in made}),
+        days=sorted({str(m.get("started"))[:10] for m in made}),
+        measured=measured,
+        css=css,
+        js=js,
+        css_digest=_digest(css),
+        js_digest=_digest(js),
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("odeclaims.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """The digest by which the page's policy admits this style or script, and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _section(results: Results) -> Section:
+    try:
+        return Section(results, _content(results))
+    except (CorruptFile, FileNotFoundError) as error:
+        # The page says where a file lies among the results, and not where those lie.
+        return Section(results, None, str(error).replace(f"{results.out}/", ""))
+
+
+def _content(results: Results) -> Content:
+    df, claim = results.read(), results.claim
+    made = read_json(results.folder / "provenance.json")
+    verdict, named = claim.judge(df), cells(results)
+    return Content(
+        verdict=verdict,
+        summary=_summary(verdict),
+        ledger=ledger_frame(claim, verdict).to_dict("records"),
+        criteria=_grid(named, "criteria"),
+        table=_grid(named, "table"),
+        pictures=_pictures(claim, df),
+        made=made,
+        provenance=_provenance(made),
+        citation=sentence(results),
+        bibtex=bibtex(results),
+    )
+
+
+def _pictures(claim: Claim, df: pd.DataFrame) -> list[Picture]:
+    """The claim's figure, its flip map and its animation, as far as it has them."""
+    with style():
+        pictures = [drawing(claim.figure(df), caption(claim.figure, f"{claim.title}."))]
+        if claim.flips:
+            flips = claim.flips(df)
+            pictures.append(drawing(flip_figure(flips), _flip_caption(flips)))
+        if claim.animation:
+            text = caption(claim.animation, f"{claim.title}.")
+            pictures.append(moving(claim.animation(df), text))
+    return pictures
+
+
+def _flip_caption(flips: FlipMap) -> str:
+    partly = f", in part for {flips.partly}" if flips.partly else ""
+    return (
+        f"Over which settings the verdict changes: {flips.quantity}, reproduced for"
+        f" {flips.reproduced}{partly}; empty where nothing was measured."
+    )
+
+
+def _summary(verdict: Verdict) -> str:
+    """How many of the deciding criteria came out how."""
+    deciding = [j.outcome for j in verdict.judgements if j.criterion.decides]
+    says = {
+        "reproduced": "in range",
+        "partly": "in the wider range only",
+        "not reproduced": "out of range",
+        "insufficient": "without the evidence asked for",
+    }
+    counts = ", ".join(f"{deciding.count(o)} {says[o]}" for o in OUTCOMES if o in deciding)
+    text = f"{LABELS[verdict.outcome].capitalize()}. Of the deciding criteria: {counts}."
+    if verdict.outcome == "insufficient":
+        text += " This run says neither that the claim holds nor that it fails."
+    return text
+
+
+def _grid(named: Sequence[HashedCell], table: str) -> Grid:
+    chosen = [cell for cell in named if cell.table == table]
+    by_row = groupby(sorted(chosen, key=lambda cell: cell.row), key=lambda cell: cell.row)
+    rows = [list(row) for _, row in by_row]
+    columns = list(zip(*rows, strict=True))
+    kinds = [_kind([cell.text for cell in column]) for column in columns]
+    return Grid([column[0].column for column in columns], kinds, rows)
+
+
+def _kind(texts: Sequence[str]) -> str:
+    if all(_is_number(text) for text in texts):
+        return "number"
+    return "long" if max(map(len, texts)) > LONG else ""
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a number or nothing."""
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _provenance(made: dict[str, Any]) -> list[tuple[str, str]]:
+    """The provenance in words, part by part; what the file does not record is named as such."""
+
+    def get(name: str) -> str:
+        return str(made.get(name, "not recorded"))
+
+    def pairs(name: str) -> str:
+        return ", ".join(f"{k} {v}" for k, v in made.get(name, {}).items())
+
+    clean = made.get("clean_tree")
+    tree = "tree not recorded" if clean is None else "clean tree" if clean else "tree with changes"
+    return [
+        ("Commit", f"{get('commit')}, {tree}"),
+        ("Cells made at", ", ".join(made.get("cells_made_at_commits", []))),
+        ("Versions", f"odeclaims {get('odeclaims')}, Python {get('python')}, {pairs('packages')}"),
+        ("Processor", f"{get('cpu')}, {get('cores')} cores, {get('system')}"),
+        ("GPU", str(made.get("gpu") or "none")),
+        ("Device", f"{get('device')}, threads a cell: {get('threads')}"),
+        ("Profile", get("profile")),
+        ("Seeds", f"{len(made.get('seeds', []))}, listed in provenance.json"),
+        ("Size", f"{get('cells')} cells, {get('rows')} rows"),
+        ("Started", get("started")),
+        ("Duration", f"{get('duration_s')} s, summed over the cells"),
+        ("Data sets", pairs("datasets") or "none"),
+        ("SHA-256 of data.csv", get("data_sha256")),
+    ]
