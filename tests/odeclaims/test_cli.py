@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -242,6 +243,34 @@ def test_check_fails_when_a_verdict_does_not_follow(done):
     code, output, _ = done("check")
     assert code == 1
     assert "differs from its rows in outcome" in output
+
+
+def test_a_number_is_cited_and_verified_as_long_as_it_is_there(done):
+    code, output, errors = done("cite", "toy")
+    assert (code, errors) == (0, "")
+    assert "@misc{toy_source," in output
+    (name,) = re.findall(r"asked for <= 96 \[(\w+)\]", output)
+    largest = f"{done.rows()['x'].max():.1f}"
+    code, output, _ = done("verify", name)
+    assert code == 0
+    assert f"quick/toy, criteria, row 1, measured: {largest}" in output
+    shutil.rmtree(done.out / "quick")
+    code, output, errors = done("verify", name)
+    assert code == 1
+    assert f"has the name {name} any more" in output
+
+
+def test_two_runs_of_the_same_code_do_not_differ(done, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "results"
+    shutil.copytree(done.out, other)
+    code, output, _ = done("compare", "results", str(other))
+    assert code == 0
+    assert "1 claims compared, 0 verdicts changed, 0 of 1 numbers moved" in output
+    verdict = other / "quick" / "toy" / "verdict.json"
+    verdict.write_text(verdict.read_text().replace('"reproduced"', '"partly"'))
+    code, output, _ = done("compare", "results", str(other))
+    assert code == 1
+    assert "toy (quick): reproduced became partly" in output
 
 
 def test_an_error_in_a_cell_is_named_and_the_others_are_kept(toy):

@@ -82,7 +82,8 @@ def column_frame(columns: Mapping[str, Column]) -> pd.DataFrame:
 
 def markdown(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table."""
-    escaped = frame.astype(str).map(lambda text: text.replace("|", r"\|"))
+    # A bracket after a bracket would make a link of them.
+    escaped = frame.astype(str).map(lambda text: text.replace("|", r"\|").replace("](", r"]\("))
     return escaped.to_markdown(index=False, disable_numparse=True)
 
 

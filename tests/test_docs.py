@@ -1,0 +1,170 @@
+"""The pages under docs/: what they print, where they lead, and those made from the claims."""
+
+import importlib.metadata
+import re
+import tomllib
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+
+from odeclaims.claims import ENTRY_POINT, find_claims
+from odeclaims.report.docs import claim_page, size_frame, write_claim_pages
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n"
+    r"(?:\n(?:<!-- numbers may differ by (?P<percent>\d+)% -->\n)?```text\n(?P<output>.*?)^```\n)?",
+    re.DOTALL | re.MULTILINE,
+)
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?")
+
+
+# --- the code on the pages ------------------------------------------------------------------------
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
+
+
+def alike(printed: str, shown: str, percent: str | None) -> bool:
+    """Whether the text is the same, but for numbers where the page allows them to differ."""
+    if percent is None:
+        return printed == shown
+    # The width of a column follows its numbers.
+    words = {re.sub(r"\s+", " ", NUMBER.sub("#", text)) for text in (printed, shown)}
+    return len(words) == 1 and numbers(printed) == pytest.approx(
+        numbers(shown), rel=int(percent) / 100
+    )
+
+
+# Checking every annotation costs the trainings several times their own time.
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("page", ["tutorial.md", "extend.md"])
+def test_the_blocks_of_a_page_print_what_it_shows(page):
+    text = (DOCS / page).read_text()
+    namespace, wrong = {"__name__": page}, []
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for block in BLOCK.finditer(text):
+            line = text[: block.start()].count("\n") + 2
+            printed = StringIO()
+            with redirect_stdout(printed):
+                exec(compile("\n" * (line - 1) + block["code"], page, "exec"), namespace)
+            if not alike(printed.getvalue(), block["output"] or "", block["percent"]):
+                wrong.append(f"{page}, line {line}, prints\n{printed.getvalue()}")
+    assert not wrong, "\n".join(wrong)
+    # No block is left out because it is not written as the pattern expects.
+    assert len(BLOCK.findall(text)) == text.count("```python")
+    assert sum(bool(block["output"]) for block in BLOCK.finditer(text)) == text.count("```text")
+
+
+def test_numbers_may_differ_only_where_a_page_says_so_and_as_far():
+    assert alike("NFE 20, error 1.1e-03\n", "NFE 20, error 1.0e-03\n", "20")
+    assert not alike("NFE 20, error 1.1e-03\n", "NFE 20, error 1.0e-03\n", None)
+    assert not alike("NFE 26, error 1.0e-03\n", "NFE 20, error 1.0e-03\n", "20")
+    assert not alike("NFE 20, error 1.0e-03\n", "NFE 20, miss 1.0e-03\n", "20")
+    assert not alike("", "NFE 20\n", "20")
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def prose(page: Path) -> str:
+    """The page without its code."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"``.*?``|(?<!\[)`[^`\n]*`", "", text)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that code hosts give to the headings."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        path, _, anchor = target.partition("#")
+        if re.match(r"https?://", target):
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            dead.append(target)
+    assert not dead
+
+
+# --- the pages of the claims ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """The README's claim as the package that the page shows, registered as its pyproject says."""
+    readme, page = (ROOT / "README.md").read_text(), (DOCS / "extend.md").read_text()
+    claim = re.search(r"<!-- example claim -->\n```python\n(.*?)```", readme, re.DOTALL)
+    project = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert claim
+    assert project
+    package = tmp_path / "my_claims"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "euler_stability.py").write_text(claim[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    groups = tomllib.loads(project[1])["project"]["entry-points"]
+    entries = [
+        importlib.metadata.EntryPoint(name, value, group)
+        for group, named in groups.items()
+        for name, value in named.items()
+    ]
+    assert set(groups) == {ENTRY_POINT}
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group: [e for e in entries if e.group == group]
+    )
+    return find_claims()["euler_stability"]
+
+
+def test_the_page_of_a_claim_tells_what_its_file_and_its_rows_say(tmp_path):
+    claim = find_claims()["crossing_1d"]
+    folder = tmp_path / "docs" / "claims"
+    page = write_claim_pages(folder, [claim], ROOT / "results")[0].read_text()
+    page = page.replace("\\", "")
+    assert page.startswith(f"# {claim.title}\n")
+    for criterion in claim.criteria:
+        assert criterion.because in page
+        assert f"| {criterion.reproduced} " in page
+    assert all(deviation in page for deviation in claim.deviations)
+    assert all(f"`{column}`" in page for column in claim.all_columns)
+    index = (folder / "index.md").read_text()
+    assert "crossing_1d.md" in index
+    kept = (ROOT / "results" / "quick" / "crossing_1d" / "verdict.json").read_text()
+    outcome = re.search(r'"outcome": "(.*?)"', kept)
+    assert outcome
+    assert f"{outcome[1]} (quick)" in index.replace("*", "")
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert any(link.endswith("quick/crossing_1d/figure.png") for link in links)
+    assert all((folder / link).exists() for link in links)
+
+
+def test_a_claim_of_another_package_has_a_page_before_it_is_run(stranger, tmp_path):
+    page = claim_page(stranger, [], tmp_path / "elsewhere" / "docs" / "claims")
+    assert "the module `my_claims.euler_stability`" in page
+    assert "Nothing was run yet." in page
+    assert "Hairer and Wanner" in page
+    sizes = size_frame(stranger).set_index("what")
+    assert list(sizes.loc["cells"]) == ["2", "3", "3", "3"]
+    assert sizes.loc["`step_size`", "smoke"] == "1.0, 2.5"
+
+
+def test_pages_of_claims_that_are_gone_go(stranger, tmp_path):
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "old.md").touch()
+    written = write_claim_pages(tmp_path / "claims", [stranger], tmp_path / "results")
+    assert {path.name for path in written} == {"euler_stability.md", "index.md"}
+    assert sorted(tmp_path.glob("claims/*")) == sorted(written)
+    assert "not run yet" in (tmp_path / "claims" / "index.md").read_text()
