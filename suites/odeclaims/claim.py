@@ -173,6 +173,8 @@ class Bounds:
         return self.at_least <= value <= self.at_most
 
     def __str__(self) -> str:
+        if math.isinf(self.at_least) and math.isinf(self.at_most):
+            return "any value"
         if math.isinf(self.at_most):
             return f">= {self.at_least:g}"
         if math.isinf(self.at_least):

@@ -13,11 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from odeclaims import __version__
+from odeclaims.backends import find_backends
 from odeclaims.cite import bibtex
 from odeclaims.cite import sentence as cited_sentence
 from odeclaims.claim import PROFILES, Claim, Profile, ProfileName
 from odeclaims.claims import find_claims
 from odeclaims.compare import compare as compare_folders
+from odeclaims.conform import chosen as chosen_backends
+from odeclaims.conform import conform as conform_backend
+from odeclaims.report import conform as scorecards
 from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
 from odeclaims.report.figure3 import draw_figure3
 from odeclaims.report.hashes import find as find_cells
@@ -252,6 +256,30 @@ def compare(
         f" {table.row_count} of {len(found.numbers)} numbers moved."
     )
     if found.changed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def conform(
+    backends: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BACKEND]...", help="Solvers by name; lists them where none is."),
+    ] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Put registered solvers to the test; exit code 1 where a check failed.
+
+    Writes scorecard.csv, .md, .json and .html for each into conform/<backend>.
+    """
+    if not backends:
+        console.print(scorecards.registered(find_backends()))
+    cards = []
+    for backend in chosen_backends(backends or []):
+        cards.append(conform_backend(backend))
+        console.print(scorecards.terminal(cards[-1]))
+        for path in scorecards.write(cards[-1], out):
+            console.print(f"wrote {path}", highlight=False)
+    if any(card.failed for card in cards):
         raise typer.Exit(1)
 
 

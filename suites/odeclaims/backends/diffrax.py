@@ -73,22 +73,26 @@ def _float64(array: Any) -> np.ndarray:
 
 
 class _Program:
-    """A function that is compiled ahead of its first call, so that the two can be told apart."""
+    """A function that is compiled ahead of its first call, so that the two can be told apart.
+
+    It is compiled once for all arguments of equal shapes.
+    """
 
     def __init__(self, function: Callable[..., tuple[Any, Any, Any]]) -> None:
         self.function = function
-        self.compiled: Any = None
+        self.compiled: dict[Any, Any] = {}
 
     def __call__(self, *arguments: Any) -> tuple[Any, Any, Any, float | None]:
         """What the function returns, once it is there, and the seconds of a compilation."""
         import jax
 
         compile_s = None
-        if self.compiled is None:
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments))
+        if shapes not in self.compiled:
             started = time.perf_counter()
-            self.compiled = jax.jit(self.function).lower(*arguments).compile()
+            self.compiled[shapes] = jax.jit(self.function).lower(*arguments).compile()
             compile_s = time.perf_counter() - started
-        return *jax.block_until_ready(self.compiled(*arguments)), compile_s
+        return *jax.block_until_ready(self.compiled[shapes](*arguments)), compile_s
 
 
 @cache
