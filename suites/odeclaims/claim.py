@@ -278,8 +278,13 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """The worst outcome of a criterion that decides."""
+        return self.decisive.outcome
+
+    @property
+    def decisive(self) -> Judgement:
+        """The first of the criteria that decide whose outcome is the worst, and so the claim's."""
         deciding = [j for j in self.judgements if j.criterion.decides]
-        return OUTCOMES[max(OUTCOMES.index(j.outcome) for j in deciding)]
+        return max(deciding, key=lambda j: OUTCOMES.index(j.outcome))
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in ``verdict.json``."""

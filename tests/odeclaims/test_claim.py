@@ -54,6 +54,7 @@ def test_lacking_evidence_silences_the_criterion():
 def test_a_verdict_is_its_worst_criterion():
     good, bad = criterion().judge(ROWS), criterion(statistic="max").judge(ROWS)
     assert Verdict("c", "t", (good, bad), ()).outcome == "not reproduced"
+    assert Verdict("c", "t", (good, bad, bad, good), ()).decisive is bad
     assert Verdict("c", "t", (good,), ()).outcome == "reproduced"
 
 
@@ -72,6 +73,7 @@ def test_only_a_median_has_an_interval():
 @pytest.mark.parametrize(
     ("bounds", "text"),
     [
+        (Bounds(), "any value"),
         (Bounds(at_most=0.5), "<= 0.5"),
         (Bounds(at_least=3), ">= 3"),
         (Bounds(at_least=0.5, at_most=1.3), "0.5 to 1.3"),

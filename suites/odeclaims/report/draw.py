@@ -62,15 +62,15 @@ def verdict_table(out: Path, claims: Sequence[Claim]) -> str:
         if results.profile == "smoke":
             continue
         verdict = results.claim.judge(results.read())
-        first = verdict.judgements[0]
+        decisive = verdict.decisive
         rows.append(
             {
                 "claim": f"`{results.claim.slug}`",
                 "what is claimed": results.claim.statement,
                 "profile": results.profile,
                 "verdict": MARKS[verdict.outcome],
-                "first criterion": f"{first.criterion.name} {first.criterion.reproduced}",
-                "measured": measured(first),
+                "what decided": f"{decisive.criterion.name} {decisive.criterion.reproduced}",
+                "measured": measured(decisive),
             }
         )
     return markdown(pd.DataFrame(rows)) if rows else "No results yet."
