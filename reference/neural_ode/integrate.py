@@ -221,8 +221,10 @@ def integrate(
     if isinstance(settings.method, Adams):
         return _by_adams(evaluate, y0, ts, settings, counts, q0)
     run = Run(evaluate, y0, q0, settings, counts, on_step)
-    ys = run.adaptive(ts) if settings.adaptive else run.fixed(ts)
-    return torch.stack(ys), run.q
+    ys = torch.stack(run.adaptive(ts) if settings.adaptive else run.fixed(ts))
+    if run.stepper.tableau.dense_c is not None or settings.interpolation == "cubic":
+        _check_outputs(ys, ts)
+    return ys, run.q
 
 
 def _by_adams(
@@ -493,22 +495,24 @@ class Run:
         here.end = t + direction * size if here.stop is None else here.stop
         if here.end == t:
             raise _underflow(direction * size, t)
-        # Far from zero the end is rounded, and the step must be the one that reaches it.
+        # Far from zero the end is rounded, and the step must be the one that reaches it. The size
+        # that was wanted is what shrinks: of a rounded one a part may be rounded to it again.
         h = here.end - t
+        tried = size if here.stop is None else abs(h)
         step = self.take(t + shift, h, here.y, here.f, (here.jumped, here.stop in settings.jump_t))
         ratio = step.ratio if step.ratio is not None else math.nan
         here.attempts += 1
         if not math.isfinite(ratio):
             # A trial step may overshoot into an overflow, so a smaller one gets its chance.
             self.counts.rejected += 1
-            here.size = abs(h) * controller.dfactor
-            if t + direction * here.size == t or abs(h) <= settings.min_step:
+            here.size = tried * controller.dfactor
+            if t + direction * here.size == t or tried <= settings.min_step:
                 raise _not_finite(t)
             return None
-        here.size = abs(h) * float(
+        here.size = tried * float(
             controller.factor(ratio, here.previous, self.stepper.tableau.order)
         )
-        if ratio > 1 and abs(h) > settings.min_step:
+        if ratio > 1 and tried > settings.min_step:
             self.counts.rejected += 1
             return None
         here.previous = ratio
@@ -670,6 +674,13 @@ def grid_of(
     wanted = torch.is_grad_enabled()
     differentiable = wanted and any(isinstance(p, Tensor) and p.requires_grad for p in points)
     return grid, points if differentiable else list(grid)
+
+
+def _check_outputs(ys: Float[Tensor, "time *state"], ts: Float[Tensor, " time"]) -> None:
+    """For evaluations that outputs inside a step alone need: no state and no error shows them."""
+    if not ys.isfinite().all():
+        t = next(float(t) for t, y in zip(ts, ys, strict=True) if not y.isfinite().all())
+        raise NonFinite(f"the field is not finite near the output at t={t:.9g}", t)
 
 
 def _check_finite(

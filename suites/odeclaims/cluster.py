@@ -57,9 +57,10 @@ def connected(address: str) -> Iterator["Client"]:
         yield client
 
 
-def threads(client: "Client") -> int:
-    """How many cells the workers measure side by side, as many as there are just now."""
-    return max(1, sum(client.nthreads().values()))
+def workers(client: "Client") -> list[str]:
+    """The addresses of the workers that there are just now."""
+    threads: Any = client.nthreads()
+    return list(threads)
 
 
 def compute(client: "Client", store: CellStore, tasks: list["Task"], count: int) -> Iterator[str]:
@@ -76,20 +77,21 @@ def compute(client: "Client", store: CellStore, tasks: list["Task"], count: int)
 
     waiting, flying = iter(tasks), {}
     arriving: Any = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+    made = {"commit": commit(), "versions": versions()}
     chosen = None
 
     def submit(number: int) -> None:
         nonlocal chosen
         for task in islice(waiting, number):
             chosen = _worker_for(task, client, chosen)
-            future = _submit(client, task, chosen)
+            future = _submit(client, task, made, chosen)
             flying[future.key] = task
             arriving.add(future)
 
     submit(count)
     for future, found in arriving:
         task = flying.pop(future.key)
-        sentence = _keep(store, task, _answer(future, found, client))
+        sentence = _keep(store, task, _answer(future, found))
         # Dask computes again what is lost with a worker and still wanted, and this is not.
         future.release()
         submit(1)
@@ -100,18 +102,17 @@ def _worker_for(task: "Task", client: "Client", before: str | None) -> str | Non
     """The worker that a cell is bound to: timings are all taken on one, as long as it lives."""
     if not task.cell.alone:
         return None
-    workers = list(client.nthreads())
-    return before if before in workers else next(iter(workers), None)
+    found = workers(client)
+    return before if before in found else next(iter(found), None)
 
 
-def _submit(client: "Client", task: "Task", worker: str | None) -> "Future":
+def _submit(client: "Client", task: "Task", made: dict[str, Any], worker: str | None) -> "Future":
     measure = task.claim.measure
     order = {
         "measure": f"{measure.__module__}:{measure.__name__}",
         "cell": described(task.cell),
         "key": task.key,
-        "commit": commit(),
-        "versions": versions(),
+        **made,
     }
     return client.submit(
         in_process,
@@ -124,7 +125,7 @@ def _submit(client: "Client", task: "Task", worker: str | None) -> "Future":
     )
 
 
-def _answer(future: "Future", found: Any, client: "Client") -> dict[str, Any]:
+def _answer(future: "Future", found: Any) -> dict[str, Any]:
     """What a worker says, or why it says nothing.
 
     Raises:
@@ -141,7 +142,9 @@ def _answer(future: "Future", found: Any, client: "Client") -> dict[str, Any]:
         return {"failed": f"{deaths} workers died while they measured it"}
     if future.status == "error":
         raise ValueError(f"the cluster's workers cannot run odeclaims: {error!r}")
-    raise ConnectionError(f"the Dask scheduler at {client.scheduler.address} was lost")
+    raise ConnectionError(
+        "the Dask scheduler was lost; finished cells are kept, run again to go on"
+    )
 
 
 def _keep(store: CellStore, task: "Task", answer: dict[str, Any]) -> str:

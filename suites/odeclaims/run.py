@@ -97,8 +97,8 @@ def run(
         claims: the claims to run.
         profile: how large.
         out: the results folder; only one run may write to it at a time.
-        jobs: cells that run side by side; by default one a core, or one a thread of the cluster's
-            workers.
+        jobs: cells that run side by side; by default one a core, or as many as the cluster
+            takes.
         fresh: measure again what is finished.
         scheduler: the address of a Dask cluster that measures; by default this machine does.
         console: where progress is shown.
@@ -119,7 +119,10 @@ def run(
         if scheduler:
             client = stack.enter_context(cluster.connected(scheduler))
             compute: Compute = partial(cluster.compute, client, store)
-            jobs = jobs or cluster.threads(client)
+            # Dask itself gives a worker as many as it has threads, and workers may join later.
+            jobs = jobs or max(1, len(open_tasks))
+            if not cluster.workers(client):
+                console.print("The scheduler has no workers yet; waiting for them.", style="yellow")
         else:
             compute = partial(_parallel, store, console)
             jobs = jobs or os.cpu_count() or 1
@@ -297,7 +300,7 @@ def _progress(console: Console, out: Path) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[running]} running"),
+        TextColumn("{task.fields[running]} in flight"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -122,7 +122,7 @@ class Results:
                 f" --profile {self.profile}` makes it"
             )
         try:
-            return self._parse(self.data.read_text(encoding="utf-8"))
+            return self._parse(self.data.read_bytes().decode("utf-8"))
         except (CorruptFile, UnicodeDecodeError, pd.errors.ParserError) as error:
             aside = set_aside(self.data)
             raise CorruptFile(
@@ -134,7 +134,14 @@ class Results:
         expected = list(self.claim.all_columns)
         if not text.strip():
             raise CorruptFile("the file is empty")
-        df = pd.read_csv(io.StringIO(text))
+        # Only an empty field is a gap, not a text such as NA or None, and \r ends no line.
+        df = pd.read_csv(
+            io.StringIO(text),
+            lineterminator="\n",
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+        )
         if list(df.columns) != expected:
             wrong = sorted(set(df.columns) ^ set(expected)) or ["their order"]
             raise CorruptFile(f"its columns are not the claim's, they differ in {', '.join(wrong)}")

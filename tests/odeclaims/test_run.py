@@ -22,7 +22,7 @@ def leave_a_checkpoint(cell: Cell) -> list[dict]:
 
 def test_the_checkpoint_of_a_finished_cell_is_deleted(tmp_path):
     store = CellStore(tmp_path)
-    assert _work(leave_a_checkpoint, CELL, "key", store, None) == ""
+    assert _work(leave_a_checkpoint, CELL, "key", store, None) == ("key", "")
     record, problem = store.read(CELL, "key")
     assert problem == ""
     assert record is not None
@@ -36,7 +36,7 @@ def test_the_checkpoint_of_a_cell_that_failed_is_kept(tmp_path):
         raise RuntimeError("power cut")
 
     store = CellStore(tmp_path)
-    sentence = _work(fail, CELL, "key", store, None)
+    _, sentence = _work(fail, CELL, "key", store, None)
     assert "RuntimeError: power cut" in sentence
     kept = store.path(CELL, "key").with_suffix(".checkpoint")
     assert kept.read_text() == "half way"
@@ -53,7 +53,7 @@ def test_a_cell_says_how_far_it_is_while_it_runs_and_then_no_more(tmp_path):
             seen.extend(str(line) for line in list(bar.get_renderables())[1:])
         return []
 
-    assert _work(measure, CELL, "key", store, None) == ""
+    assert _work(measure, CELL, "key", store, None) == ("key", "")
     assert seen == ["batch 1 | toy (x=1, repetition=0)"] * 2
     assert _states(tmp_path) == []
 

@@ -3,8 +3,6 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
@@ -40,25 +38,6 @@ def test_rows_read_back_as_they_were(results):
     assert list(df["seed"]) == [2**62] * 2
     verdict = json.loads((results.folder / "verdict.json").read_text())
     assert verdict["outcome"] == "reproduced"
-
-
-# Text that CSV readers take for a missing value is barred by the rules for claims.
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=2).map(
-    lambda text: "_" + text
-)
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(allow_nan=False, allow_infinity=False), words), min_size=1, max_size=5
-    )
-)
-def test_any_finite_rows_survive_the_round_trip(tmp_path_factory, values):
-    made = Results(tmp_path_factory.mktemp("out"), "quick", CLAIM)
-    rows = [ROW | {"x": x, "word": word} for x, word in values]
-    made.write(frame(CLAIM, rows), {})
-    df = made.read()
-    assert list(zip(df["x"], df["word"], strict=True)) == values
 
 
 @pytest.mark.parametrize(

@@ -668,19 +668,21 @@ VARIANTS = {
 
 def flips(df: pd.DataFrame) -> FlipMap:
     """The deciding ratio by solver and tolerance, median of the seeds, under every setting."""
-    values = [
-        {
-            "panel": name,
-            "row": method,
-            "column": f"1e{math.log10(tolerance):.0f}",
-            "value": group["ratio"].median(),
-        }
-        for name, (setting, trained) in VARIANTS.items()
-        for (tolerance, method), group in sorted(
-            _at(df, setting, trained=trained).groupby(["tolerance", "method"]),
-            key=lambda item: (-item[0][0], METHODS.index(item[0][1])),
-        )
-    ]
+    values = []
+    for name, (setting, trained) in VARIANTS.items():
+        rows = _at(df, setting, trained=trained)
+        medians = rows.groupby(["tolerance", "method"])["ratio"].median()
+        values += [
+            {
+                "panel": name,
+                "row": method,
+                "column": f"1e{math.log10(tolerance):.0f}",
+                "value": medians[tolerance, method],
+            }
+            for tolerance in sorted(rows["tolerance"].unique(), reverse=True)
+            for method in METHODS
+            if (tolerance, method) in medians.index
+        ]
     return FlipMap(
         "NFE backward / NFE forward, counted apart",
         pd.DataFrame(values),

@@ -31,7 +31,7 @@ from odeclaims.conform.problems import Known
 from odeclaims.statistics import log_slope
 
 MEMORY_TOL = 1e-3
-MEMORY_ENDS = (10.0, 20.0, 40.0, 80.0)
+MEMORY_ENDS = (10.0, 20.0, 40.0)
 # What holds no more for a longer solve.
 FLAT = ("reversible", "adjoint", "seminorm")
 

@@ -134,7 +134,7 @@ CHECKS = [
             f"gradient by {gradient} is that of the computed steps",
             "relative distance from differences of the backend's own solves",
             Bounds(at_most=1e-6),
-            "the computed steps are differentiated exactly; the gradient of the flow is further away",
+            "the computed steps are differentiated exactly; the flow's gradient is further away",
             partial(discrete, gradient),
         )
         for gradient in DISCRETE

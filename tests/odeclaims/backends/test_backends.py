@@ -215,6 +215,30 @@ def test_diffrax_compiles_once_for_all_tolerances():
     assert not np.array_equal(loose.states, tight.states)
 
 
+@pytest.mark.parametrize("width", [4, 8])
+def test_diffrax_keeps_float64_and_compiles_for_each_width(width):
+    field = MLPField(2, width, generator=torch.Generator().manual_seed(1)).double()
+    y0, ts = (torch.tensor(x, dtype=torch.float64) for x in ([[1.0, -1.0]], [0.0, 0.5, 1.0]))
+    problem = Problem(field, y0, ts, TOL)
+    tol = 1e-10
+    work = prepared("diffrax", problem, None, tol)
+    answer = work.answer(work.run())
+    assert answer.compile_s is not None
+    expected = reference(problem, *at(1e-12), differentiated=False)
+    # The suite's hundred tolerances; rounding in float32 would be ten times more.
+    assert relative_error(answer.states, expected.states) < 100 * tol
+
+
+def test_torchode_says_when_it_gave_up():
+    problem = mlp()
+    with torch.no_grad():
+        next(problem.field.parameters()).fill_(torch.nan)
+    work = prepared("torchode", problem, None)
+    done = work.run()
+    with pytest.raises(RuntimeError, match="gave up with the status INFINITE_NORM"):
+        work.answer(done)
+
+
 @pytest.mark.parametrize("name", ["torchode", "diffrax"])
 def test_an_unknown_method_is_named(name):
     backend = installed(name)

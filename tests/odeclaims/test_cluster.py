@@ -1,0 +1,229 @@
+"""Runs on a real Dask cluster of three worker processes, and what is refused."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from odeclaims import cluster_cell
+from odeclaims.claim import Cell
+from odeclaims.cluster import _answer, _keep
+from odeclaims.provenance import versions
+from odeclaims.run import Task
+from odeclaims.source import source_digest
+from odeclaims.store import CellStore, described
+
+distributed = pytest.importorskip("distributed")
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(
+        n_workers=3, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+# A cell from the number in the file "hold" on waits until that number is larger.
+HOLD = """
+    while cell.repetition >= int((FOLDER / "hold").read_text()):
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def scheduler(counted) -> Iterator[str]:
+    """The address of a cluster whose workers can import the claim, and share nothing else."""
+    script = counted.folder / "cluster.py"
+    script.write_text(CLUSTER)
+    paths = [str(counted.folder), *(path for path in sys.path if path)]
+    with (
+        (counted.folder / "cluster.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        ) as process,
+    ):
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        # The end of its input ends it.
+
+
+def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
+    """Cells 0 to 2 are kept, then the worker of cell 3 is killed while it and others are measured;
+    5 and 6 take times. A first run, stopped by Ctrl-C, leaves nothing running.
+    """
+    counted.claim(cells=7, trouble=HOLD, alone="(5, 6)")
+    counted.put("hold", "0")
+    run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
+    counted.wait_until(counted.log)
+    os.kill(run, signal.SIGINT)
+    code, _, errors = counted.end()
+    assert code == 130
+    assert errors == "odeclaims: stopped; finished cells are kept, run again to go on\n"
+    ((_, stopped, _),) = counted.log()
+    counted.wait_for_the_end_of(stopped)
+
+    counted.put("hold", "3")
+    (counted.folder / "log").unlink()
+    counted.start("run", "--scheduler", scheduler)
+    counted.wait_until(lambda: counted.kept() == {0, 1, 2})
+    counted.wait_until(lambda: 3 in {repetition for repetition, _, _ in counted.log()})
+    ((cell, worker),) = [
+        (pid, parent) for repetition, pid, parent in counted.log() if repetition == 3
+    ]
+    os.kill(worker, signal.SIGKILL)
+    counted.wait_for_the_end_of(cell)
+    counted.put("hold", "7")
+    code, output, errors = counted.end()
+    assert (code, errors) == (0, "")
+    assert "7 cells measured, 0 taken from before" in output
+    times = Counter(repetition for repetition, _, _ in counted.log())
+    assert times == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}
+    *_, fifth, sixth = counted.log()
+    assert (fifth[0], sixth[0]) == (5, 6)
+    assert fifth[2] == sixth[2]
+
+    assert counted("run", "--jobs", "1", "--out", "local")[0] == 0
+    assert counted.rows().equals(counted.rows(tmp_path / "local"))
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of somebody who takes calls and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(counted, silent):
+    counted.claim(cells=1)
+    code, _, errors = counted("run", "--scheduler", silent)
+    assert code == 2
+    assert errors == f"odeclaims: no Dask scheduler answers at {silent} within 5 s\n"
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "abacus://1"])
+def test_an_address_of_nobody_is_one_sentence(counted, address):
+    counted.claim(cells=1)
+    code, _, errors = counted("run", "--scheduler", address)
+    assert code == 2
+    assert errors == f"odeclaims: no Dask scheduler answers at {address} within 5 s\n"
+
+
+def test_without_distributed_the_option_says_what_it_needs(counted):
+    counted.claim(cells=1)
+    before = "sys.modules['distributed'] = None"
+    code, _, errors = counted("run", "--scheduler", "tcp://127.0.0.1:1", before=before)
+    assert code == 2
+    assert "--scheduler needs the package distributed: pip install 'odeclaims[cluster]'" in errors
+    assert len(errors.splitlines()) == 1
+
+
+MINE = """
+from odeclaims.claim import Cell
+
+def measure(cell: Cell) -> list[dict]:
+    print("not a part of the answer")
+    return [{"y": 1}]
+"""
+
+
+@pytest.fixture
+def order(tmp_path, monkeypatch) -> dict:
+    """An order to measure a cell of a claim in a file of its own."""
+    (tmp_path / "mine_on_a_cluster.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine_on_a_cluster  # type: ignore[import-not-found]
+
+    cell = Cell("mine", {"x": 1}, paired=("x",))
+    return {
+        "measure": "mine_on_a_cluster:measure",
+        "cell": described(cell),
+        "key": cell.key(source_digest(mine_on_a_cluster.measure)),
+        "commit": "abc",
+        "versions": versions(),
+    }
+
+
+def test_an_order_is_carried_out(order):
+    record = cluster_cell.answer(order)["record"]
+    assert record["commit"] == "abc"
+    assert record["seed"] == Cell("mine", {}).seed
+    (row,) = record["rows"]
+    assert (row["x"], row["y"], row["status"]) == (1, 1, "ok")
+    assert record["machine"]["packages"]["torch"] == versions()["torch"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"versions": {"torch": "1.0"}}, "and 1.0 is wanted"),
+        ({"key": "of other code"}, "its code of the claim mine is not that of the run"),
+        ({"measure": "no_such_claim:measure"}, "it lacks the claim mine"),
+        ({"measure": "mine_on_a_cluster:forgotten"}, "it lacks the claim mine"),
+    ],
+)
+def test_a_worker_with_other_code_is_refused(order, change, says):
+    assert says in cluster_cell.answer(order | change)["refused"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"said": "", "code": -9}, "its process on tcp://w:1 ended with SIGKILL"),
+        ({"said": '{"rec', "code": 7}, "its process on tcp://w:1 ended with exit code 7"),
+        ({"said": '{"failed": "toy failed: a bug"}', "code": 0}, "a bug (on tcp://w:1)"),
+    ],
+)
+def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, says):
+    store = CellStore(tmp_path)
+    assert says in _keep(store, toy_task, answer | {"worker": "tcp://w:1"})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def toy_task() -> Task:
+    return Task(None, Cell("toy", {}), "key")  # type: ignore[arg-type]  # its claim is not asked
+
+
+def test_a_worker_that_was_refused_stops_the_run(tmp_path, toy_task):
+    answer = {"said": '{"refused": "it has torch 1"}', "code": 0, "worker": "tcp://w:1"}
+    with pytest.raises(ValueError, match="worker tcp://w:1 was refused: it has torch 1"):
+        _keep(CellStore(tmp_path), toy_task, answer)
+
+
+class Gone:
+    """A future of Dask that has come to this end."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+
+def test_what_dask_gives_up_is_a_failure_of_the_cell(tmp_path, toy_task):
+    error = distributed.KilledWorker("key", None, 3)
+    answer = _answer(Gone("error"), (distributed.KilledWorker, error, None))  # type: ignore[arg-type]
+    assert "4 workers died while they measured it" in _keep(CellStore(tmp_path), toy_task, answer)
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "error"),
+    [
+        ("error", (ImportError, ImportError("no odeclaims"), None), ValueError),
+        ("cancelled", distributed.CancelledError("key"), ConnectionError),
+        ("lost", distributed.CancelledError("key"), ConnectionError),
+    ],
+)
+def test_other_ends_stop_the_run(status, found, error):
+    with pytest.raises(error):
+        _answer(Gone(status), found)  # type: ignore[arg-type]
