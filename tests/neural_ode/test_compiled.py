@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 
 import pytest
 import torch
@@ -146,7 +147,9 @@ def test_the_loop_fails_where_single_steps_do_and_says_the_same(stand_in, field,
     for compiling in (False, True):
         with torch.no_grad(), pytest.raises(SolverFailure) as failure:
             solve(field, y0, ts, **{"rtol": 1e-5, "atol": 1e-9, **settings}, compile=compiling)
-        found.append((type(failure.value), str(failure.value)))
+        # Before a pole the last steps are a few roundings long, and what rounds is their size.
+        sentence = re.sub(r"the step \S+ at", "the step at", str(failure.value))
+        found.append((type(failure.value), sentence))
     assert found[0] == found[1]
 
 
