@@ -12,7 +12,9 @@ joblib has a Dask backend, but it does not survive the death of a worker (joblib
 it waits for ever for a task that Dask has given up. Here a result is let go when it has arrived.
 """
 
+import asyncio
 import json
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +49,12 @@ def connected(address: str) -> Iterator["Client"]:
         raise ValueError(
             "--scheduler needs the package distributed: pip install 'odeclaims[cluster]'"
         ) from None
+    for name in ("distributed", "distributed.client"):
+        # What it would log, in tracebacks, this run says in a sentence.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        # A client alone would wait for ever for somebody who takes the call and says nothing.
+        asyncio.run(asyncio.wait_for(_greet(address), CONNECT_S))
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConnectionError(
@@ -55,6 +62,12 @@ def connected(address: str) -> Iterator["Client"]:
         ) from error
     with client:
         yield client
+
+
+async def _greet(address: str) -> None:
+    from distributed.comm.core import connect
+
+    (await connect(address, timeout=CONNECT_S)).abort()
 
 
 def workers(client: "Client") -> list[str]:
@@ -91,7 +104,7 @@ def compute(client: "Client", store: CellStore, tasks: list["Task"], count: int)
     submit(count)
     for future, found in arriving:
         task = flying.pop(future.key)
-        sentence = _keep(store, task, _answer(future, found))
+        sentence = _keep(store, task, _answer(task, future, found))
         # Dask computes again what is lost with a worker and still wanted, and this is not.
         future.release()
         submit(1)
@@ -125,7 +138,7 @@ def _submit(client: "Client", task: "Task", made: dict[str, Any], worker: str | 
     )
 
 
-def _answer(future: "Future", found: Any) -> dict[str, Any]:
+def _answer(task: "Task", future: "Future", found: Any) -> dict[str, Any]:
     """What a worker says, or why it says nothing.
 
     Raises:
@@ -139,7 +152,9 @@ def _answer(future: "Future", found: Any) -> dict[str, Any]:
     error = found[1] if isinstance(found, tuple) else found
     if isinstance(error, KilledWorker):
         deaths = error.allowed_failures + 1
-        return {"failed": f"{deaths} workers died while they measured it"}
+        return {
+            "failed": f"{task.cell.label()} failed: {deaths} workers died while they measured it"
+        }
     if future.status == "error":
         raise ValueError(f"the cluster's workers cannot run odeclaims: {error!r}")
     raise ConnectionError(
@@ -162,6 +177,6 @@ def _keep(store: CellStore, task: "Task", answer: dict[str, Any]) -> str:
     if "refused" in said:
         raise ValueError(f"the worker {where} was refused: {said['refused']}")
     if "failed" in said:
-        return f"{task.cell.label()} failed: {said['failed']} (on {where})"
+        return f"{said['failed']} (on {where})"
     store.write(task.cell, task.key, said["record"])
     return ""

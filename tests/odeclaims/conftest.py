@@ -123,6 +123,7 @@ class Counted:
     def end(self) -> tuple[int, str, str]:
         """Wait for the run to end: its exit code, output and errors."""
         assert self.forks.stdout is not None
+        self.wait_for_the_end_of(self.running)
         code = int(self.forks.stdout.readline())
         self.running = 0
         output, errors = (self.folder / f"{name}.txt" for name in ("output", "errors"))
@@ -143,7 +144,10 @@ class Counted:
             time.sleep(0.005)
 
     def wait_for_the_end_of(self, pid: int) -> None:
-        self.wait_until(lambda: ended(pid))
+        deadline = time.monotonic() + DEADLINE_S
+        while not ended(pid):
+            assert time.monotonic() < deadline, "a process did not end"
+            time.sleep(0.005)
 
     def put(self, name: str, text: str) -> None:
         """Put a file for the claim to read, in one step."""

@@ -142,7 +142,7 @@ def test_figures_tables_and_check_start_from_the_rows(done):
     assert done("figures")[0] == done("tables")[0] == done("check")[0] == 0
     folder = done.out / "quick" / "toy"
     names = {"data.csv", "verdict.json", "provenance.json", "figure.png", "figure.pdf"}
-    names |= {"table.md", "table.tex", "table.csv"}
+    names |= {"table.md", "table.tex", "table.csv", "hashes.csv"}
     assert {p.name for p in folder.iterdir()} == names
     assert "toy" in (done.out / "README.md").read_text()
 
@@ -201,7 +201,16 @@ def test_bad_options_exit_with_two(toy, arguments):
 def test_version_and_help(toy):
     assert toy("--version")[1].strip() == "odeclaims 0.1.0"
     output = toy("run", "--help")[1]
-    for word in ("--profile", "--seeds", "--jobs", "--device", "--out", "--fresh", "quick"):
+    for word in (
+        "--profile",
+        "--seeds",
+        "--jobs",
+        "--device",
+        "--out",
+        "--fresh",
+        "--scheduler",
+        "quick",
+    ):
         assert word in output
 
 

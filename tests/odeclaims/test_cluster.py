@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -61,10 +62,10 @@ def scheduler(counted) -> Iterator[str]:
 
 
 def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
-    """Cells 0 to 2 are kept, then the worker of cell 3 is killed while it and others are measured;
-    5 and 6 take times. A first run, stopped by Ctrl-C, leaves nothing running.
+    """Cells 0 and 1 are kept, then the worker of cell 2 is killed while it and 3 are measured; 4
+    and 5 take times. A first run, stopped by Ctrl-C, leaves nothing running.
     """
-    counted.claim(cells=7, trouble=HOLD, alone="(5, 6)")
+    counted.claim(cells=6, trouble=HOLD, alone="(4, 5)")
     counted.put("hold", "0")
     run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
     counted.wait_until(counted.log)
@@ -75,25 +76,23 @@ def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler,
     ((_, stopped, _),) = counted.log()
     counted.wait_for_the_end_of(stopped)
 
-    counted.put("hold", "3")
+    counted.put("hold", "2")
     (counted.folder / "log").unlink()
     counted.start("run", "--scheduler", scheduler)
-    counted.wait_until(lambda: counted.kept() == {0, 1, 2})
-    counted.wait_until(lambda: 3 in {repetition for repetition, _, _ in counted.log()})
-    ((cell, worker),) = [
-        (pid, parent) for repetition, pid, parent in counted.log() if repetition == 3
-    ]
+    counted.wait_until(lambda: counted.kept() == {0, 1})
+    counted.wait_until(lambda: 2 in {repetition for repetition, _, _ in counted.log()})
+    ((cell, worker),) = [line[1:] for line in counted.log() if line[0] == 2]
     os.kill(worker, signal.SIGKILL)
     counted.wait_for_the_end_of(cell)
-    counted.put("hold", "7")
+    counted.put("hold", "6")
     code, output, errors = counted.end()
     assert (code, errors) == (0, "")
-    assert "7 cells measured, 0 taken from before" in output
+    assert "6 cells measured, 0 taken from before" in output
     times = Counter(repetition for repetition, _, _ in counted.log())
-    assert times == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}
-    *_, fifth, sixth = counted.log()
-    assert (fifth[0], sixth[0]) == (5, 6)
-    assert fifth[2] == sixth[2]
+    assert times == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
+    *_, fourth, fifth = counted.log()
+    assert (fourth[0], fifth[0]) == (4, 5)
+    assert fourth[2] == fifth[2]
 
     assert counted("run", "--jobs", "1", "--out", "local")[0] == 0
     assert counted.rows().equals(counted.rows(tmp_path / "local"))
@@ -183,7 +182,10 @@ def test_a_worker_with_other_code_is_refused(order, change, says):
     [
         ({"said": "", "code": -9}, "its process on tcp://w:1 ended with SIGKILL"),
         ({"said": '{"rec', "code": 7}, "its process on tcp://w:1 ended with exit code 7"),
-        ({"said": '{"failed": "toy failed: a bug"}', "code": 0}, "a bug (on tcp://w:1)"),
+        (
+            {"said": '{"failed": "toy failed: a bug"}', "code": 0},
+            "toy failed: a bug (on tcp://w:1)",
+        ),
     ],
 )
 def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, says):
@@ -193,7 +195,7 @@ def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, s
 
 
 @pytest.fixture
-def toy_task() -> Task:
+def toy_task(unchecked) -> Task:
     return Task(None, Cell("toy", {}), "key")  # type: ignore[arg-type]  # its claim is not asked
 
 
@@ -212,8 +214,11 @@ class Gone:
 
 def test_what_dask_gives_up_is_a_failure_of_the_cell(tmp_path, toy_task):
     error = distributed.KilledWorker("key", None, 3)
-    answer = _answer(Gone("error"), (distributed.KilledWorker, error, None))  # type: ignore[arg-type]
-    assert "4 workers died while they measured it" in _keep(CellStore(tmp_path), toy_task, answer)
+    gone: Any = Gone("error")
+    answer = _answer(toy_task, gone, (distributed.KilledWorker, error, None))
+    assert "toy (repetition=0) failed: 4 workers died while they measured it" in _keep(
+        CellStore(tmp_path), toy_task, answer
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,6 +229,7 @@ def test_what_dask_gives_up_is_a_failure_of_the_cell(tmp_path, toy_task):
         ("lost", distributed.CancelledError("key"), ConnectionError),
     ],
 )
-def test_other_ends_stop_the_run(status, found, error):
+def test_other_ends_stop_the_run(toy_task, status, found, error):
+    gone: Any = Gone(status)
     with pytest.raises(error):
-        _answer(Gone(status), found)  # type: ignore[arg-type]
+        _answer(toy_task, gone, found)

@@ -86,6 +86,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(counted, t
     assert f"0 cells measured, {cells} taken from before" in output
     assert len(counted.log()) == logged
     assert logged == cells + in_flight
+    print("IN FLIGHT", in_flight)
     assert not [path for path in counted.out.rglob("*") if path.suffix in (".part", ".progress")]
     assert not list(counted.out.rglob("*.corrupt*"))
     assert counted("run", "--jobs", "1", "--out", "whole")[0] == 0
@@ -192,6 +193,20 @@ CLAIMS = [replace(CLAIM, slug="other", cells=cells_of_other, measure=measure_oth
     assert "claim other measures wrong, which its columns do not describe" in output
     assert len(counted.rows()) == 2
     assert len(list(counted.out.glob("cells/other/*.json"))) == 1
+
+
+def test_a_csv_with_a_wrong_column_is_set_aside_and_made_again(counted):
+    counted.claim(cells=2)
+    assert counted("run", "--jobs", "1")[0] == 0
+    data = counted.out / "quick" / "counted" / "data.csv"
+    whole = data.read_text()
+    data.write_text(whole.replace("x,", "y,", 1))
+    code, _, errors = counted("figures")
+    assert code == 2
+    assert "data.csv: its columns are not the claim's, they differ in x, y" in one_sentence(errors)
+    assert "0 cells measured, 2 taken from before" in counted("run", "--jobs", "1")[1]
+    assert data.read_text() == whole
+    assert data.with_name("data.csv.corrupt-1").exists()
 
 
 def test_a_cell_of_another_version_is_set_aside_and_measured_again(counted):

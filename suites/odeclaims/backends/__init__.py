@@ -5,6 +5,7 @@ A distribution joins by naming a subclass of ``Backend`` under the entry point
 """
 
 import importlib.metadata
+from typing import Any
 
 from odeclaims.backends.base import GRADIENTS, Answer, Backend, Prepared, is_installed
 
@@ -29,7 +30,8 @@ def find_backends() -> dict[str, Backend]:
     return dict(sorted(backends.items()))
 
 
-def _load(entry: importlib.metadata.EntryPoint) -> Backend:
+# An entry point is of another class once the backport importlib_metadata has been imported.
+def _load(entry: Any) -> Backend:
     where = f"the entry point {entry.name} = {entry.value} in the group {ENTRY_POINT}"
     try:
         backend = entry.load()()

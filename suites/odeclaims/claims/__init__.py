@@ -7,6 +7,7 @@ A distribution of one's own joins by naming its ``CLAIM`` under the entry point
 import importlib
 import importlib.metadata
 import pkgutil
+from typing import Any
 
 from odeclaims.claim import Claim
 
@@ -36,7 +37,8 @@ def find_claims() -> dict[str, Claim]:
     return dict(sorted(claims.items()))
 
 
-def _load(entry: importlib.metadata.EntryPoint) -> Claim:
+# An entry point is of another class once the backport importlib_metadata has been imported.
+def _load(entry: Any) -> Claim:
     try:
         claim = entry.load()
     except Exception as error:
@@ -46,5 +48,5 @@ def _load(entry: importlib.metadata.EntryPoint) -> Claim:
     return claim
 
 
-def _where(entry: importlib.metadata.EntryPoint) -> str:
+def _where(entry: Any) -> str:
     return f"the entry point {entry.name} = {entry.value} in the group {ENTRY_POINT}"
