@@ -51,6 +51,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(counted, t
         trouble="""
     while len((FOLDER / "log").read_text().splitlines()) > int((FOLDER / "may").read_text()):
         time.sleep(0.01)
+    time.sleep(0.05)
 """,
     )
     in_flight = 0
