@@ -35,7 +35,8 @@ FORMAT = 2
 # the same under three instruction sets of one CPU, so any rise is a change of the code. So did
 # errors, to a hundredth, but for those of a few roundings of float32, which more than doubled.
 EXACT = (1.0, 0.0)
-SLACK = dict.fromkeys(("relative error", "nats"), (2.0, 32 * 2.0**-23))
+ERRORS = (2.0, 32 * 2.0**-23)
+SLACK = {"relative error": ERRORS, "nats": ERRORS}
 
 
 class Unreadable(ValueError):
