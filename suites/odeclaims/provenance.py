@@ -31,7 +31,8 @@ def versions() -> dict[str, str]:
     """The versions that have to be the same wherever cells of one run are measured."""
     # The digest of a cell's code is taken from Python's syntax tree, which differs by version.
     python = ".".join(platform.python_version_tuple()[:2])
-    packages = {name: importlib.metadata.version(name) for name in _DECIDING}
+    # The part after + says for which processors it was built, which is the machine's affair.
+    packages = {name: importlib.metadata.version(name).partition("+")[0] for name in _DECIDING}
     return {"Python": python, "odeclaims": __version__, **packages}
 
 

@@ -1,5 +1,6 @@
 """Runs on a real Dask cluster of three worker processes, and what is refused."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from odeclaims import cluster_cell
 from odeclaims.claim import Cell
@@ -61,6 +63,7 @@ def scheduler(counted) -> Iterator[str]:
         # The end of its input ends it.
 
 
+@pytest.mark.slow(reason="every cell is a process that imports torch")
 def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
     """Cells 0 and 1 are kept, then the worker of cell 2 is killed while it and 3 are measured; 4
     and 5 take times. A first run, stopped by Ctrl-C, leaves nothing running.
@@ -161,7 +164,7 @@ def test_an_order_is_carried_out(order):
     assert record["seed"] == Cell("mine", {}).seed
     (row,) = record["rows"]
     assert (row["x"], row["y"], row["status"]) == (1, 1, "ok")
-    assert record["machine"]["packages"]["torch"] == versions()["torch"]
+    assert record["machine"]["packages"]["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,21 @@ def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, s
 @pytest.fixture
 def toy_task(unchecked) -> Task:
     return Task(None, Cell("toy", {}), "key")  # type: ignore[arg-type]  # its claim is not asked
+
+
+def test_the_provenance_tells_machines_apart(counted):
+    counted.claim(cells=3)
+    assert counted("run", "--jobs", "1")[0] == 0
+    made = counted.out / "quick" / "counted" / "provenance.json"
+    assert "machines" not in json.loads(made.read_text())
+    path = next(iter(counted.out.glob("cells/counted/*.json")))
+    record = json.loads(path.read_text())
+    record["machine"]["cpu"] = "an abacus"
+    path.write_text(json.dumps(record))
+    assert "0 cells measured, 3 taken" in counted("run", "--jobs", "1")[1]
+    found = json.loads(made.read_text())
+    cells = {machine["cpu"]: machine["cells"] for machine in found["machines"]}
+    assert cells == {found["cpu"]: 2, "an abacus": 1}
 
 
 def test_a_worker_that_was_refused_stops_the_run(tmp_path, toy_task):

@@ -87,7 +87,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(counted, t
     assert f"0 cells measured, {cells} taken from before" in output
     assert len(counted.log()) == logged
     assert logged == cells + in_flight
-    print("IN FLIGHT", in_flight)
+    # If not, the kills fell between measurements, and this is a test of little.
+    assert in_flight > KILLS // 2
     assert not [path for path in counted.out.rglob("*") if path.suffix in (".part", ".progress")]
     assert not list(counted.out.rglob("*.corrupt*"))
     assert counted("run", "--jobs", "1", "--out", "whole")[0] == 0
