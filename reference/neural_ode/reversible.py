@@ -13,6 +13,7 @@ algorithms 1 and 2, without the noise.
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -64,5 +65,8 @@ class ReversibleHeun(RungeKutta):
         k1 = self.evaluate(end, w1, False)[0]
         self._keep(ks, [], 1, (k1, None))
         y1 = self._combine(y0.reshape(-1), self._constants.b, h, ks)
-        ratio = None if test is None else self._ratio(test, h, y0, y1, None, None, ks, [])
+        ratio = None
+        if test is not None:
+            with torch.no_grad():
+                ratio = self._ratio(test, h, y0, y1, None, None, ks, [])
         return y1, None, (k1, w1), ratio, ks, [None, None]

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from odeclaims.claim import Claim, Judgement
+from odeclaims.provenance import commit_of
 from odeclaims.report.hashes import HashedCell, cells
-from odeclaims.report.tables import escape_latex, measured
+from odeclaims.report.tables import LABELS, escape_latex, measured
 from odeclaims.store import Results, read_json
 
 
@@ -38,11 +39,10 @@ def sentence(results: Results) -> str:
         for row, judgement in enumerate(verdict.judgements)
         if judgement.criterion.decides
     )
-    outcome = "insufficient evidence" if verdict.outcome == "insufficient" else verdict.outcome
     return (
-        f'The claim "{claim.statement.rstrip(".")}" ({claim.source}) is judged "{outcome}" by'
-        f" odeclaims {made['odeclaims']} (commit {_short(made)}, profile {results.profile}):"
-        f" {found}."
+        f'The claim "{claim.statement.rstrip(".")}" ({claim.source}) is judged'
+        f' "{LABELS[verdict.outcome]}" by odeclaims {made["odeclaims"]}'
+        f" (commit {commit_of(made, short=True)}, profile {results.profile}): {found}."
     )
 
 
@@ -78,7 +78,6 @@ def _names(source: str, entry: str) -> bool:
 
 def _suite(results: Results) -> str:
     made = read_json(results.folder / "provenance.json")
-    commit = f"{made['commit']}{'' if made['clean_tree'] else ', with changes'}"
     return "\n".join(
         [
             f"@software{{odeclaims_{results.claim.slug}_{results.profile},",
@@ -87,11 +86,7 @@ def _suite(results: Results) -> str:
             f"  version = {{{made['odeclaims']}}},",
             f"  year = {{{str(made['started'])[:4]}}},",
             f"  note = {{Claim {escape_latex(results.claim.slug)}, profile {results.profile},"
-            f" commit {commit}, data.csv SHA-256 {made['data_sha256'][:16]}}},",
+            f" commit {commit_of(made)}, data.csv SHA-256 {made['data_sha256'][:16]}}},",
             "}",
         ]
     )
-
-
-def _short(made: dict) -> str:
-    return str(made["commit"])[:10] + ("" if made["clean_tree"] else " with changes")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from odeclaims import __version__
@@ -21,6 +22,7 @@ from odeclaims.claims import find_claims
 from odeclaims.compare import compare as compare_folders
 from odeclaims.conform import chosen as chosen_backends
 from odeclaims.conform import conform as conform_backend
+from odeclaims.provenance import commit_of
 from odeclaims.report import conform as scorecards
 from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
 from odeclaims.report.figure3 import draw_figure3
@@ -75,7 +77,10 @@ def list_claims(out: Out = Path("results")) -> None:
     for claim in find_claims().values():
         verdicts = [f"{_stored_outcome(r)} ({r.profile})" for r in stored(out, [claim], None)]
         table.add_row(
-            claim.slug, claim.statement, claim.source, "\n".join(verdicts) or "not run yet"
+            claim.slug,
+            escape(claim.statement),
+            escape(claim.source),
+            "\n".join(verdicts) or "not run yet",
         )
     console.print(table)
 
@@ -146,7 +151,7 @@ def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("r
     _for_each(draw_figure, claims, profile, out)
     for name in [profile] if profile else PROFILES:
         for path in draw_figure3(out, name):
-            console.print(f"wrote {path}", highlight=False)
+            console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 @app.command()
@@ -156,7 +161,7 @@ def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("re
     known = list(find_claims().values())
     for path in (write_index(out, known), refresh_readme(out, known)):
         if path:
-            console.print(f"wrote {path}", highlight=False)
+            console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 @app.command()
@@ -179,7 +184,7 @@ def report(
     problems = write_page(found, _choose(claims), path)
     for sentence in problems:
         console.print(sentence, style="red", markup=False, highlight=False)
-    console.print(f"wrote {path}", highlight=False)
+    console.print(f"wrote {path}", markup=False, highlight=False)
     if problems:
         raise typer.Exit(1)
 
@@ -224,10 +229,14 @@ def verify(
             f"{results.profile}/{results.claim.slug}, {cell.table}, row {cell.row + 1},"
             f" {cell.column}: {cell.text}\n"
             f"made again from the {made['rows']} rows of {results.data}, measured at commit"
-            f" {made['commit']}{'' if made['clean_tree'] else ' with changes'}\n"
+            f" {commit_of(made)}\n"
         )
     if not found:
-        console.print(f"no cell of the results in {out} has the name {name} any more", style="red")
+        console.print(
+            f"no cell of the results in {out} has the name {name} any more",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(1)
 
 
@@ -243,11 +252,13 @@ def compare(
     found = compare_folders(before, after)
     table = Table("claim", "criterion", "before", "after", "what changed")
     for row in found.numbers[found.numbers["moved"] != ""].to_dict("records"):
-        table.add_row(*(row[name] for name in ("claim", "criterion", "before", "after", "moved")))
+        table.add_row(
+            *(escape(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
+        )
     if table.row_count:
         console.print(table)
     for line in found.alone:
-        console.print(line, highlight=False)
+        console.print(line, markup=False, highlight=False)
     changed = found.verdicts[found.verdicts["changed"]]
     for row in changed.to_dict("records"):
         console.print(f"{row['claim']}: {row['before']} became {row['after']}")
@@ -278,7 +289,7 @@ def conform(
         cards.append(conform_backend(backend))
         console.print(scorecards.terminal(cards[-1]))
         for path in scorecards.write(cards[-1], out):
-            console.print(f"wrote {path}", highlight=False)
+            console.print(f"wrote {path}", markup=False, highlight=False)
     if any(card.failed for card in cards):
         raise typer.Exit(1)
 
@@ -302,7 +313,7 @@ def _for_each(
 ) -> None:
     for results in _existing(claims, profile, out):
         for path in work(results):
-            console.print(f"wrote {path}", highlight=False)
+            console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 def _existing(claims: list[str] | None, profile: str | None, out: Path) -> list[Results]:
@@ -367,9 +378,9 @@ def _print_verdicts(found: list[Results]) -> None:
             colour = STYLES[row["outcome"]]
             table.add_row(
                 results.claim.slug if i == 0 else "",
-                row["name"],
+                escape(row["name"]),
                 row["reproduced_if"],
-                value,
+                escape(value),
                 f"[{colour}]{row['outcome']}[/]" + ("" if row["decides"] else " (not deciding)"),
                 end_section=i == len(rows) - 1,
             )

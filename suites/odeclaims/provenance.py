@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def machine(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if gpu else None,
     }
+
+
+def commit_of(made: Mapping[str, Any], *, short: bool = False) -> str:
+    """The commit that a provenance names, in words: ten digits where ``short``, and changes."""
+    digits = str(made["commit"])[: 10 if short else None]
+    return digits if made["clean_tree"] else f"{digits} with changes"
 
 
 def commit() -> str | None:

@@ -164,7 +164,7 @@ def _tasks(claims: Sequence[Claim], profile: Profile) -> list[Task]:
 def _finished(store: CellStore, task: Task, console: Console) -> bool:
     record, problem = store.read(task.cell, task.key)
     if problem:
-        console.print(f"[yellow]{problem}")
+        console.print(problem, style="yellow", markup=False)
     return record is not None
 
 

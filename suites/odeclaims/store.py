@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from odeclaims.claim import PROFILES, STATUSES, Cell, Claim, Row
+from odeclaims.claim import PROFILES, STATUSES, Cell, Claim, Row, Scalar
 
 CELL_FORMAT = 1
 
@@ -97,7 +97,7 @@ class Results:
 
     def write(self, df: pd.DataFrame, provenance: dict[str, Any]) -> None:
         """Write rows, provenance and the verdict that follows from the rows as they read back."""
-        text = df.to_csv(index=False, lineterminator="\n")
+        text = _csv(df)
         write_json(
             self.folder / "provenance.json",
             provenance | {"rows": len(df), "data_sha256": _sha256(text)},
@@ -134,14 +134,7 @@ class Results:
         expected = list(self.claim.all_columns)
         if not text.strip():
             raise CorruptFile("the file is empty")
-        # Only an empty field is a gap, not a text such as NA or None, and \r ends no line.
-        df = pd.read_csv(
-            io.StringIO(text),
-            lineterminator="\n",
-            keep_default_na=False,
-            na_values=[""],
-            low_memory=False,
-        )
+        df = _read_csv(text)
         if list(df.columns) != expected:
             wrong = sorted(set(df.columns) ^ set(expected)) or ["their order"]
             raise CorruptFile(f"its columns are not the claim's, they differ in {', '.join(wrong)}")
@@ -228,11 +221,37 @@ def _checked(record: dict[str, Any], key: str) -> dict[str, Any]:
     return record
 
 
+def _csv(df: pd.DataFrame) -> str:
+    return df.to_csv(index=False, lineterminator="\n")
+
+
+def _read_csv(text: str) -> pd.DataFrame:
+    """The rows of a CSV; only an empty field is a gap, not a text such as NA, and \\r is text."""
+    return pd.read_csv(
+        io.StringIO(text),
+        lineterminator="\n",
+        keep_default_na=False,
+        na_values=[""],
+        low_memory=False,
+    )
+
+
+def _survives(value: Scalar, found: Any) -> bool:
+    """Whether what reads back is what was measured: None, NaN and an empty text are all gaps."""
+    if value is None or value == "" or value != value:
+        return bool(pd.isna(found))
+    return isinstance(value, str) == isinstance(found, str) and bool(value == found)
+
+
 def frame(claim: Claim, rows: list[Row]) -> pd.DataFrame:
     """The rows as a frame with the claim's columns.
 
+    A CSV knows no types: a column of texts that all look like numbers reads back as numbers, whole
+    numbers beyond 2^53 beside a gap or a fraction are rounded, and so on.
+
     Raises:
-        ValueError: for a row with a column that the claim does not describe.
+        ValueError: for a row with a column that the claim does not describe, or with a value that
+            would not read back as it is.
     """
     undescribed = sorted({name for row in rows for name in row} - set(claim.all_columns))
     if undescribed:
@@ -240,4 +259,14 @@ def frame(claim: Claim, rows: list[Row]) -> pd.DataFrame:
             f"claim {claim.slug} measures {', '.join(undescribed)}, which its columns do not"
             " describe"
         )
-    return pd.DataFrame(rows, columns=list(claim.all_columns))
+    df = pd.DataFrame(rows, columns=list(claim.all_columns))
+    back = _read_csv(_csv(df))
+    for name in df.columns:
+        for row, found in zip(rows, back[name], strict=True):
+            if not _survives(row.get(name), found):
+                raise ValueError(
+                    f"claim {claim.slug} measures {row[name]!r} in the column {name}, which would"
+                    f" read back from the CSV as {found!r}; a column holds one kind of value, and"
+                    " text that does not look like numbers alone"
+                )
+    return df

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -29,8 +29,8 @@ def measure(cell: Cell) -> list[Row]:
 
 TOY = Claim(
     slug="toy",
-    title="A toy",
-    statement="x is small.",
+    title="A toy [/b]",
+    statement="x is in [a, b] or in [/c].",
     source="nowhere",
     ledger=[],
     deviations=[],
@@ -52,7 +52,8 @@ def here(tasks, store, count):
 COMMANDS = ["list", "run", "figures", "tables", "check", "cite", "verify", "compare", "conform"]
 OPTIONS = {
     "--profile": ["smoke", "quick", "hour", "paper", "huge", "", "QUICK"],
-    "--out": ["out", "out/deeper", "fresh", "file", "file/below", "\u00e9 \u2028"],
+    "--out": ["out", "out/deeper", "fresh", "file", "file/below", "[/red]", "[red]out",
+              "\u00e9 \u2028"],
     "--seeds": ["1", "2", "0", "-1", "two", "1e3", "99999999999999999999", ""],
     "--jobs": ["1", "2", "0", "-5", "many"],
     "--device": ["cpu", "cuda", "cuda:99", "abacus", "", "meta", "cpu:0", "cuda:-1"],
@@ -130,6 +131,9 @@ def option(arguments: list[str], name: str, default: str) -> str:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(arguments=argument_lists())
+@example(["run", "--out", "[/red]"])
+@example(["figures", "--out", "[/red]"])
+@example(["verify", "[/red]"])
 def test_any_arguments_end_in_an_exit_code(folder, monkeypatch, capsys, arguments):
     before = files(folder)
     code, _, errors = call(monkeypatch, capsys, *arguments)
@@ -153,3 +157,4 @@ def test_the_other_commands_find_what_a_run_has_made(folder, monkeypatch, capsys
         code, output, errors = call(monkeypatch, capsys, *arguments)
         assert (code, errors) == (0, "")
         assert "toy" in output
+    assert "[a, b] or in [/c]" in call(monkeypatch, capsys, "list")[1]

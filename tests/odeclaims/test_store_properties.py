@@ -91,6 +91,16 @@ def test_rows_survive_the_csv(folder, kind):
     check()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [["007", "1"], ["1e5"], ["True"], ["inf"], [1, True], ["a", 1], [2**62 + 1, None], [2**63, -1],
+     [2**53 + 1, 0.5]],
+)  # fmt: skip
+def test_what_would_not_survive_is_refused(values):
+    with pytest.raises(ValueError, match=r"in the column value, which would read back .* as"):
+        frame(CLAIM, [COMMON | {"value": value} for value in values])
+
+
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts | st.just("")
 )

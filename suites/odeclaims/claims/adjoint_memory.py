@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import product
 
 import pandas as pd
 import torch
@@ -65,6 +66,9 @@ GRADIENTS = {
 TIMED = 3
 CONV_BATCH, MLP_BATCH = 8, 512
 MIB = 2**20
+SWEEPS = {"steps": "more steps", "tolerance": "tighter tolerance", "outputs": "more outputs"}
+# A slope that is nearly none, and one that grows much more slowly than the evaluations.
+FLAT, NEARLY_FLAT = Bounds(at_most=0.05), Bounds(at_most=0.2)
 # Where a ReLU bends the gradient converges only to first order, whatever the method and tolerance,
 # so the cheapest reference for the conv field is a low-order one with many steps.
 REFERENCE = {"conv": ("midpoint", 128), "mlp": ("rk4", 64)}
@@ -280,15 +284,15 @@ def _metered(
     return meter, held, solution, torch.cat([g.reshape(-1) for g in gradients])
 
 
-def _slopes(df: pd.DataFrame, gradient: str, column: str) -> list[float]:
-    """The log-log slope of a column over forward NFE in the sweep over steps, for each field."""
-    rows = df[(df["sweep"] == "steps") & (df["gradient"] == gradient) & (df["status"] == "ok")]
+def _slopes(df: pd.DataFrame, gradient: str, column: str, sweep: str = "steps") -> list[float]:
+    """The log-log slope of a column over forward NFE in a sweep, for each field and repetition.
+
+    In the sweep over outputs it is that over their number.
+    """
+    rows = df[(df["sweep"] == sweep) & (df["gradient"] == gradient) & (df["status"] == "ok")]
+    over = "level" if sweep == "outputs" else "nfe_forward"
     groups = rows.groupby(["field", "repetition"])
-    return [log_slope(group["nfe_forward"], group[column]) for _, group in groups]
-
-
-FLAT, NEARLY_FLAT = Bounds(at_most=0.05), Bounds(at_most=0.2)
-_SWEEPS = {"steps": "more steps", "tolerance": "tighter tolerance", "outputs": "more outputs"}
+    return [log_slope(group[over], group[column]) for _, group in groups]
 
 
 def flips(df: pd.DataFrame) -> FlipMap:
@@ -296,14 +300,11 @@ def flips(df: pd.DataFrame) -> FlipMap:
 
     Over the evaluations, and in the last column over the number of output times.
     """
-    solved = df[df["status"] == "ok"]
-    values = [
-        {"panel": field, "row": gradient, "column": label, "value": _steepness(solved, *place)}
-        for field in FIELDS
-        for gradient in GRADIENTS
-        for sweep, label in _SWEEPS.items()
-        for place in [(field, gradient, sweep)]
-    ]
+    values = []
+    for field, gradient, (sweep, label) in product(FIELDS, GRADIENTS, SWEEPS.items()):
+        slopes = _slopes(df[df["field"] == field], gradient, "peak_saved_bytes", sweep)
+        steepest = max(map(abs, slopes), default=math.nan)
+        values.append({"panel": field, "row": gradient, "column": label, "value": steepest})
     return FlipMap(
         "|slope| of log peak saved bytes over log NFE, or over log number of outputs",
         pd.DataFrame(values),
@@ -312,15 +313,6 @@ def flips(df: pd.DataFrame) -> FlipMap:
         FLAT,
         NEARLY_FLAT,
     )
-
-
-def _steepness(df: pd.DataFrame, field: str, gradient: str, sweep: str) -> float:
-    """The largest slope of a repetition; NaN where there are fewer than two levels."""
-    rows = df[(df["field"] == field) & (df["gradient"] == gradient) & (df["sweep"] == sweep)]
-    over = "level" if sweep == "outputs" else "nfe_forward"
-    groups = [group for _, group in rows.groupby("repetition") if group[over].nunique() > 1]
-    slopes = [abs(log_slope(group[over], group["peak_saved_bytes"])) for group in groups]
-    return max(slopes, default=math.nan)
 
 
 def _shares(df: pd.DataFrame, gradient: str) -> list[float]:

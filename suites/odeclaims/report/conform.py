@@ -4,12 +4,13 @@ import math
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.markup import escape
 from rich.table import Table
 
 from odeclaims.backends import Backend
 from odeclaims.conform import Finding, Scorecard
+from odeclaims.provenance import commit_of
+from odeclaims.report.html import template
 from odeclaims.report.tables import markdown, number
 from odeclaims.store import write_json, write_text
 
@@ -105,25 +106,17 @@ def _markdown(card: Scorecard, table: pd.DataFrame) -> str:
 def made_by(card: Scorecard) -> list[tuple[str, str]]:
     """The provenance in a few lines."""
     made = card.provenance
-    commit = f"{made['commit']}{'' if made['clean_tree'] else ', with changes'}"
     versions = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     machine = f"{made['system']}, {made['cpu']}, one thread"
     python = f"Python {made['python']}, odeclaims {made['odeclaims']}, {versions}"
-    return [("commit", commit), ("versions", python), ("machine", machine)]
+    return [("commit", commit_of(made)), ("versions", python), ("machine", machine)]
 
 
 def page(card: Scorecard) -> str:
     """The scorecard as one HTML page that needs no other file, no network and no script."""
-    environment = Environment(
-        loader=PackageLoader("odeclaims", "report/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = frame(card)
     groups = {group: part.to_dict("records") for group, part in rows.groupby("group", sort=False)}
-    return environment.get_template("conform.html.jinja").render(
+    return template("conform.html.jinja").render(
         card=card,
         summary=summary(card),
         groups=groups,

@@ -15,25 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from odeclaims import __version__
 from odeclaims.cite import bibtex, sentence
 from odeclaims.claim import OUTCOMES, PROFILES, Claim, FlipMap, Verdict
+from odeclaims.report import tables
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.hashes import HashedCell, cells
+from odeclaims.report.html import template
 from odeclaims.report.pictures import Picture, caption, drawing, moving
 from odeclaims.report.style import style
 from odeclaims.report.tables import ledger_frame, measured
 from odeclaims.store import CorruptFile, Results, read_json, write_text
 
 UNREADABLE = "unreadable"
-# What stands on the page for an outcome.
-LABELS = {
-    **{outcome: outcome for outcome in OUTCOMES},
-    "insufficient": "insufficient evidence",
-    UNREADABLE: "unreadable",
-}
+LABELS = {**tables.LABELS, UNREADABLE: UNREADABLE}
 # A column with longer texts than this, in characters, may break them into lines.
 LONG = 24
 
@@ -113,19 +109,12 @@ def write_page(found: Sequence[Results], claims: Sequence[Claim], path: Path) ->
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
-    environment = Environment(
-        loader=PackageLoader("odeclaims.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {section.results.claim.slug for section in sections}
     profiles = {section.results.profile for section in sections}
     made = [section.content.made for section in sections if section.content]
     counts = Counter(section.outcome for section in sections)
     css, js = (_asset(name) for name in ("page.css", "page.js"))
-    return environment.get_template("page.html.jinja").render(
+    return template("page.html.jinja").render(
         sections=sections,
         not_run=[claim for claim in claims if claim.slug not in shown],
         counts={outcome: counts[outcome] for outcome in LABELS if counts[outcome]},
@@ -247,6 +236,10 @@ def _provenance(made: dict[str, Any]) -> list[tuple[str, str]]:
     def pairs(name: str) -> str:
         return ", ".join(f"{k} {v}" for k, v in made.get(name, {}).items())
 
+    others = [
+        f"{machine['cells']} cells on {machine['cpu']}, GPU {machine['gpu'] or 'none'}"
+        for machine in made.get("machines", [])
+    ]
     clean = made.get("clean_tree")
     tree = "tree not recorded" if clean is None else "clean tree" if clean else "tree with changes"
     return [
@@ -255,6 +248,7 @@ def _provenance(made: dict[str, Any]) -> list[tuple[str, str]]:
         ("Versions", f"odeclaims {get('odeclaims')}, Python {get('python')}, {pairs('packages')}"),
         ("Processor", f"{get('cpu')}, {get('cores')} cores, {get('system')}"),
         ("GPU", str(made.get("gpu") or "none")),
+        ("Measured on", "; ".join(others) or "this machine"),
         ("Device", f"{get('device')}, threads a cell: {get('threads')}"),
         ("Profile", get("profile")),
         ("Seeds", f"{len(made.get('seeds', []))}, listed in provenance.json"),

@@ -5,14 +5,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from odeclaims.claim import Claim, Column, Judgement, Verdict
+from odeclaims.claim import OUTCOMES, Claim, Column, Judgement, Verdict
 
-MARKS = {
-    "reproduced": "reproduced",
-    "partly": "partly",
-    "not reproduced": "**not reproduced**",
-    "insufficient": "insufficient evidence",
-}
+# What a reader is shown for an outcome, and how it stands in Markdown.
+LABELS = {outcome: outcome for outcome in OUTCOMES} | {"insufficient": "insufficient evidence"}
+MARKS = LABELS | {"not reproduced": "**not reproduced**"}
 
 
 def number(value: float | None, digits: int = 3) -> str:
