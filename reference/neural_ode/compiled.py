@@ -16,6 +16,9 @@ from torch import Tensor
 
 # Kept problems; each holds its field alive.
 KEPT = 64
+# Calls one after another that each had to compile again, after which compiling is given up: the
+# field depends on something that every call changes, such as a counter of its evaluations.
+PATIENCE = 3
 
 
 class CompiledSteps:
@@ -25,8 +28,9 @@ class CompiledSteps:
         start, advance: the two functions of a stepper that was made to be traced.
         loop: a whole solve as one function, where there is such a thing.
 
-    Where there is no compiler, or it cannot compile the field, a warning says so once and the
-    functions run as they are; the loop, which is nothing without a compiler, gives ``None``.
+    Where there is no compiler, or it cannot compile the field, or has to do so at every call, a
+    warning says so once and the functions run as they are; the loop, which is nothing without a
+    compiler, gives ``None``.
     """
 
     def __init__(self, start: Callable, advance: Callable, loop: Callable | None = None) -> None:
@@ -49,6 +53,7 @@ class _Compiled:
 
     def __init__(self, function: Callable, otherwise: Callable | None = None) -> None:
         self.function, self.otherwise, self.ready = function, otherwise, None
+        self.in_a_row = 0
 
     def __call__(self, *arguments: Any) -> tuple[Any, float]:
         """The result, and the seconds that compiling took in this call."""
@@ -56,28 +61,34 @@ class _Compiled:
             started, before = time.perf_counter(), _graphs()
             try:
                 result = self.ready(*arguments)
-                # A field that has changed, in its training mode say, is compiled again unasked.
-                again = _graphs() > before
-                return result, time.perf_counter() - started if again else 0.0
             except Exception as error:
-                # Dynamo takes a second to import, which only those who compile should wait for.
-                from torch._dynamo.exc import TorchDynamoException
-
-                if not isinstance(error, TorchDynamoException):
+                if not _is_of_dynamo(error):
                     raise
                 # Something that the graph depends on has changed: compiled anew below.
                 self.ready = None
+            else:
+                if _graphs() == before:
+                    self.in_a_row = 0
+                    return result, 0.0
+                # A field that has changed, in its training mode say, is compiled again unasked.
+                self.in_a_row += 1
+                if self.in_a_row == PATIENCE:
+                    self._give_up("something in the field, a counter say, changes at every call")
+                return result, time.perf_counter() - started
         started = time.perf_counter()
         try:
             result = self._compile(arguments)
         except Exception as error:
-            self.ready = self.otherwise or self.function
             # The field's own errors come out of the plain call, unwrapped.
-            result = self.ready(*arguments)
-            if self.otherwise is None:
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                warnings.warn(f"not compiled, so run as it is: {reason[0]}", stacklevel=2)
+            result = (self.otherwise or self.function)(*arguments)
+            self._give_up((str(error).strip().splitlines() or [type(error).__name__])[0])
         return result, time.perf_counter() - started
+
+    def _give_up(self, reason: str) -> None:
+        """From now on do without a compiler, and say so where that makes a difference."""
+        self.ready = self.otherwise or self.function
+        if self.otherwise is None:
+            warnings.warn(f"not compiled, so run as it is: {reason}", stacklevel=3)
 
     def _compile(self, arguments: tuple) -> Any:
         from torch._dynamo import config
@@ -99,6 +110,14 @@ class _Compiled:
             result = compiled(*arguments)
         self.ready = compiled
         return result
+
+
+def _is_of_dynamo(error: Exception) -> bool:
+    """Whether it is the compiler that complains and not what it compiled."""
+    # Dynamo takes a second to import, which only those who compile should wait for.
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+
+    return isinstance(error, TorchDynamoException | FailOnRecompileLimitHit)
 
 
 def _graphs() -> int:

@@ -76,8 +76,10 @@ def solve(
             order), ``"linear"`` or ``"cubic"`` (Hermite). Adaptive steps always use ``"dense"``.
         compile: take each step through ``torch.compile``, field, combinations and error estimate in
             one graph, on the way back too. The first solve of a field and shape compiles for
-            seconds (``stats.compile_s``), later ones find it done. Where nothing can be compiled a
-            warning says so and the steps are taken as they are.
+            seconds (``stats.compile_s``), later ones find it done. Where nothing can be compiled,
+            or each call changes what was compiled, a warning says so and the steps are taken as
+            they are. Small states without gradients go through one compiled loop, in which a
+            counter that the field keeps for itself stands still: ``stats`` has the counts.
 
     Returns:
         The states, shape [time, *state], with the counts of evaluations and steps.

@@ -31,8 +31,8 @@ def sentence(results: Results) -> str:
         CorruptFile: where the rows are not what was written.
     """
     claim = results.claim
-    made = read_json(results.folder / "provenance.json")
     verdict = claim.judge(results.read())
+    made = read_json(results.provenance)
     names = {c.row: c for c in cells(results) if c.table == "criteria" and c.column == "measured"}
     found = "; ".join(
         _found(judgement, names[row])
@@ -77,7 +77,7 @@ def _names(source: str, entry: str) -> bool:
 
 
 def _suite(results: Results) -> str:
-    made = read_json(results.folder / "provenance.json")
+    made = read_json(results.provenance)
     return "\n".join(
         [
             f"@software{{odeclaims_{results.claim.slug}_{results.profile},",

@@ -41,6 +41,9 @@ app = typer.Typer(
 # In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
+# All cells are listed before the first is run, so that a slip of the finger has to be refused.
+MOST_SEEDS = 10_000
+
 STYLES = {
     "reproduced": "green",
     "partly": "yellow",
@@ -96,7 +99,8 @@ def run(
         ),
     ] = "quick",
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Repetitions of every seeded cell.")
+        int | None,
+        typer.Option(min=1, max=MOST_SEEDS, help="Repetitions of every seeded cell."),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -224,7 +228,7 @@ def verify(
     """Derive a cited number again out of the raw rows; exit code 1 where no cell has that name."""
     found = find_cells(name, stored(out, find_claims().values(), None))
     for results, cell in found:
-        made = read_json(results.folder / "provenance.json")
+        made = read_json(results.provenance)
         sys.stdout.write(
             f"{results.profile}/{results.claim.slug}, {cell.table}, row {cell.row + 1},"
             f" {cell.column}: {cell.text}\n"

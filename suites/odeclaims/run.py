@@ -41,7 +41,7 @@ from odeclaims import cluster
 from odeclaims.claim import Cell, Claim, Profile, Row, guarded
 from odeclaims.provenance import commit, machine, provenance
 from odeclaims.source import source_digest
-from odeclaims.store import CellStore, Results, described, frame, remove_litter
+from odeclaims.store import CellStore, CorruptFile, Results, described, frame, remove_litter
 
 # One thread a cell: cells run beside each other, and a time with one thread compares across
 # machines.
@@ -131,7 +131,8 @@ def run(
             summary.failures += [sentence] if sentence else []
         for claim in claims:
             try:
-                _assemble(claim, profile, [t for t in tasks if t.claim is claim], store, out)
+                own = [t for t in tasks if t.claim is claim]
+                _assemble(claim, profile, own, store, out, console)
             except ValueError as error:
                 # One claim's rows are not what it describes; the others still have theirs.
                 summary.failures.append(str(error))
@@ -424,7 +425,12 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _assemble(
-    claim: Claim, profile: Profile, tasks: list[Task], store: CellStore, out: Path
+    claim: Claim,
+    profile: Profile,
+    tasks: list[Task],
+    store: CellStore,
+    out: Path,
+    console: Console,
 ) -> None:
     """Write the claim's rows, if every one of its cells is finished."""
     records = [store.read(task.cell, task.key)[0] for task in tasks]
@@ -444,7 +450,15 @@ def _assemble(
         "duration_s": round(sum(record["duration_s"] for record in finished), 3),
     }
     made |= _machines(finished, profile.device)
-    Results(out, profile.name, claim).write(df, made)
+    results = Results(out, profile.name, claim)
+    try:
+        results.read()
+    except FileNotFoundError:
+        pass
+    except CorruptFile as error:
+        # What was there is set aside, so that the new rows do not take its place.
+        console.print(str(error), style="yellow", markup=False)
+    results.write(df, made)
 
 
 def _machines(records: list[dict[str, Any]], device: str) -> dict[str, Any]:

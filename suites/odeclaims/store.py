@@ -4,7 +4,7 @@
     <out>/cells/<slug>/       one JSON file for each finished cell, shared by all profiles
 
 Every file is written beside its place and then renamed. A file that cannot be trusted is set aside
-under another name, with a sentence that says so.
+under another name, with a sentence that says so. Rows and cells are trusted by their digests.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pandas as pd
 
 from odeclaims.claim import PROFILES, STATUSES, Cell, Claim, Row, Scalar
 
-CELL_FORMAT = 1
+CELL_FORMAT = 2
 
 
 class CorruptFile(ValueError):
@@ -95,15 +96,55 @@ class Results:
         """The CSV with every row."""
         return self.folder / "data.csv"
 
+    @property
+    def provenance(self) -> Path:
+        """What made the rows, and their digest."""
+        return self.folder / "provenance.json"
+
+    @property
+    def next(self) -> Path:
+        """Rows on their way: they count once the provenance has their digest, not before."""
+        return self.folder / "data.csv.next"
+
     def write(self, df: pd.DataFrame, provenance: dict[str, Any]) -> None:
-        """Write rows, provenance and the verdict that follows from the rows as they read back."""
+        """Write rows, provenance and the verdict that follows from the rows as they read back.
+
+        Rows and provenance change in the one moment in which the provenance is put in place: a run
+        that is killed before it leaves the old pair, and one killed after it the new one.
+        """
+        if self.data.exists() and not self.provenance.exists():
+            # Nothing says what these rows are, so nothing says that the new ones are the better.
+            set_aside(self.data)
         text = _csv(df)
-        write_json(
-            self.folder / "provenance.json",
-            provenance | {"rows": len(df), "data_sha256": _sha256(text)},
-        )
-        write_text(self.data, text)
+        write_text(self.next, text)
+        made = provenance | {"rows": len(df), "data_sha256": _sha256(text)}
+        write_json(self.provenance, made)
+        self._move_on()
         self.write_verdict(self.read())
+
+    def _move_on(self) -> None:
+        """Put the next rows in place if the provenance is theirs already."""
+        # There may be none, no provenance yet, or a reader beside this one that is faster.
+        with suppress(FileNotFoundError):
+            digest = _sha256(self.next.read_bytes())
+            if self._recorded().get("data_sha256") == digest:
+                self.next.replace(self.data)
+
+    def _recorded(self) -> dict[str, Any]:
+        """The provenance; one that is not JSON is set aside, and the rows are left as they are."""
+        try:
+            return read_json(self.provenance)
+        except CorruptFile as error:
+            aside = set_aside(self.provenance)
+            raise CorruptFile(f"{error}; it is set aside as {aside.name}, {self._again}") from error
+
+    @property
+    def _again(self) -> str:
+        """How to get rows that can be trusted."""
+        return (
+            f"and `odeclaims run {self.claim.slug} --profile {self.profile}` measures again what is"
+            " no longer in cells/"
+        )
 
     def write_verdict(self, df: pd.DataFrame) -> None:
         """Judge the rows anew and write the verdict."""
@@ -113,24 +154,30 @@ class Results:
         """The rows, checked against the claim's columns and against the digest in the provenance.
 
         Raises:
-            FileNotFoundError: where nothing was measured.
-            CorruptFile: where the file is not what was written; it has then been set aside.
+            FileNotFoundError: where nothing was measured, or nothing says what measured it.
+            CorruptFile: where a file is not what was written; it has then been set aside.
         """
+        self._move_on()
         if not self.data.exists():
             raise FileNotFoundError(
                 f"{self.data} does not exist; `odeclaims run {self.claim.slug}"
                 f" --profile {self.profile}` makes it"
             )
+        if not self.provenance.exists():
+            raise FileNotFoundError(
+                f"{self.provenance} does not exist, so nothing says what made {self.data.name}"
+                f" beside it, {self._again}"
+            )
+        made = self._recorded()
         try:
-            return self._parse(self.data.read_bytes().decode("utf-8"))
+            return self._parse(self.data.read_bytes().decode("utf-8"), made)
         except (CorruptFile, UnicodeDecodeError, pd.errors.ParserError) as error:
             aside = set_aside(self.data)
             raise CorruptFile(
-                f"{self.data}: {error}; it is set aside as {aside.name}, and `odeclaims run"
-                f" {self.claim.slug} --profile {self.profile}` measures again"
+                f"{self.data}: {error}; it is set aside as {aside.name}, {self._again}"
             ) from error
 
-    def _parse(self, text: str) -> pd.DataFrame:
+    def _parse(self, text: str, made: dict[str, Any]) -> pd.DataFrame:
         expected = list(self.claim.all_columns)
         if not text.strip():
             raise CorruptFile("the file is empty")
@@ -141,7 +188,6 @@ class Results:
         unknown = set(df["status"].dropna().unique()) - set(STATUSES)
         if unknown or df["status"].isna().any():
             raise CorruptFile(f"its status column holds {sorted(unknown) or 'a gap'}")
-        made = read_json(self.folder / "provenance.json")
         if made.get("data_sha256") != _sha256(text):
             raise CorruptFile(
                 f"it has {len(df)} rows and not the content that provenance.json records"
@@ -166,8 +212,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(content: str | bytes) -> str:
+    raw = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(raw).hexdigest()
 
 
 def stored(out: Path, claims: Iterable[Claim], profile: str | None) -> list[Results]:
@@ -195,13 +242,14 @@ class CellStore:
 
     def write(self, cell: Cell, key: str, record: dict[str, Any]) -> None:
         """Keep a finished cell."""
-        write_json(self.path(cell, key), {"format": CELL_FORMAT, "key": key, **record})
+        whole = {"format": CELL_FORMAT, "key": key, **record}
+        write_json(self.path(cell, key), whole | {"sha256": _content(whole)})
 
     def read(self, cell: Cell, key: str) -> tuple[dict[str, Any] | None, str]:
         """A finished cell, or ``None`` where there is none, and what was wrong with it, if
         anything.
 
-        A file that is not whole, or of another format, is set aside.
+        A file that is not what was written, or of another format, is set aside.
         """
         path = self.path(cell, key)
         if not path.exists():
@@ -218,7 +266,14 @@ def _checked(record: dict[str, Any], key: str) -> dict[str, Any]:
     rows = record.get("rows")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise CorruptFile(f"cell {key}: the file has no list of rows")
+    if record.pop("sha256", None) != _content(record):
+        raise CorruptFile(f"cell {key}: the content is not the one that was written")
     return record
+
+
+def _content(record: dict[str, Any]) -> str:
+    """The digest of what a file says, however it is laid out."""
+    return _sha256(json.dumps(record, sort_keys=True))
 
 
 def _csv(df: pd.DataFrame) -> str:

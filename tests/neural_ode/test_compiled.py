@@ -198,3 +198,36 @@ def test_the_fields_own_error_comes_out_as_it_is():
 
     with pytest.raises(RuntimeError, match=r"^no slope here$"):
         solve(field, torch.zeros(2), torch.tensor([0.0, 1.0]), compile=True)
+
+
+class Counting(torch.nn.Module):
+    """A field that does not look the same at any two evaluations, as one that counts them may."""
+
+    count = 0
+
+    def forward(self, t, y):
+        self.count += 1
+        return -y if self.count % 2 else -1.0 * y
+
+
+def test_a_field_that_every_call_changes_is_run_as_it_is_after_a_while(monkeypatch):
+    compile_ = torch.compile
+    # Without code at the end of it, a graph is made in a tenth of a second.
+    monkeypatch.setattr(
+        torch, "compile", lambda f, *, options, **other: compile_(f, backend="eager", **other)
+    )
+    field, y0, ts = Counting(), torch.ones(2), torch.tensor([0.0, 0.4, 1.0])
+    with torch.no_grad():
+        plain = solve(field, y0, ts, **SETTINGS)
+        field.count = 0
+        with pytest.warns(UserWarning, match="a counter say, changes at every call"):
+            ours = solve(field, y0, ts, compile=True, **SETTINGS)
+        assert field.count == plain.stats.nfe_forward
+        # The start of a solve is compiled apart, and called once a solve.
+        with pytest.warns(UserWarning, match="a counter say, changes at every call"):
+            for _ in range(compiled.PATIENCE + 1):
+                last = solve(field, y0, ts, compile=True, **SETTINGS)
+    for one in (ours, last):
+        torch.testing.assert_close(one.ys, plain.ys)
+        assert one.stats.nfe_forward == plain.stats.nfe_forward
+    assert last.stats.compile_s == 0

@@ -211,6 +211,21 @@ def test_a_csv_with_a_wrong_column_is_set_aside_and_made_again(counted):
     assert data.with_name("data.csv.corrupt-1").exists()
 
 
+def test_a_run_names_what_is_spoilt_before_it_writes_in_its_place(counted):
+    counted.claim(cells=2)
+    assert counted("run", "--jobs", "1")[0] == 0
+    folder = counted.out / "quick" / "counted"
+    whole = (folder / "data.csv").read_text()
+    (folder / "provenance.json").write_text("{")
+    code, output, errors = counted("run", "--jobs", "1")
+    assert (code, errors) == (0, "")
+    assert "provenance.json.corrupt-1" in output
+    assert (folder / "provenance.json.corrupt-1").read_text() == "{"
+    assert (folder / "data.csv").read_text() == whole
+    assert (folder / "data.csv.corrupt-1").read_text() == whole
+    assert "provenance.json" not in counted("figures")[1]
+
+
 def test_a_cell_of_another_version_is_set_aside_and_measured_again(counted):
     counted.claim(cells=2)
     assert counted("run", "--jobs", "1")[0] == 0

@@ -60,6 +60,48 @@ def test_a_spoilt_csv_is_named_and_set_aside(results, spoil, says):
     assert results.data.with_name("data.csv.corrupt-1").read_text() == spoilt
 
 
+def test_a_write_that_is_cut_off_before_the_provenance_leaves_the_old_rows(results, monkeypatch):
+    before = results.read()
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("odeclaims.store.write_json", cut)
+        with pytest.raises(KeyboardInterrupt):
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), {"commit": "def"})
+    assert results.read().equals(before)
+    assert json.loads(results.provenance.read_text())["commit"] == "abc"
+    assert not list(results.folder.glob("*.corrupt*"))
+
+
+def test_a_write_that_is_cut_off_after_the_provenance_is_finished_by_a_reader(results, monkeypatch):
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("odeclaims.store.Results._move_on", cut)
+        with pytest.raises(KeyboardInterrupt):
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), {"commit": "def"})
+    assert json.loads(results.provenance.read_text())["commit"] == "def"
+    assert list(results.read()["x"]) == [0.5]
+    assert not list(results.folder.glob("*.corrupt*"))
+
+
+def test_a_spoilt_provenance_is_set_aside_and_the_rows_stay(results):
+    rows = results.data.read_text()
+    results.provenance.write_text("{")
+    with pytest.raises(
+        CorruptFile, match=r"provenance.json is not JSON.*provenance.json.corrupt-1"
+    ):
+        results.read()
+    with pytest.raises(
+        FileNotFoundError, match=r"provenance.json does not exist.*odeclaims run toy"
+    ):
+        results.read()
+    assert results.data.read_text() == rows
+
+
 def test_missing_results_say_how_to_make_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="odeclaims run toy"):
         Results(tmp_path, "quick", CLAIM).read()
@@ -93,7 +135,16 @@ def test_set_aside_never_overwrites(tmp_path):
     assert [p.read_text() for p in names] == ["one", "two"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 0}', '{"format": 1, "key": "k"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"format": 0}',
+        '{"format": 2, "key": "k"}',
+        '{"format": 2, "key": "k", "rows": []}',
+    ],
+)
 def test_a_spoilt_cell_is_set_aside_and_reported(tmp_path, content):
     store, cell = CellStore(tmp_path), Cell("toy", {})
     store.write(cell, "k", {"rows": []})
@@ -105,3 +156,17 @@ def test_a_spoilt_cell_is_set_aside_and_reported(tmp_path, content):
     assert record is None
     assert "set aside as k.json.corrupt-1" in problem
     assert store.read(cell, "k") == (None, "")
+
+
+def test_a_cell_with_a_single_other_digit_is_set_aside(tmp_path):
+    store, cell = CellStore(tmp_path), Cell("toy", {})
+    record = {"rows": [{"x": 0.1, "word": "é", "y": float("nan"), "n": 2**62}], "commit": None}
+    store.write(cell, "k", record)
+    found, _ = store.read(cell, "k")
+    assert found is not None
+    assert str(found["rows"]) == str(record["rows"])
+    path = store.path(cell, "k")
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    found, problem = store.read(cell, "k")
+    assert found is None
+    assert "not the one that was written; set aside as k.json.corrupt-1" in problem

@@ -150,7 +150,7 @@ def _section(results: Results) -> Section:
 
 def _content(results: Results) -> Content:
     df, claim = results.read(), results.claim
-    made = read_json(results.folder / "provenance.json")
+    made = read_json(results.provenance)
     verdict, named = claim.judge(df), cells(results)
     return Content(
         verdict=verdict,
