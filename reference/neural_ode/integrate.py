@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from neural_ode.compiled import CompiledSteps, compiled_steps
 from neural_ode.failures import NonFinite, SolverFailure, StepLimit, StepUnderflow
-from neural_ode.loop import LIMIT, REACHED, UNDERFLOW, Limits, StepLoop
+from neural_ode.loop import LIMIT, REACHED, UNDERFLOW, StepLoop
 from neural_ode.methods import Adams, Method
 from neural_ode.multistep import integrate_adams
 from neural_ode.reversible import ReversibleHeun
@@ -525,9 +525,9 @@ class Run:
         wanted = loop is not None and len(times) == 2 and not torch.is_grad_enabled()
         if loop is None or not wanted or stops or self.on_step or settings.first_step is not None:
             return None
-        bounds = (settings.min_step, settings.max_step, float(settings.max_num_steps))
-        begin, end, *limits = self._tensors(*times, *bounds)
-        found, seconds = loop(begin, end, Limits(*limits), self.y0, self.test)
+        limits = (settings.min_step, settings.max_step, float(settings.max_num_steps))
+        bounds = torch.tensor([*times, *limits], dtype=torch.float64)
+        found, seconds = loop(bounds, self.y0, self.test)
         counts.compile_s += seconds
         if found is None:
             return None

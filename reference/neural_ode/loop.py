@@ -62,18 +62,16 @@ class StepLoop:
 
     def __call__(
         self,
-        t: Float[Tensor, ""],
-        until: Float[Tensor, ""],
-        limits: Limits,
+        bounds: Float[Tensor, " bounds"],
         y: Float[Tensor, "*state"],
         test: ErrorTest,
     ) -> tuple[Float[Tensor, " numbers"], Float[Tensor, "*state"]]:
-        """Steps from ``(t, y)``, the choice of the first size included, to ``until``.
+        """Steps from one time, the choice of the first size included, to another.
 
         Args:
-            t, until: the two times.
-            limits: on sizes and on how many steps.
-            y: the state at ``t``.
+            bounds: the two times and the three ``Limits``, in float64, as one vector: whoever calls
+                what is compiled has every tensor checked, and every 0-dimensional one read.
+            y: the state at the first time.
             test: how the error is measured.
 
         Returns:
@@ -83,6 +81,8 @@ class StepLoop:
         # torch's operator for loops in a graph is not part of its public face yet.
         from torch._higher_order_ops.while_loop import while_loop
 
+        # Nothing that a loop reads may be a part of the same tensor.
+        t, until, *limits = (bound.clone() for bound in bounds.unbind())
         direction = torch.sign(until - t)
         (f, _), size = self.stepper.start(t, direction, y, None, test)
         size, zero = torch.as_tensor(size).to(t), t * 0.0
@@ -90,10 +90,10 @@ class StepLoop:
         begin = Trials(
             ended, t.clone(), size.clone(), zero + torch.nan, zero, zero + 0.0, zero + 0.0
         )
-        stages = [torch.zeros_like(y) for _ in range(self.stepper.tableau.stages - 1)]
+        stages = [torch.zeros_like(y) for _ in range(self.stepper.nfe_per_step)]
         last = while_loop(
             lambda *state: state[0] == GOING,
-            lambda *state: self._trial(state, direction, until, limits, test),
+            lambda *state: self._trial(state, direction, until, Limits(*limits), test),
             # What a loop carries must not be one of the tensors that come in, nor twice the same.
             (*begin, y.clone(), f.clone(), y.clone(), *stages),
         )

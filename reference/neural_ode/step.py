@@ -9,8 +9,8 @@ the adjoint's parameter gradients are. They enter no stage, so they cost one com
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -61,8 +61,10 @@ class ErrorTest:
 
     def untraced(self) -> "ErrorTest":
         """The same with tolerances in tensors, whose values a compiler does not build in."""
-        rtol, atol = (torch.as_tensor(x, dtype=torch.float64) for x in (self.rtol, self.atol))
-        return replace(self, rtol=rtol, atol=atol)
+        rtol, atol = (
+            x.double() if isinstance(x, Tensor) else _number(x) for x in (self.rtol, self.atol)
+        )
+        return ErrorTest(rtol, atol, self.norm, self.joint_norm)
 
     def scale(self, size: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """What an error of entries of this size is divided by; ``size`` may be overwritten."""
@@ -75,6 +77,14 @@ class ErrorTest:
         if self.joint_norm is None or q is None:
             return self.norm(y)
         return self.joint_norm(y, q)
+
+
+@lru_cache(maxsize=64)
+def _number(x: float) -> Float[Tensor, ""]:
+    """A number as a tensor, which takes longer to make than to find again."""
+    # Found again by later solves, which may want gradients even if this one is in inference mode.
+    with torch.inference_mode(False):
+        return torch.tensor(x, dtype=torch.float64)
 
 
 class _Combine(torch.autograd.Function):
@@ -189,6 +199,7 @@ class RungeKutta:
 
     Attributes:
         carries: whether the last slope of a step is the first of the next.
+        nfe_per_step: field evaluations of a step whose first slope is at hand.
 
     Args:
         tableau: the method.
@@ -207,20 +218,25 @@ class RungeKutta:
         traced: bool = False,
     ) -> None:
         self.tableau, self.evaluate, self.traced = tableau, evaluate, traced
-        # Read once, since a compiler cannot follow a property that keeps its value.
-        self.carries = tableau.fsal
+        # Read once: a compiler cannot follow a property that keeps its value, and would check the
+        # tableau's arrays at every call.
+        self.carries, self.nfe_per_step = tableau.fsal, tableau.stages - 1
         self._shape, self._on_cpu = y.shape, y.device.type == "cpu"
         self._constants = _constants(tableau, y.dtype, y.device)
-        if not traced:
-            self._scratch = y.new_empty(len(tableau.dense), y.numel(), requires_grad=False)
-            self._rows = self._scratch.view(len(tableau.dense), *y.shape).unbind()
-            self._views: dict[int, Tensor] = {}
+        self._dtype, self._device = y.dtype, y.device
+        self._views: dict[int, Tensor] = {}
         self._rates: Tensor | None = None
 
-    @property
-    def nfe_per_step(self) -> int:
-        """Field evaluations of a step whose first slope is at hand."""
-        return self.tableau.stages - 1
+    @cached_property
+    def _scratch(self) -> Float[Tensor, "all_stages entries"]:
+        """The stages one after another; made when needed, since a compiled loop needs none."""
+        size = (len(self.tableau.dense), self._shape.numel())
+        return torch.empty(size, dtype=self._dtype, device=self._device)
+
+    @cached_property
+    def _rows(self) -> Sequence[Float[Tensor, "*state"]]:
+        """Each stage's part of the scratch buffer."""
+        return self._scratch.view(len(self._scratch), *self._shape).unbind()
 
     def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Slope:
         """What a step from ``(t, y)`` begins with."""
