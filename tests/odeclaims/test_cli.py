@@ -142,7 +142,7 @@ def test_figures_tables_and_check_start_from_the_rows(done):
     assert done("figures")[0] == done("tables")[0] == done("check")[0] == 0
     folder = done.out / "quick" / "toy"
     names = {"data.csv", "verdict.json", "provenance.json", "figure.png", "figure.pdf"}
-    names |= {"table.md", "table.tex", "table.csv", "hashes.csv"}
+    names |= {"figure-column.pdf", "table.md", "table.tex", "table.csv", "hashes.csv"}
     assert {p.name for p in folder.iterdir()} == names
     assert "toy" in (done.out / "README.md").read_text()
 

@@ -39,7 +39,7 @@ from neural_ode.gradients import Gradient
 from neural_ode.networks import ConvField, MLPField, conv_stem
 from neural_ode.networks.mlp import initialise
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row, guarded
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.style import COLOURS, MARKERS, in_column, label_panels, leave_room, panels
 from odeclaims.report.tables import number
 from odeclaims.statistics import log_slope, slope
 from odeclaims.validity import (
@@ -977,6 +977,11 @@ def figure(df: pd.DataFrame) -> Figure:
     return fig
 
 
+def _legend_look() -> dict[str, Any]:
+    """In a column a legend is wide and low, as the panels are."""
+    return {"ncols": 2, "fontsize": 6, "columnspacing": 1.0} if in_column() else {}
+
+
 def _draw_benign(ax: Any, ok: pd.DataFrame) -> None:
     ax.set_title("Reversible flows")
     for arm, look in LOOKS.items():
@@ -996,7 +1001,9 @@ def _draw_benign(ax: Any, ok: pd.DataFrame) -> None:
     bound = CRITERIA[0].reproduced.at_most
     ax.plot(TIGHT, bound, "_", color="black", markersize=12, markeredgewidth=1.5)
     ax.annotate("bound", (TIGHT, bound), (0, 4), textcoords="offset points", ha="center", size=7)
-    ax.legend(loc="lower left")
+    if in_column():
+        leave_room(ax, 0.35, below=True)
+    ax.legend(loc="lower left", **_legend_look())
 
 
 def _draw_decaying(ax: Any, ok: pd.DataFrame) -> None:
@@ -1017,7 +1024,9 @@ def _draw_decaying(ax: Any, ok: pd.DataFrame) -> None:
     ax.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     # Room for the legend above the steepest line.
     ax.set_ylim(top=ax.get_ylim()[1] ** 1.8)
-    ax.legend(loc="upper center", ncols=2)
+    if in_column():
+        leave_room(ax, 0.12)
+    ax.legend(loc="upper center", ncols=2, fontsize=6 if in_column() else 7)
 
 
 def _described(name: str) -> str:
@@ -1043,7 +1052,9 @@ def _draw_kinked(ax: Any, ok: pd.DataFrame) -> None:
         color="0.5",
         label="the same in the replication",
     )
-    ax.legend(loc="lower left")
+    if in_column():
+        leave_room(ax, 0.4, below=True)
+    ax.legend(loc="lower left", **_legend_look())
 
 
 def _draw_check(ax: Any, ok: pd.DataFrame) -> None:

@@ -49,7 +49,7 @@ from odeclaims.claim import (
     Row,
     guarded,
 )
-from odeclaims.report.style import COLOURS, label_panels, panels
+from odeclaims.report.style import COLOURS, add_legend, label_panels, panels
 from odeclaims.report.tables import number
 from odeclaims.statistics import log_slope
 from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
@@ -441,7 +441,7 @@ def figure(df: pd.DataFrame) -> Figure:
     outputs.sharey(memory)
     _plain_ticks(outputs, over_outputs["level"])
     label_panels(axes.flat)
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=7)
+    add_legend(fig, _legend(), ncols=7)
     return fig
 
 

@@ -35,7 +35,7 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
-from odeclaims.report.style import COLOURS, label_panels, panels
+from odeclaims.report.style import COLOURS, add_legend, in_column, label_panels, panels
 from odeclaims.report.tables import number
 from odeclaims.toys import (
     INNER_RADIUS,
@@ -718,7 +718,7 @@ THRESHOLD: dict[str, Any] = {"color": "0.15", "linewidth": 0.9, "linestyle": "--
 
 def figure(df: pd.DataFrame) -> Figure:
     """Input, flow and features of NODE and ANODE; losses; the line; and what each seed shows."""
-    fig, axes = panels(3, 4, height=2.1)
+    fig, axes = panels(3, 4, height=2.1, narrow="abc;efg;dh;ij;kl")
     node, anode = _drawn(df, "node", 2), _drawn(df, "anode", 2)
     _inputs(axes[0, 0], node, "NODE, input")
     _flow(axes[0, 1], node, "NODE, flow")
@@ -731,12 +731,16 @@ def figure(df: pd.DataFrame) -> Figure:
         axes[1, i] = _in_space(fig, axes[1, i])
         draw(axes[1, i], anode, title)
     _losses(axes[1, 3], df, 1)
+    if in_column():
+        for ax in axes[0, 1:3]:
+            ax.locator_params(axis="x", nbins=2, integer=True)
+            ax.tick_params(axis="x", labelsize=6)
     _on_the_line(axes[2, 0], _drawn(df, "node", 1))
     _accuracies(axes[2, 1], df)
     _bridges(axes[2, 2], df)
     _costs(axes[2, 3], df)
     label_panels(axes.flat)
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    add_legend(fig, _legend(), ncols=4)
     return fig
 
 
@@ -797,7 +801,7 @@ def _label_space(ax: Any) -> None:
     ax.set_xlabel("$x_1$", labelpad=-12)
     ax.set_ylabel("$x_2$", labelpad=-12)
     ax.text2D(0.78, 0.88, "lift", transform=ax.transAxes, fontsize=7)
-    ax.tick_params(pad=-4, labelsize=5)
+    ax.tick_params(pad=-4, labelsize=5.5 if in_column() else 5)
     ax.locator_params(nbins=4)
     ax.set_box_aspect(None, zoom=1.15)
     ax.view_init(elev=18, azim=-60)

@@ -33,7 +33,7 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.style import COLOURS, MARKERS, add_legend, label_panels, panels
 from odeclaims.report.tables import number
 from odeclaims.statistics import interval
 from odeclaims.toys import (
@@ -396,15 +396,15 @@ def figure(df: pd.DataFrame) -> Figure:
     fig, axes = panels(2, 4, height=2.2)
     for ax, augment_dim in zip(axes[0], AUGMENT_DIMS, strict=True):
         _decisions(ax, df, augment_dim)
-    place = axes[1, 0].get_gridspec()
+    place = axes[1, 0].get_subplotspec()
     axes[1, 0].remove()
     axes[1, 1].remove()
-    width = fig.add_subplot(place[1, :2])
+    width = fig.add_subplot(place.get_gridspec()[place.rowspan.start, :2])
     _over_width(width, df)
     _each_seed(axes[1, 2], df)
     _losses(axes[1, 3], df)
     label_panels([*axes[0], width, *axes[1, 2:]])
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    add_legend(fig, _legend(), ncols=4)
     return fig
 
 

@@ -34,7 +34,7 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
-from odeclaims.report.style import COLOURS, label_panels, panels
+from odeclaims.report.style import COLOURS, add_legend, label_panels, panels
 from odeclaims.report.tables import number
 from odeclaims.validity import STAMP_COLUMNS, FrozenFlow, at_each
 
@@ -388,7 +388,7 @@ def figure(df: pd.DataFrame) -> Figure:
         ax.set_xlabel("training epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_panels(axes[0])
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    add_legend(fig, _legend(), ncols=3)
     return fig
 
 

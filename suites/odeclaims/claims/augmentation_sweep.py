@@ -33,7 +33,15 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels, plain_numbers
+from odeclaims.report.style import (
+    COLOURS,
+    MARKERS,
+    add_legend,
+    in_column,
+    label_panels,
+    panels,
+    plain_numbers,
+)
 from odeclaims.report.tables import number
 from odeclaims.toys import (
     INNER_RADIUS,
@@ -544,7 +552,7 @@ def figure(df: pd.DataFrame) -> Figure:
     for ax in (loss, bought):
         plain_numbers(ax.yaxis)
     label_panels(axes.flat)
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    add_legend(fig, _legend(), ncols=4)
     return fig
 
 
@@ -566,7 +574,8 @@ def _draw_seeds(ax: Axes, rows: pd.DataFrame, column: str) -> None:
         # Room above for the marks where the axis begins at 0.
         ax.margins(y=0.15)
         ax.hlines(own[column].median(), i - 0.38, i + 0.38, color=look.colour, linewidth=1.3)
-    ax.set_xticks(range(len(LOOKS)), [look.tick for look in LOOKS.values()])
+    names = [look.tick for look in LOOKS.values()]
+    ax.set_xticks(range(len(LOOKS)), names, rotation=90 if in_column() else 0)
     ax.set_xlabel("zeros, 2nd order, input layer")
 
 

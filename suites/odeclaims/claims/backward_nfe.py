@@ -41,7 +41,7 @@ from odeclaims.claim import (
     Row,
     guarded,
 )
-from odeclaims.report.style import PAGE_WIDTH, label_panels, solver_look
+from odeclaims.report.style import add_legend, in_column, label_panels, panels, solver_look
 from odeclaims.report.tables import number
 from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
 
@@ -695,9 +695,8 @@ def flips(df: pd.DataFrame) -> FlipMap:
 
 def figure(df: pd.DataFrame) -> Figure:
     """Backward over forward evaluations in both countings (3c), and what changes their ratio."""
-    fig = Figure(figsize=(PAGE_WIDTH, 2.4))
-    axes = fig.subplots(1, 3, width_ratios=[1, 1, 0.95])
-    counts, cumulative, changes = axes
+    fig, axes = panels(1, 3, height=2.4, width_ratios=(1, 1, 0.95), narrow="ab;c")
+    counts, cumulative, changes = axes[0]
     draw_counts(counts, df, "nfe_forward")
     draw_counts(cumulative, df, "nfe_forward_cumulative")
     _share_limits([counts, cumulative])
@@ -705,8 +704,8 @@ def figure(df: pd.DataFrame) -> Figure:
     cumulative.set(title="As logged", ylabel="NFE backward")
     cumulative.set_xlabel("forward + previous backward + 1")
     _draw_changes(changes, df)
-    label_panels(axes)
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=7, columnspacing=1.3)
+    label_panels(axes[0])
+    add_legend(fig, _legend(), ncols=7, columnspacing=1.3)
     return fig
 
 
@@ -756,7 +755,8 @@ def _share_limits(axes: list[Axes]) -> None:
     """The same square for all of them, with the lines of the two ratios and plain numbers."""
     limits = [limit for ax in axes for limit in (*ax.get_xlim(), *ax.get_ylim())]
     low, high = 0.9 * min(limits), max(limits)
-    ticks = [n for n in (5, 10, 20, 50, 100, 200, 500, 1000, 2000) if low <= n <= high]
+    numbers = (5, 20, 100, 500, 2000) if in_column() else (5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+    ticks = [n for n in numbers if low <= n <= high]
     for ax in axes:
         for ratio, dash in RATIO_LINES.items():
             ax.plot([low, high], [ratio * low, ratio * high], ls=dash, **THIN)
@@ -782,7 +782,9 @@ def _draw_changes(ax: Axes, df: pd.DataFrame) -> None:
     for ratio, dash in RATIO_LINES.items():
         ax.axvline(ratio, ls=dash, **THIN)
     ax.set(title="What changes it", xlabel="NFE backward / forward", xscale="log")
-    ax.set(box_aspect=1.05, anchor="N", ylim=(-0.6, len(VARIANTS) - 0.4))
+    ax.set(ylim=(-0.6, len(VARIANTS) - 0.4))
+    if not in_column():
+        ax.set(box_aspect=1.05, anchor="N")
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_yticks(range(len(VARIANTS)), list(VARIANTS))
     ax.grid(visible=False, axis="y")

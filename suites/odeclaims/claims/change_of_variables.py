@@ -35,7 +35,15 @@ from neural_ode.flows import (
 )
 from neural_ode.flows.traces import Trace
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row, guarded
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.style import (
+    COLOURS,
+    MARKERS,
+    add_legend,
+    in_column,
+    label_panels,
+    leave_room,
+    panels,
+)
 from odeclaims.report.tables import number
 from odeclaims.statistics import log_slope
 from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS, reconstruction_error
@@ -871,12 +879,12 @@ ARM_LOOKS = {
 
 def figure(df: pd.DataFrame) -> Figure:
     """Agreement, normalisation and the printed formulas above; cost, estimates, noise below."""
-    fig, axes = panels(2, 3, height=2.75)
+    fig, axes = panels(2, 3, height=2.75, narrow="ab;c;d;ef")
     draw = (_agreement, _normalisation, _formulas, _costs, _variances, _noises)
     for ax, panel in zip(axes.flat, draw, strict=True):
         panel(ax, df)
     label_panels(axes.flat)
-    fig.legend(handles=_legend(), loc="outside upper center", ncols=3)
+    add_legend(fig, _legend(), ncols=3, loc="outside upper center")
     return fig
 
 
@@ -956,6 +964,8 @@ def _variances(ax: Axes, df: pd.DataFrame) -> None:
     dims = sorted(rows["dim"].unique())
     ax.set_xticks(dims, [f"{dim:g}" for dim in dims])
     ax.xaxis.minorticks_off()
+    if in_column():
+        leave_room(ax, 0.45, below=True)
     ax.legend(loc="lower right")
 
 

@@ -31,7 +31,7 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
-from odeclaims.report.style import COLOURS, label_panels, panels
+from odeclaims.report.style import COLOURS, add_legend, in_column, label_panels, panels
 from odeclaims.report.tables import number
 from odeclaims.toys import Frozen, Model, at, fit
 from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS, at_each
@@ -518,7 +518,7 @@ def figure(df: pd.DataFrame) -> Figure:
     _over_steps(steps, df)
     _errors(errors, df)
     label_panels(axes.flat)
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=6)
+    add_legend(fig, _legend(), ncols=6)
     return fig
 
 
@@ -609,7 +609,7 @@ def _errors(ax: Axes, df: pd.DataFrame) -> None:
             fill = colour if good else "white"
             ax.plot(x, row["mse"], marker, color=colour, mfc=fill, markersize=3)
     ax.axhline(1, color="0.4", linestyle=":", linewidth=1)
-    ax.set_xticks(range(len(labels)), labels, fontsize=6)
+    ax.set_xticks(range(len(labels)), labels, fontsize=6, rotation=90 if in_column() else 0)
     ax.set(title="Error of each seed", ylabel="mean squared error", ylim=(-0.05, None))
 
 

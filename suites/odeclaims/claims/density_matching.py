@@ -41,7 +41,7 @@ from odeclaims.claim import (
     Scalar,
 )
 from odeclaims.flows import GRID, Flow, centres, evaluations, mean, picture, picture_rows, progress
-from odeclaims.report.style import COLOURS, MARKERS, PAGE_WIDTH
+from odeclaims.report.style import COLOURS, MARKERS, add_legend, drawing_width, in_column
 from odeclaims.report.tables import number
 from odeclaims.validity import RECONSTRUCTION_LIMIT, relative_error
 
@@ -654,46 +654,85 @@ def figure(df: pd.DataFrame) -> Figure:
     targets = sorted(results["target"].unique())
     widths = sorted(int(width) for width in results["width"].unique())
     columns = [("target", None), *(("nf", w) for w in widths), *(("cnf", w) for w in widths)]
-    # The last panel is wider, and needs room for its labels; the pictures are square.
-    side = PAGE_WIDTH / (len(columns) + 2.4)
-    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-    fig = Figure(figsize=(PAGE_WIDTH, 1.05 * side * len(targets) + 1.2), layout=layout)
-    grid: Any = {"width_ratios": [*[1.0] * len(columns), 1.6]}
-    axes = fig.subplots(len(targets), len(columns) + 1, squeeze=False, gridspec_kw=grid)
+    lay_out, name = (_column, _name_column) if in_column() else (_page, _name_page)
+    fig, pictures, curves = lay_out(len(targets), len(columns))
     shown = None
-    for i, (row, target) in enumerate(zip(axes, targets, strict=True)):
-        pictures = [_stored(df, arm, target, width) for arm, width in columns]
-        for ax, density in zip(row, pictures, strict=False):
-            shown = _show(ax, density / pictures[0].max())
-        row[0].set_ylabel(target, rotation=0, labelpad=9, va="center", fontweight="bold")
-        _over_width(
-            row[-1], results[results["target"] == target], widths, last=i == len(targets) - 1
-        )
-        if i == 0:
-            _titles(list(row), widths)
+    for i, (line, ax, target) in enumerate(zip(pictures, curves, targets, strict=True)):
+        densities = [_stored(df, arm, target, width) for arm, width in columns]
+        for place, density in zip(line, densities, strict=True):
+            shown = _show(place, density / densities[0].max())
+        last = in_column() or i == len(targets) - 1
+        _over_width(ax, results[results["target"] == target], widths, last=last)
+    name(pictures, curves, targets, widths)
     assert shown is not None
-    bar = fig.colorbar(shown, ax=axes[:, :-1], location="bottom", aspect=60, shrink=0.6)
+    bar = fig.colorbar(shown, ax=pictures, location="bottom", aspect=60, shrink=0.6)
     bar.set_label("density, in units of the target's largest", fontsize=7)
     bar.outline.set_visible(False)  # type: ignore[operator]
     handles = [
         Line2D([], [], color=LOOKS[arm][0], marker=LOOKS[arm][1], label=NAMES[arm]) for arm in NAMES
     ]
-    fig.legend(handles=handles, loc="outside lower center", ncols=5)
+    add_legend(fig, handles, ncols=5)
     return fig
 
 
-def _titles(row: Sequence[Axes], widths: list[int]) -> None:
-    names = ["Target", *(f"K = {w}" for w in widths), *(f"M = {w}" for w in widths)]
-    for ax, name in zip(row, [*names, "KL(q || p), nats"], strict=True):
+def _page(targets: int, columns: int) -> tuple[Figure, Any, Any]:
+    """The figure, its pictures, a line a target, and the panel beside each line."""
+    # The last panel is wider, and needs room for its labels; the pictures are square.
+    side = drawing_width() / (columns + 2.4)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    fig = Figure(figsize=(drawing_width(), 1.05 * side * targets + 1.2), layout=layout)
+    grid: Any = {"width_ratios": [*[1.0] * columns, 1.6]}
+    axes = fig.subplots(targets, columns + 1, squeeze=False, gridspec_kw=grid)
+    return fig, axes[:, :-1], axes[:, -1]
+
+
+def _column(targets: int, columns: int) -> tuple[Figure, Any, Any]:
+    """The same with the pictures of a target one above the other, and its panel below all."""
+    side, lines = min(1.0, 2.8 / targets), math.ceil(targets / 2)
+    heights = 1.05 * side * columns, 1.3 * lines
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    fig = Figure(figsize=(drawing_width(), sum(heights) + 1.0), layout=layout)
+    above, below = fig.add_gridspec(2, 1, height_ratios=heights)
+    pictures = above.subgridspec(columns, targets).subplots(squeeze=False).T
+    curves = below.subgridspec(lines, 2).subplots(squeeze=False).flatten()
+    for ax in curves[targets:]:
+        ax.remove()
+    return fig, pictures, curves[:targets]
+
+
+def _names(widths: list[int]) -> list[str]:
+    return ["Target", *(f"K = {w}" for w in widths), *(f"M = {w}" for w in widths)]
+
+
+def _letters(widths: list[int]) -> dict[int, str]:
+    """What stands before the first of these names, the first NF, and the first CNF."""
+    return {0: "(a)", 1: "(b) NF", 1 + len(widths): "(c) CNF"}
+
+
+def _name_page(pictures: Any, curves: Any, targets: list[str], widths: list[int]) -> None:
+    for line, target in zip(pictures, targets, strict=True):
+        line[0].set_ylabel(target, rotation=0, labelpad=9, va="center", fontweight="bold")
+    above = [*pictures[0], curves[0]]
+    for ax, name in zip(above, [*_names(widths), "KL(q || p), nats"], strict=True):
         ax.set_title(name, fontsize=7, pad=3)
-    letters = {0: "(a)", 1: "(b) NF", 1 + len(widths): "(c) CNF", -1: "(d)"}
-    above: dict[str, Any] = {
+    look: dict[str, Any] = {
         "xycoords": "axes fraction",
         "textcoords": "offset points",
         "fontweight": "bold",
     }
-    for place, letter in letters.items():
-        row[place].annotate(letter, (0, 1), (0, 15), fontsize=8, **above)
+    for place, letter in {**_letters(widths), -1: "(d)"}.items():
+        above[place].annotate(letter, (0, 1), (0, 15), fontsize=8, **look)
+
+
+def _name_column(pictures: Any, curves: Any, targets: list[str], widths: list[int]) -> None:
+    for line, ax, target in zip(pictures, curves, targets, strict=True):
+        line[0].set_title(target, fontweight="bold")
+        ax.set_title(f"{target}, KL(q || p), nats", fontsize=7, pad=3)
+    curves[0].set_title(f"(d) {curves[0].get_title()}", fontsize=7, pad=3)
+    letters = _letters(widths)
+    for place, (ax, name) in enumerate(zip(pictures[0], _names(widths), strict=True)):
+        text = f"{letters[place]}\n{name}" if place in letters else name
+        ax.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=7)
 
 
 def _stored(df: pd.DataFrame, arm: str, target: str, width: int | None) -> Float64[Tensor, "y x"]:

@@ -25,7 +25,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from neural_ode import solve
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row
-from odeclaims.report.style import COLOURS, label_panels, panels
+from odeclaims.report.style import COLOURS, add_legend, in_column, label_panels, panels
 from odeclaims.report.tables import number
 
 SLUG = "equations"
@@ -1397,11 +1397,13 @@ def figure(df: pd.DataFrame) -> Figure:
     """The residual of every equation as printed and as corrected, by section of the tutorial."""
     lines = _lines(df)
     fig, axes = panels(1, 2, height=5.8)
+    if in_column():
+        fig.set_figheight(8.8)
     for ax, (title, sections) in zip(axes[0], HALVES.items(), strict=True):
         ax.set_title(title)
         _draw_sections(ax, [(s, [x for x in lines if x.equation.section == s]) for s in sections])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    handles = axes[0, 0].get_legend_handles_labels()[0]
+    add_legend(fig, handles, ncols=len(handles))
     label_panels(axes[0])
     return fig
 
@@ -1418,7 +1420,7 @@ def _draw_sections(ax: Axes, sections: list[tuple[str, list[_Line]]]) -> None:
             y += 1
         y += 0.4
     ax.axvline(TOLERANCE, color="0.4", linewidth=0.8, linestyle="--", label="tolerance")
-    ax.set_yticks(list(names), list(names.values()))
+    ax.set_yticks(list(names), list(names.values()), fontsize=6 if in_column() else 7)
     for i in headings:
         ax.get_yticklabels()[i].set_fontweight("bold")
     ax.set_ylim(y - 0.7, -0.7)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from neural_ode import METHODS, solve
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Evidence, Profile, Row
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels
+from odeclaims.report.style import COLOURS, MARKERS, in_column, label_panels, leave_room, panels
 from odeclaims.report.tables import number
 from odeclaims.statistics import log_slope, slope
 
@@ -683,7 +683,7 @@ def _entry(quantity: str, values, expected) -> dict[str, str]:
 
 def figure(df: pd.DataFrame) -> Figure:
     """Six panels: gradients, Euler's steps, orders, depth to infinity, and the paper's Fig. 1."""
-    fig, axes = panels(3, 2, height=2.4)
+    fig, axes = panels(3, 2, height=2.4, narrow="a;b;c;d;ef")
     _draw_gradients(axes[0, 0], df)
     _draw_paths(axes[0, 1], df)
     _draw_orders(axes[1, 0], df)
@@ -710,6 +710,8 @@ def _draw_gradients(ax: Axes, df: pd.DataFrame) -> None:
     ax.set(xlabel="Depth (layers)", ylabel=r"Mean $\log_{10}|\mathrm{d}y/\mathrm{d}w_1|$")
     ax.set_ylim(-300, 2000)
     ax.set_title("Gradient of a chain, $w \\sim N(0, s^2)$")
+    if in_column():
+        leave_room(ax, 0.15)
     ax.legend(ncols=3, loc="upper center")
 
 
@@ -743,7 +745,9 @@ def _draw_paths(ax: Axes, df: pd.DataFrame) -> None:
     ax.set_yscale("log")
     ax.set(xlabel="t", ylabel="h(t)", ylim=(0.4, 4e4))
     ax.set_title("The tutorial's table, $h' = 5h - 3$")
-    ax.legend(loc="upper left")
+    if in_column():
+        leave_room(ax, 0.25)
+    ax.legend(loc="upper left", ncols=2 if in_column() else 1)
 
 
 ORDER_CURVES = ("euler", "midpoint", "bosh3", "rk4", "dopri5", "dopri8")
@@ -795,6 +799,8 @@ def _draw_limits(ax: Axes, df: pd.DataFrame) -> None:
     ax.set_ylim(top=1e3)
     ax.set(xlabel="Depth N (layers)", ylabel="Relative distance, N to 2N")
     ax.set_title("Depth to infinity")
+    if in_column():
+        leave_room(ax, 0.2)
     ax.legend(loc="upper left", ncols=2, title="weights, step", alignment="left")
 
 

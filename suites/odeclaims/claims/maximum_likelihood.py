@@ -35,7 +35,7 @@ from odeclaims.claim import (
     Row,
 )
 from odeclaims.flows import GRID, Flow, centres, evaluations, mean, picture, picture_rows, progress
-from odeclaims.report.style import COLOURS, MARKERS, PAGE_WIDTH
+from odeclaims.report.style import COLOURS, MARKERS, drawing_width, in_column, label_panels
 from odeclaims.report.tables import number
 from odeclaims.validity import RECONSTRUCTION_LIMIT, relative_error
 
@@ -579,12 +579,32 @@ HEADINGS = {0: "(a) CNF, share of the integration time", 6: "(b) NF", 7: "(c) da
 
 def figure(df: pd.DataFrame) -> Figure:
     """The paper's densities and samples; below, the likelihood over training and the gaps."""
-    fig = Figure(figsize=(PAGE_WIDTH, 5.9))
-    parts: Any = fig.subfigures(2, 1, height_ratios=[3.65, 2.25])
+    heights = (5.2, 3.7) if in_column() else (3.65, 2.25)
+    fig = Figure(figsize=(drawing_width(), sum(heights)))
+    parts: Any = fig.subfigures(2, 1, height_ratios=heights)
     above, below = parts
-    grid = above.subplots(2 * len(DATA), len(SHOWN), squeeze=False)
+    (_down if in_column() else _across)(above, df)
+    axes = below.subplot_mosaic("de;ff" if in_column() else "def")
+    for letter, data in zip("de", DATA, strict=True):
+        _over_training(axes[letter], df, data)
+        axes[letter].set_title(data)
+    axes["d"].set_ylabel("negative log-likelihood, nats")
+    _at_the_end(axes["f"], df)
+    axes["f"].set_title("gap to the entropy")
+    label_panels(axes.values(), "def")
+    ncols = 2 if in_column() else 5
+    below.legend(handles=_legend(), loc="outside lower center", ncols=ncols)
+    return fig
+
+
+def _across(fig: Any, df: pd.DataFrame) -> None:
+    """The pictures of the ways from left to right."""
+    grid = fig.subplots(2 * len(DATA), len(SHOWN), squeeze=False)
     for i, data in enumerate(DATA):
-        _show_way(grid[2 * i : 2 * i + 2], df, data)
+        density, samples = grid[2 * i : 2 * i + 2]
+        _show_way((density, samples), df, data)
+        density[0].set_ylabel(f"{data}\ndensity", fontsize=7)
+        samples[0].set_ylabel("samples", fontsize=7)
     for ax, title in zip(grid[0], TITLES, strict=True):
         # The empty line is the heading's, which is longer than its panel is wide.
         ax.set_title(f"\n{title}", fontsize=7.5)
@@ -593,15 +613,20 @@ def figure(df: pd.DataFrame) -> Figure:
             heading, (0, 1.28), xycoords="axes fraction", fontsize=8.5, fontweight="bold"
         )
         text.set_in_layout(False)
-    axes = below.subplots(1, len(DATA) + 1)
-    for ax, letter, data in zip(axes, "de", DATA, strict=False):
-        _over_training(ax, df, data)
-        ax.set_title(f"({letter}) {data}", loc="left", fontweight="bold")
-    axes[0].set_ylabel("negative log-likelihood, nats")
-    _at_the_end(axes[-1], df)
-    axes[-1].set_title("(f) gap to the entropy", loc="left", fontweight="bold")
-    below.legend(handles=_legend(), loc="outside lower center", ncols=5)
-    return fig
+
+
+def _down(fig: Any, df: pd.DataFrame) -> None:
+    """The same pictures from top to bottom, for a column."""
+    grid = fig.subplots(len(SHOWN), 2 * len(DATA), squeeze=False)
+    for i, data in enumerate(DATA):
+        _show_way(grid[:, 2 * i : 2 * i + 2].T, df, data)
+        for ax, name in zip(grid[0, 2 * i :], ("density", "samples"), strict=False):
+            ax.set_title(f"{data}\n{name}", fontsize=7)
+    for place, (ax, title) in enumerate(zip(grid[:, 0], TITLES, strict=True)):
+        letter, _, heading = HEADINGS.get(place, "").partition(" ")
+        name = "\n".join(part for part in (heading.partition(",")[0], title) if part)
+        look: dict[str, Any] = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7}
+        ax.set_ylabel(f"{letter} {name}".lstrip(), **look)
 
 
 def _legend() -> list[Line2D]:
@@ -636,8 +661,6 @@ def _show_way(rows: Any, df: pd.DataFrame, data: str) -> None:
             ax.grid(False)
             ax.spines[:].set_visible(True)
             ax.spines[:].set(linewidth=0.4, color="0.6")
-    for line, name in zip(rows, (f"{data}\ndensity", "samples"), strict=True):
-        line[0].set_ylabel(name, fontsize=7)
 
 
 def _picked(df: pd.DataFrame, kind: str, arm: str, share: float) -> pd.DataFrame:

@@ -36,7 +36,7 @@ from odeclaims.claim import (
     Row,
     guarded,
 )
-from odeclaims.report.style import COLOURS, MARKERS, label_panels, panels, plain_numbers
+from odeclaims.report.style import COLOURS, MARKERS, add_legend, label_panels, panels, plain_numbers
 from odeclaims.report.tables import number
 from odeclaims.statistics import interval, log_slope
 from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
@@ -604,7 +604,7 @@ def figure(df: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], label=NETS[net], **looks[net]) for net in NETS]
     if "res" in set(trained["downsampling"]):
         handles.append(Line2D([], [], color="0.4", linestyle="--", label="residual stem"))
-    fig.legend(handles=handles, loc="outside lower center", ncols=4)
+    add_legend(fig, handles, ncols=4)
     return fig
 
 

@@ -41,7 +41,7 @@ from odeclaims.claim import (
     Profile,
     Row,
 )
-from odeclaims.report.style import COLOURS, label_panels, panels, plain_numbers
+from odeclaims.report.style import COLOURS, add_legend, label_panels, panels, plain_numbers
 from odeclaims.report.tables import number
 from odeclaims.statistics import spearman
 from odeclaims.toys import Frozen, at, training
@@ -668,7 +668,7 @@ def figure(df: pd.DataFrame) -> Figure:
         ax.set_xlabel("training epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_panels(axes.flat)
-    fig.legend(handles=_legend(), loc="outside lower center", ncols=5)
+    add_legend(fig, _legend(), ncols=5)
     return fig
 
 

@@ -34,7 +34,7 @@ from odeclaims.claim import (
     Row,
     guarded,
 )
-from odeclaims.report.style import label_panels, panels, solver_look
+from odeclaims.report.style import add_legend, label_panels, panels, solver_look
 from odeclaims.report.tables import number
 from odeclaims.statistics import log_slope, pearson
 from odeclaims.validity import STAMP_COLUMNS, reconstruction_error, relative_error, stamp
@@ -369,7 +369,7 @@ def figure(df: pd.DataFrame) -> Figure:
     tolerance.set(title="Error and tolerance", xlabel="rtol = atol", ylabel="relative error")
     tolerance.invert_xaxis()
     label_panels(axes[0])
-    fig.legend(handles=legend(), loc="outside lower center", ncols=5)
+    add_legend(fig, legend(), ncols=5)
     return fig
 
 

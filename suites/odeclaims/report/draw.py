@@ -9,7 +9,7 @@ import pandas as pd
 from odeclaims.claim import COMMON_COLUMNS, PROFILES, Claim
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.hashes import hashes_csv
-from odeclaims.report.style import save, save_animation, style
+from odeclaims.report.style import COLUMN_WIDTH, PAGE_WIDTH, save, save_animation, style
 from odeclaims.report.tables import MARKS, claim_markdown, column_frame, latex, markdown, measured
 from odeclaims.store import Results, stored, write_text
 
@@ -26,13 +26,26 @@ GALLERY_COLUMNS, GALLERY_WIDTH = 3, 270
 
 
 def draw_figure(results: Results) -> list[Path]:
-    """Draw the claim's figure and flip map as PNG and PDF, its animation as GIF; the files."""
+    """Draw the claim's figure and flip map as PNG and PDF, its animation as GIF; the files.
+
+    Figure and flip map are then laid out anew for a column, as PDF.
+    """
     df, claim = results.read(), results.claim
-    with style():
-        paths = save(claim.figure(df), results.folder)
-        if claim.flips:
-            paths += save(flip_figure(claim.flips(df)), results.folder, "flips")
-        if claim.animation:
+    figures = {"figure": lambda: claim.figure(df)}
+    if claim.flips:
+        flips = claim.flips(df)
+        figures["flips"] = lambda: flip_figure(flips)
+    paths = []
+    for name, draw in figures.items():
+        with style():
+            paths += save(draw(), results.folder, name)
+        with style(COLUMN_WIDTH):
+            figure = draw()
+            # A claim may have set a width of its own.
+            figure.set_figwidth(COLUMN_WIDTH)
+            paths += save(figure, results.folder, f"{name}-column", ["pdf"])
+    if claim.animation:
+        with style():
             paths.append(save_animation(claim.animation(df), results.folder))
     return paths
 
@@ -126,7 +139,9 @@ def index(out: Path, claims: Sequence[Claim]) -> str:
         " outcome, value and 95% interval), `figure.png` and `.pdf`, `table.md`, `.tex` and `.csv`,"
         " `hashes.csv` (a name for each cell of a table, for `odeclaims verify`),"
         " `provenance.json` (commit, versions, machine, data digests, seeds), and where the claim"
-        " has one `animation.gif` and a flip map, `flips.png` and `.pdf`. The profiles are"
+        " has one `animation.gif` and a flip map, `flips.png` and `.pdf`. Figures are"
+        f" {PAGE_WIDTH} inches wide, as a page of a paper, and those that end in `-column.pdf` are"
+        f" laid out anew for a column, {COLUMN_WIDTH} inches. The profiles are"
         f" {', '.join(PROFILES)}; `cells/` keeps finished cells so that a stopped run can go on.",
         "## Columns of every data.csv",
         markdown(column_frame(COMMON_COLUMNS)),

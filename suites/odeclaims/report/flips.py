@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from odeclaims.claim import FlipMap, judged
-from odeclaims.report.style import COLOURS, PAGE_WIDTH
+from odeclaims.report.style import COLOURS, add_legend, drawing_width, in_column, wrap
 from odeclaims.report.tables import number
 
 # Colour-blind safe, and each outcome has a mark beside its number, so that print in grey will do.
@@ -23,19 +23,22 @@ LOOKS = {
 _STRENGTH = 0.55
 _NOTHING = "0.93"
 _PANELS_ABREAST = 3
-# Inches: a line of a panel, and what its title, its axis and the legend take besides.
-_LINE, _AROUND, _LEGEND = 0.21, 0.75, 0.3
+# Inches: a line of a panel, what its title and its axis take besides, the axis alone, the legend.
+_LINE, _AROUND, _AXIS, _LEGEND = 0.21, 0.75, 0.45, 0.3
 
 
 def flip_figure(flips: FlipMap) -> Figure:
     """Every panel of the map as a grid of numbers, each coloured and marked by its outcome."""
     panels = _in_order(flips.values["panel"])
-    abreast = min(_PANELS_ABREAST, len(panels))
+    abreast = 1 if in_column() else min(_PANELS_ABREAST, len(panels))
     lines = math.ceil(len(panels) / abreast)
     rows = len(_in_order(flips.values["row"]))
     titles = max(panel.count("\n") + 1 for panel in panels)
     height = lines * (_LINE * rows + _AROUND + _LINE * (titles - 1)) + _LEGEND
-    figure = Figure(figsize=(PAGE_WIDTH, height))
+    if abreast == 1:
+        # One above the other they have the axis of the last one only.
+        height -= (lines - 1) * _AXIS
+    figure = Figure(figsize=(drawing_width(), height))
     axes = figure.subplots(lines, abreast, squeeze=False, sharex=True, sharey=True)
     for place, ax in enumerate(axes.flat):
         if place < len(panels):
@@ -49,9 +52,11 @@ def flip_figure(flips: FlipMap) -> Figure:
         last[-1].set_xlabel(flips.column)
         last[-1].tick_params(labelbottom=True)
     for ax in axes[:, 0]:
-        ax.set_ylabel(flips.row)
-    figure.suptitle(flips.quantity, fontsize="medium")
-    figure.legend(handles=_legend(flips), loc="outside lower center", ncols=len(LOOKS) + 1)
+        label = ax.set_ylabel(flips.row)
+        if abreast == 1:
+            wrap(label, (_LINE * rows + _AROUND - _AXIS) * figure.dpi)
+    wrap(figure.suptitle(flips.quantity, fontsize="medium"), figure.bbox.width)
+    add_legend(figure, _legend(flips), ncols=len(LOOKS) + 1)
     return figure
 
 
