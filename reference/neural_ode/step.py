@@ -306,13 +306,11 @@ class RungeKutta:
         if weights is None:
             raise ValueError(f"{self.tableau.name} has no error estimate")
         error = self._error(weights, h, ks)
-        error = error.div_(test.scale(torch.maximum(y0.abs(), y1.abs())))
+        error = error.div_(test.scale(_larger(y0, y1)))
         if test.joint_norm is None or q0 is None or q1 is None:
             return test.norm(error)
         of_integrals = self._integrate(weights, h, rates)
-        return test.joint_norm(
-            error, of_integrals.div_(test.scale(torch.maximum(q0.abs(), q1.abs())))
-        )
+        return test.joint_norm(error, of_integrals.div_(test.scale(_larger(q0, q1))))
 
     def _error(self, weights: Weights, h: Time, ks: list[Tensor]) -> Float[Tensor, "*state"]:
         """The estimate of the local error of the step just taken."""
@@ -478,6 +476,13 @@ def _sum(weights: Sequence[float], terms: Sequence[Tensor | None]) -> Tensor:
     for w, x in rest:
         total = total + w * x
     return total
+
+
+def _larger(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The larger of the two magnitudes, entry by entry."""
+    # In place of one of them, since new memory of a large state costs more than its arithmetic.
+    size = a.abs()
+    return torch.maximum(size, b.abs(), out=size)
 
 
 def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
