@@ -93,13 +93,13 @@ class _Compiled:
     def _compile(self, arguments: tuple) -> Any:
         from torch._dynamo import config
 
-        from neural_ode.unfused import UnfusedBias
+        from neural_ode.products import LinearLayers
 
         on_cpu = all(x.device.type == "cpu" for x in arguments if isinstance(x, Tensor))
         options: dict[str, Any] = {}
         if on_cpu:
             # C++ calls the kernels one after another, which Python would take longer for.
-            options = {"cpp_wrapper": True, "post_grad_custom_post_pass": UnfusedBias()}
+            options = {"cpp_wrapper": True, "post_grad_custom_post_pass": LinearLayers()}
         # The annotations of torch.compile do not know isolate_recompiles yet.
         compiler: Any = torch.compile
         compiled = compiler(

@@ -17,14 +17,6 @@ from neural_ode.step import Controller, ErrorTest, RungeKutta
 GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE = range(5)
 
 
-class Limits(NamedTuple):
-    """What the steps keep to, as 0-dimensional tensors: sizes, and how many may be tried."""
-
-    min_step: Float[Tensor, ""]
-    max_step: Float[Tensor, ""]
-    attempts: Float[Tensor, ""]
-
-
 class Trials(NamedTuple):
     """Where the loop stands; every number is a 0-dimensional float64 tensor.
 
@@ -43,9 +35,6 @@ class Trials(NamedTuple):
     accepted: Float[Tensor, ""]
     rejected: Float[Tensor, ""]
     h: Float[Tensor, ""]
-
-
-_NUMBERS = len(Trials._fields)
 
 
 class StepLoop:
@@ -69,8 +58,9 @@ class StepLoop:
         """Steps from one time, the choice of the first size included, to another.
 
         Args:
-            bounds: the two times and the three ``Limits``, in float64, as one vector: whoever calls
-                what is compiled has every tensor checked, and every 0-dimensional one read.
+            bounds: the two times, the smallest and the largest size of a step, and how many may be
+                tried; one vector of float64, since at every call of what is compiled each tensor is
+                checked and each 0-dimensional one even read.
             y: the state at the first time.
             test: how the error is measured.
 
@@ -81,39 +71,36 @@ class StepLoop:
         # torch's operator for loops in a graph is not part of its public face yet.
         from torch._higher_order_ops.while_loop import while_loop
 
-        # Nothing that a loop reads may be a part of the same tensor.
-        t, until, *limits = (bound.clone() for bound in bounds.unbind())
-        direction = torch.sign(until - t)
-        (f, _), size = self.stepper.start(t, direction, y, None, test)
-        size, zero = torch.as_tensor(size).to(t), t * 0.0
-        ended = torch.where(size.isfinite(), GOING, NONFINITE).to(t)
-        begin = Trials(
-            ended, t.clone(), size.clone(), zero + torch.nan, zero, zero + 0.0, zero + 0.0
+        begin, until, *_ = bounds.unbind()
+        direction = torch.sign(until - begin)
+        (f, _), size = self.stepper.start(begin, direction, y, None, test)
+        size, zero = torch.as_tensor(size).to(bounds), begin * 0.0
+        ended = torch.where(size.isfinite(), GOING, NONFINITE).to(bounds)
+        first = Trials(ended, begin, size, zero + torch.nan, zero, zero, zero)
+        unused = [torch.zeros_like(y)] * self.stepper.nfe_per_step
+        numbers, states = while_loop(
+            lambda numbers, _: numbers[0] == GOING,
+            lambda numbers, states: self._trial(numbers, states, bounds, test),
+            # Two tensors, since every one that a loop carries or reads is handed on at every turn.
+            (torch.stack(first), torch.stack([y, f, y, *unused])),
         )
-        stages = [torch.zeros_like(y) for _ in range(self.stepper.nfe_per_step)]
-        last = while_loop(
-            lambda *state: state[0] == GOING,
-            lambda *state: self._trial(state, direction, until, Limits(*limits), test),
-            # What a loop carries must not be one of the tensors that come in, nor twice the same.
-            (*begin, y.clone(), f.clone(), y.clone(), *stages),
-        )
-        trials, (y0, f0, y1, *stages) = Trials(*last[:_NUMBERS]), last[_NUMBERS:]
-        inside = (until - trials.t) / trials.h
-        there = self.stepper.state_at(inside, trials.h, y0, [f0, *stages])
-        goal = torch.where(trials.t + trials.h == until, y1, there)
-        return torch.stack(last[:_NUMBERS]), goal
+        last, (y0, f0, y1, *stages) = Trials(*numbers.unbind()), states.unbind()
+        inside = (until - last.t) / last.h
+        there = self.stepper.state_at(inside, last.h, y0, [f0, *stages])
+        return numbers, torch.where(last.t + last.h == until, y1, there)
 
     def _trial(
         self,
-        carried: tuple[Tensor, ...],
-        direction: Float[Tensor, ""],
-        until: Float[Tensor, ""],
-        limits: Limits,
+        numbers: Float[Tensor, " numbers"],
+        states: Float[Tensor, "carried *state"],
+        bounds: Float[Tensor, " bounds"],
         test: ErrorTest,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Float[Tensor, " numbers"], Float[Tensor, "carried *state"]]:
         """One turn: a step is tried, and taken, or tried again with another size."""
-        now, (y, f) = Trials(*carried[:_NUMBERS]), carried[_NUMBERS : _NUMBERS + 2]
-        size = torch.clamp(now.size, limits.min_step, limits.max_step)
+        now, (y, f, *_) = Trials(*numbers.unbind()), states.unbind()
+        begin, until, min_step, max_step, attempts = bounds.unbind()
+        direction = torch.sign(until - begin)
+        size = torch.clamp(now.size, min_step, max_step)
         wanted = direction * size
         end = now.t + wanted
         # Far from zero the end is rounded, and the step must be the one that reaches it.
@@ -122,7 +109,7 @@ class StepLoop:
             now.t, h, y, (f, None), None, False, test
         )
         ratio = torch.as_tensor(ratio).double()
-        finite, still, smallest = ratio.isfinite(), end == now.t, size <= limits.min_step
+        finite, still, smallest = ratio.isfinite(), end == now.t, size <= min_step
         good = finite & ((ratio <= 1) | smallest) & ~still
         factor = self.controller.factor(ratio, now.previous, self.stepper.tableau.order)
         following = size * torch.where(finite, factor, self.controller.dfactor)
@@ -131,11 +118,11 @@ class StepLoop:
         accepted, rejected = now.accepted + good, now.rejected + ~(good | still)
         stuck = ~finite & ((now.t + direction * following == now.t) | smallest)
         ended = torch.where(reached, REACHED, GOING).to(end)
-        full = (accepted + rejected >= limits.attempts) & ~reached
+        full = (accepted + rejected >= attempts) & ~reached
         ended = torch.where(full, float(LIMIT), ended)
         ended = torch.where(stuck, float(NONFINITE), ended)
         ended = torch.where(still, float(UNDERFLOW), ended)
-        trials = (
+        tried = Trials(
             ended,
             torch.where(taken, end, now.t),
             following,
@@ -144,6 +131,5 @@ class StepLoop:
             rejected,
             torch.where(still, wanted, h),
         )
-        kept = (torch.where(taken, y1, y), torch.where(taken, f1, f))
-        # Nothing may leave the loop twice, and the last stage may be carried over.
-        return *trials, *kept, y1.clone(), *(k.clone() for k in ks[1:])
+        kept = torch.where(taken, y1, y), torch.where(taken, f1, f)
+        return torch.stack(tried), torch.stack([*kept, y1, *ks[1:]])
