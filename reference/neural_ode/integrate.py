@@ -8,9 +8,10 @@ of, so backpropagation differentiates exactly the numbers that the loop computed
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -345,10 +346,9 @@ class Run:
             # Autograd, by which an adjoint's field is made, does not reach into a loop.
             plain = isinstance(evaluate, Plain) and stepper.tableau.dense_c is None
             small = y0.numel() <= LOOPED_ENTRIES
-            if not (whole and plain and small):
-                return CompiledSteps(stepper.start, stepper.advance)
-            loop = StepLoop(stepper, settings.controller)
-            return CompiledSteps(stepper.start, stepper.advance, loop)
+            loop = whole and plain and small and StepLoop(stepper, settings.controller)
+            start, advance = partial(_unpacked, stepper.start), partial(_unpacked, stepper.advance)
+            return CompiledSteps(start, advance, loop or None)
 
         return compiled_steps(key, make)
 
@@ -368,7 +368,7 @@ class Run:
             f, size = self.stepper.start(t + shift, direction, self.y0, self.q, self.test)
         else:
             (f, size), seconds = self.compiled.start(
-                *self._tensors(t + shift, direction), self.y0, self.q, self.test
+                _numbers(t + shift, direction), self.y0, self.q, self.test
             )
             self.counts.compile_s += seconds
         size = float(size)
@@ -386,19 +386,13 @@ class Run:
             advanced = self.stepper.advance(t, h, y, f, self.q, nudged[1], test)
             stages = self.stepper.tableau.stages
         else:
-            advanced, seconds = self.compiled.advance(
-                *self._tensors(t, h), y, f, self.q, nudged[1], test
-            )
+            advanced, seconds = self.compiled.advance(_numbers(t, h), y, f, self.q, nudged[1], test)
             self.counts.compile_s += seconds
             # They are not in the scratch buffer yet.
             stages = 0
         y1, q1, f1, ratio, ks, rates = advanced
         ratio = None if ratio is None else float(ratio)
         return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
-
-    @staticmethod
-    def _tensors(*times: Time) -> list[Tensor]:
-        return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in times]
 
     def accept(
         self,
@@ -526,8 +520,7 @@ class Run:
         if loop is None or not wanted or stops or self.on_step or settings.first_step is not None:
             return None
         limits = (settings.min_step, settings.max_step, float(settings.max_num_steps))
-        bounds = torch.tensor([*times, *limits], dtype=torch.float64)
-        found, seconds = loop(bounds, self.y0, self.test)
+        found, seconds = loop(_numbers(*times, *limits), self.y0, self.test)
         counts.compile_s += seconds
         if found is None:
             return None
@@ -601,6 +594,23 @@ class _Position:
     jumped: bool = False
     end: float = math.nan
     stop: float | None = None
+
+
+def _numbers(*times: Time) -> Float[Tensor, " numbers"]:
+    """Numbers for compiled code, as one vector.
+
+    At every call each tensor is checked, and each 0-dimensional one even read.
+    """
+    tensors = [x for x in times if isinstance(x, Tensor)]
+    if not tensors:
+        return torch.tensor(times, dtype=torch.float64)
+    as_first = partial(torch.as_tensor, dtype=torch.float64, device=tensors[0].device)
+    return torch.stack([as_first(x) for x in times])
+
+
+def _unpacked(function: Callable, numbers: Float[Tensor, " numbers"], *others: Any) -> Any:
+    """What the function gives for numbers that come as one vector."""
+    return function(*numbers.unbind(), *others)
 
 
 def _limit(attempts: int, goal: float, t: float) -> StepLimit:

@@ -59,8 +59,7 @@ class StepLoop:
 
         Args:
             bounds: the two times, the smallest and the largest size of a step, and how many may be
-                tried; one vector of float64, since at every call of what is compiled each tensor is
-                checked and each 0-dimensional one even read.
+                tried, in float64.
             y: the state at the first time.
             test: how the error is measured.
 
