@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from odeclaims.claim import OUTCOMES, Claim, Column, Judgement, Verdict
@@ -12,7 +13,7 @@ LABELS = {outcome: outcome for outcome in OUTCOMES} | {"insufficient": "insuffic
 MARKS = LABELS | {"not reproduced": "**not reproduced**"}
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | np.number | None, digits: int = 3) -> str:
     """A number with that many significant digits; an empty string where there is none."""
     if value is None or not math.isfinite(value):
         return ""
