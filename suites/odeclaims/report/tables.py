@@ -86,9 +86,12 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def latex(frame: pd.DataFrame, claim: Claim) -> str:
-    """The frame as a floating LaTeX table in the style of booktabs, special characters escaped."""
+    """The frame as a floating LaTeX table in the style of booktabs, special characters escaped.
+
+    One that is wider than a line or higher than a page is made smaller until it fits.
+    """
     escaped = frame.astype(str).map(escape_latex).rename(columns=escape_latex)
-    return escaped.to_latex(
+    made = escaped.to_latex(
         index=False,
         escape=False,
         caption=escape_latex(claim.title),
@@ -96,8 +99,17 @@ def latex(frame: pd.DataFrame, claim: Claim) -> str:
         position="tb",
         column_format="l" * len(frame.columns),
     )
+    made = made.replace(r"\begin{tabular}", "\n".join([*_FITTED, r"\begin{tabular}"]))
+    return f"{_NEEDS}\n{made.replace(_END, f'{_END}}}}}')}"
 
 
+_NEEDS = r"% \usepackage{booktabs, graphicx}"
+_END = r"\end{tabular}"
+_FITTED = [
+    r"\centering",
+    r"\resizebox*{!}{\ifdim\totalheight>.8\textheight .8\textheight\else\totalheight\fi}{%",
+    r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+]
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
