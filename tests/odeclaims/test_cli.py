@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests.odeclaims.forked import DEADLINE_S, Forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +48,7 @@ CLAIM = Claim(
                         least_seeds=2)],
     figure=lambda df: Figure(), table=lambda df: df[["repetition", "x"]],
 )
+CLAIMS = [CLAIM]
 """
 MAIN = """
 import odeclaims.cli as cli
@@ -56,11 +59,13 @@ cli.main()
 """
 
 
-class Toy:
+class Toy(Forked):
     """A folder with the toy claim and a command line that knows it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.out = folder, folder / "results"
+    module = "toy"
+
+    def __init__(self, folder: Path, forks: subprocess.Popen) -> None:
+        super().__init__(folder, forks)
         (folder / "main.py").write_text(MAIN)
         self.claim()
 
@@ -69,7 +74,8 @@ class Toy:
             TOY.replace("DELAY", str(delay)).replace("TROUBLE", trouble)
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def as_a_user(self, *arguments: str) -> subprocess.Popen:
+        """A process that imports everything itself, and so do its workers."""
         paths = [str(self.folder), str(ROOT / "reference"), str(ROOT / "suites")]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(paths),
@@ -89,35 +95,27 @@ class Toy:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        output, errors = process.communicate(timeout=120)
-        return process.returncode, output, errors
-
     def rows(self) -> pd.DataFrame:
         return pd.read_csv(self.out / "quick" / "toy" / "data.csv")
 
     def finished_cells(self) -> int:
         return len(list(self.out.glob("cells/toy/*.json")))
 
-    def wait_for_cells(self, count: int) -> None:
-        deadline = time.monotonic() + 120
-        while self.finished_cells() < count:
-            assert time.monotonic() < deadline, "no cell was finished in time"
-            time.sleep(0.05)
-
 
 @pytest.fixture
-def toy(tmp_path) -> Toy:
-    return Toy(tmp_path)
+def toy(tmp_path, forks) -> Iterator[Toy]:
+    made = Toy(tmp_path, forks)
+    yield made
+    made.end_at_once()
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Toy:
-    """A folder with the results of one whole run; not to be changed."""
-    made = Toy(tmp_path_factory.mktemp("finished"))
-    code, output, errors = made("run")
-    assert (code, errors) == (0, "")
+def finished(tmp_path_factory, forks) -> Toy:
+    """A folder with the results of one whole run as a user starts it; not to be changed."""
+    made = Toy(tmp_path_factory.mktemp("finished"), forks)
+    process = made.as_a_user("run")
+    output, errors = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, errors) == (0, "")
     assert "6 cells measured, 0 taken from before" in output
     return made
 
@@ -199,7 +197,8 @@ def test_bad_options_exit_with_two(toy, arguments):
 
 
 def test_version_and_help(toy):
-    assert toy("--version")[1].strip() == "odeclaims 0.1.0"
+    process = toy.as_a_user("--version")
+    assert process.communicate(timeout=DEADLINE_S)[0].strip() == "odeclaims 0.1.0"
     output = toy("run", "--help")[1]
     for word in (
         "--profile",
@@ -307,32 +306,46 @@ def test_a_cell_that_takes_too_long_is_a_row(toy):
     assert toy.rows()["status"].tolist().count("timeout") == 1
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on_where_it_was(toy, ending):
-    # The third cell waits to be stopped.
-    toy.claim(trouble="time.sleep(0 if cell.repetition < 2 or Path('go').exists() else 19)")
-    process = toy.start("run", "--jobs", "1")
-    toy.wait_for_cells(2)
-    os.killpg(process.pid, ending)
-    _, errors = process.communicate(timeout=60)
-    assert toy.finished_cells() == 2, errors
+WAITING = "time.sleep(0 if cell.repetition < 2 or Path('go').exists() else 19)"
+
+
+def goes_on(toy: Toy) -> None:
+    """A run whose third cell waited to be stopped is finished by another."""
+    assert toy.finished_cells() == 2
     (toy.folder / "go").touch()
-    if ending == signal.SIGINT:
-        assert process.returncode == 130
-        assert "finished cells are kept" in errors
     code, output, _ = toy("run")
     assert code == 0
     assert "4 cells measured, 2 taken from before" in output
     assert not list(toy.out.glob("**/*.part"))
 
 
+def test_a_run_that_its_user_stops_says_so_and_goes_on_where_it_was(toy):
+    toy.claim(trouble=WAITING)
+    process = toy.as_a_user("run", "--jobs", "1")
+    toy.wait_until(lambda: toy.finished_cells() == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130
+    assert "finished cells are kept" in errors
+    goes_on(toy)
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(toy):
+    toy.claim(trouble=WAITING)
+    process = toy.start("run", "--jobs", "1")
+    toy.wait_until(lambda: toy.finished_cells() == 2)
+    os.killpg(process, signal.SIGKILL)
+    assert toy.end()[0] == -signal.SIGKILL
+    goes_on(toy)
+
+
 def test_a_second_run_into_the_same_folder_is_refused(toy):
     toy.claim(trouble="time.sleep(15 if cell.repetition else 0)")
-    first = toy.start("run")
-    toy.wait_for_cells(1)
+    first = toy.as_a_user("run")
+    toy.wait_until(lambda: toy.finished_cells() == 1)
     code, _, errors = toy("run")
     os.killpg(first.pid, signal.SIGKILL)
-    first.communicate(timeout=60)
+    first.communicate(timeout=DEADLINE_S)
     assert code == 2
     assert "another run is writing to results" in one_sentence(errors)
     assert toy.finished_cells() < 6

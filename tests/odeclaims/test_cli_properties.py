@@ -109,7 +109,6 @@ def folder(tmp_path, monkeypatch):
 def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
     """The exit code, and what was written to the two streams."""
     monkeypatch.setattr(sys, "argv", ["odeclaims", *arguments])
-    monkeypatch.setattr(cli.console, "file", sys.stdout)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     output, errors = capsys.readouterr()

@@ -1,0 +1,190 @@
+"""Runs of the command line that do not pay for the imports, on a claim that logs its measurements.
+
+One process imports everything and is forked for each run, and a run's workers are forked off it in
+turn, unless a test asks for "fresh" ones as joblib starts them, which import torch. Some tests of
+``test_cli`` have the whole as a user starts it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+# No test depends on how long this is; it ends a test that would wait for ever.
+DEADLINE_S = 240
+
+FORKS = """
+import json, os, signal, sys
+from multiprocessing.popen_fork import Popen
+from joblib.externals.loky.backend.process import LokyProcess
+import odeclaims.cli
+
+for line in sys.stdin:
+    order = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(order["folder"])
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        answer = os.fdopen(os.dup(1), "w")
+        for descriptor, name in ((1, "output.txt"), (2, "errors.txt")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        sys.path.insert(0, order["folder"])
+        sys.argv = ["odeclaims", *order["arguments"]]
+        if order["workers"] == "forked":
+            LokyProcess._Popen = staticmethod(Popen)
+        exec(order["before"])
+        claims = __import__(order["module"]).CLAIMS
+        odeclaims.cli.find_claims = lambda: {claim.slug: claim for claim in claims}
+        with answer:
+            answer.write(f"{os.getpid()}\\n")
+        odeclaims.cli.main()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+COUNTED = """
+import os, time
+from dataclasses import replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
+
+FOLDER = Path(__file__).parent
+
+def cells(profile):
+    for repetition in range(CELLS):
+        yield Cell("counted", {"of": CELLS}, repetition, alone=repetition in ALONE)
+
+def measure(cell):
+    log = os.open(FOLDER / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(log, f"{cell.repetition} {os.getpid()} {os.getppid()}\\n".encode())
+    os.close(log)
+    row = {"x": float(cell.seed % 97) / 7, "time_s": time.perf_counter()}
+    rows = [row]
+    TROUBLE
+    return rows
+
+CLAIM = Claim(
+    slug="counted", title="A toy", statement="x is small.", source="nowhere", ledger=[],
+    deviations=["all of it"],
+    columns={
+        "of": Column("cells"), "x": Column("a number"), "time_s": Column("a clock", varies=True),
+    },
+    cells=cells, measure=measure,
+    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=14), "a remainder")],
+    figure=lambda df: Figure(), table=lambda df: df[["repetition", "x"]],
+)
+CLAIMS = [CLAIM]
+"""
+
+
+def ended(pid: int) -> bool:
+    """Whether a process does nothing any more; it may stay a zombie for ever."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
+    return True
+
+
+class Forked:
+    """A folder with a module that has claims, and runs of the command line in it.
+
+    Attributes:
+        module: its name; the claims are its ``CLAIMS``.
+    """
+
+    module: str
+
+    def __init__(self, folder: Path, forks: subprocess.Popen) -> None:
+        self.folder, self.forks, self.out = folder, forks, folder / "results"
+        self.running = 0
+
+    def start(self, *arguments: str, before: str = "", workers: str = "forked") -> int:
+        """Start a run, after the statement ``before``; the number of its process and group."""
+        assert self.forks.stdin is not None
+        assert self.forks.stdout is not None
+        order = {"folder": str(self.folder), "arguments": arguments, "module": self.module}
+        order |= {"before": before, "workers": workers}
+        self.forks.stdin.write(json.dumps(order) + "\n")
+        self.forks.stdin.flush()
+        self.running = int(self.forks.stdout.readline())
+        return self.running
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the run to end: its exit code, output and errors."""
+        assert self.forks.stdout is not None
+        self.wait_for_the_end_of(self.running)
+        code = int(self.forks.stdout.readline())
+        self.running = 0
+        output, errors = (self.folder / f"{name}.txt" for name in ("output", "errors"))
+        return code, output.read_text(), errors.read_text()
+
+    def end_at_once(self) -> None:
+        """End a run that a test which failed has left behind."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                os.killpg(self.running, signal.SIGKILL)
+            self.end()
+
+    def __call__(self, *arguments: str, **how: str) -> tuple[int, str, str]:
+        self.start(*arguments, **how)
+        return self.end()
+
+    def wait_until(self, holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            over = self.running and ended(self.running)
+            if holds():
+                return
+            assert not over, (self.folder / "errors.txt").read_text()
+            assert time.monotonic() < deadline, "what was waited for did not happen"
+            time.sleep(0.005)
+
+    def wait_for_the_end_of(self, pid: int) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not ended(pid):
+            assert time.monotonic() < deadline, "a process did not end"
+            time.sleep(0.005)
+
+
+class Counted(Forked):
+    """A folder with a claim that logs each measurement as it begins, and runs of it."""
+
+    module = "counted"
+
+    def claim(
+        self, *, cells: int, trouble: str = "pass", alone: str = "()", more: str = ""
+    ) -> None:
+        text = COUNTED.replace("CELLS", str(cells)).replace("ALONE", alone)
+        (self.folder / "counted.py").write_text(text.replace("TROUBLE", trouble) + more)
+
+    def put(self, name: str, text: str) -> None:
+        """Put a file for the claim to read, in one step."""
+        beside = self.folder / f"{name}.part"
+        beside.write_text(text)
+        beside.replace(self.folder / name)
+
+    def log(self) -> list[tuple[int, int, int]]:
+        """What was measured: repetition, process and its parent."""
+        path = self.folder / "log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(int(r), int(pid), int(parent)) for r, pid, parent in map(str.split, lines)]
+
+    def kept(self, out: Path | None = None) -> set[int]:
+        """The repetitions whose cells are kept; every file is whole, or this fails."""
+        files = list((out or self.out).glob("cells/counted/*.json"))
+        records = [json.loads(path.read_text()) for path in files]
+        assert all(len(record["rows"]) >= 1 for record in records)
+        return {record["cell"]["repetition"] for record in records}
+
+    def rows(self, out: Path | None = None) -> pd.DataFrame:
+        """The rows without the times, as text."""
+        path = (out or self.out) / "quick" / "counted" / "data.csv"
+        return pd.read_csv(path, dtype=str).drop(columns="time_s")
