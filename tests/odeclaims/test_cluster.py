@@ -108,19 +108,23 @@ def silent() -> Iterator[str]:
         yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
+# So that nobody waits for the five seconds that a scheduler has.
+IMPATIENT = "from odeclaims import cluster; cluster.CONNECT_S = 1"
+
+
 def test_a_scheduler_that_does_not_answer_is_one_sentence(counted, silent):
     counted.claim(cells=1)
-    code, _, errors = counted("run", "--scheduler", silent)
+    code, _, errors = counted("run", "--scheduler", silent, before=IMPATIENT)
     assert code == 2
-    assert errors == f"odeclaims: no Dask scheduler answers at {silent} within 5 s\n"
+    assert errors == f"odeclaims: no Dask scheduler answers at {silent} within 1 s\n"
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "abacus://1"])
 def test_an_address_of_nobody_is_one_sentence(counted, address):
     counted.claim(cells=1)
-    code, _, errors = counted("run", "--scheduler", address)
+    code, _, errors = counted("run", "--scheduler", address, before=IMPATIENT)
     assert code == 2
-    assert errors == f"odeclaims: no Dask scheduler answers at {address} within 5 s\n"
+    assert errors == f"odeclaims: no Dask scheduler answers at {address} within 1 s\n"
 
 
 def test_without_distributed_the_option_says_what_it_needs(counted):

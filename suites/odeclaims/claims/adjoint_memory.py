@@ -134,7 +134,7 @@ def cells(profile: Profile):
     levels = {
         "steps": profile.pick(smoke=(1, 16), quick=_doubling(5), paper=_doubling(9)),
         "tolerance": profile.pick(smoke=(1e-2,), quick=_decades(1, 5), paper=_decades(1, 7)),
-        "outputs": profile.pick(smoke=(2, 8), quick=(2, 10, 30), paper=(2, 10, 30, 100, 1000)),
+        "outputs": profile.pick(smoke=(2,), quick=(2, 10, 30), paper=(2, 10, 30, 100, 1000)),
     }
     for repetition in profile.repetitions(smoke=1, quick=1, paper=3):
         for field in profile.pick(smoke=("mlp",), quick=FIELDS, paper=FIELDS):
