@@ -590,11 +590,26 @@ def caveats(df: pd.DataFrame) -> list[str]:
     bad = results[~(results["reconstruction_error"] < RECONSTRUCTION_LIMIT)]
     if len(bad):
         found.append(f"{len(bad)} of {len(results)} models cannot be taken back to their start.")
+    pairs = _seconds(results)
+    if pairs:
+        found.append(f"Seconds of training, CNF and {NAMES['nf_adam_long']}: {'; '.join(pairs)}.")
     timed = df[df["kind"] == "timing"].sort_values("together")
     if len(timed):
         parts = [_saved(rows) for _, rows in timed.groupby(["arm", "width", "compiled"])]
         found.append(f"Milliseconds of a step: {'; '.join(parts)}.")
     return found
+
+
+def _seconds(results: pd.DataFrame) -> list[str]:
+    """For each width how long the two arms took that are to have about the same time."""
+    took = results.groupby(["width", "arm"])["train_s"].median().unstack()
+    if not {"cnf", "nf_adam_long"} <= set(took.columns):
+        return []
+    both = took[["cnf", "nf_adam_long"]].dropna()
+    return [
+        f"{number(row['cnf'])} and {number(row['nf_adam_long'])} at width {width:g}"
+        for width, row in both.iterrows()
+    ]
 
 
 def _saved(rows: pd.DataFrame) -> str:
