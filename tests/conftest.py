@@ -19,9 +19,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, max_exa
 settings.load_profile("repeatable")
 
 # What a solve calls at every stage is nine in ten of all calls, and checking it takes as long as
-# running it: it is checked where it is what is tested.
+# running it: it is checked where it is what is tested. Every function of these modules that some
+# test calls with checks is called so by one of these.
 INNER = ("neural_ode.step", "neural_ode.integrate", "neural_ode.tableau")
-TESTS_OF_INNER = ("test_step", "test_tableau", "test_solve", "test_odeint")
+TESTS_OF_INNER = ("test_step", "test_tableau", "test_solve", "test_odeint", "test_multistep")
 
 
 def functions_of(name: str) -> Iterator[Callable[..., Any]]:
@@ -41,6 +42,7 @@ def inner_checks(request: pytest.FixtureRequest) -> None:
     tested = request.module.__name__.rpartition(".")[2] in TESTS_OF_INNER
     for name in INNER:
         for function in functions_of(name):
+            # What jaxtyping asks of a function; no stub of functions has it.
             function.__no_type_check__ = not tested  # type: ignore[attr-defined]
 
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from scipy.integrate import RK23, RK45
 
 from neural_ode import METHODS, IntegralController, PIController, rms_norm
@@ -72,6 +73,22 @@ def test_dense_output_meets_both_ends(name):
     torch.testing.assert_close(rk.interpolate(step, 0.0), step.y0, rtol=0, atol=1e-15)
     torch.testing.assert_close(rk.interpolate(step, 1 - 1e-15), step.y1, rtol=0, atol=1e-13)
     assert rk.interpolate(step, 1.0) is step.y1
+
+
+@EVERY
+def test_the_polynomial_is_the_dense_output(name):
+    with torch.no_grad():
+        rk, step = take(name)
+        coefficients = rk.polynomial(step)
+        for x in (0.2, 0.7):
+            powers = x ** torch.arange(1.0, len(coefficients) + 1, dtype=torch.float64)
+            inside = step.y0 + torch.tensordot(powers, coefficients, dims=1)
+            torch.testing.assert_close(inside, rk.interpolate(step, x), rtol=1e-13, atol=1e-15)
+
+
+def test_what_is_called_at_every_stage_has_its_annotations_checked_here():
+    with pytest.raises(TypeCheckError):
+        rms_norm([1.0, 2.0])  # type: ignore[arg-type]
 
 
 def test_extra_stages_are_evaluated_once_a_step_and_only_when_needed():
