@@ -655,7 +655,7 @@ def flips(df: pd.DataFrame) -> FlipMap:
         for (target, width), group in _compared(df, cnf, nf).groupby(["target", "width"])
     ]
     return FlipMap(
-        "KL(CNF) – KL(NF), nats",
+        "KL(CNF) – KL(NF), nats, median of the repetitions",
         pd.DataFrame(values),
         "target",
         "width, K = M",
