@@ -24,8 +24,13 @@ PATIENCE = 3
 class CompiledSteps:
     """The functions ``start`` and ``advance`` of a stepper, compiled at their first call.
 
+    On a GPU, and without autograd, what they launch is captured as a graph of the device's at the
+    second call and launched as one from the third. Such a graph writes to the same memory each
+    time, so whatever is needed after the next call has to be ``kept``.
+
     Args:
         start, advance: the two functions of a stepper that was made to be traced.
+        captured: whether they may be captured; the caller knows where autograd will be.
         loop: a whole solve as one function, where there is such a thing.
 
     Where there is no compiler, or it cannot compile the field, or has to do so at every call, a
@@ -33,9 +38,25 @@ class CompiledSteps:
     compiler, gives ``None``.
     """
 
-    def __init__(self, start: Callable, advance: Callable, loop: Callable | None = None) -> None:
-        self.start, self.advance = _Compiled(start), _Compiled(advance)
+    def __init__(
+        self,
+        start: Callable,
+        advance: Callable,
+        *,
+        captured: bool = False,
+        loop: Callable | None = None,
+    ) -> None:
+        self.captured = captured
+        self.start, self.advance = _Compiled(start, captured), _Compiled(advance, captured)
         self.loop = None if loop is None else _Compiled(loop, otherwise=_nothing)
+
+    def kept(self, results: Any) -> Any:
+        """The same tensors in memory of their own, where the next call would write over them."""
+        if not self.captured:
+            return results
+        if isinstance(results, Tensor):
+            return results.clone()
+        return None if results is None else tuple(self.kept(x) for x in results)
 
 
 def _nothing(*_: Any) -> None:
@@ -47,12 +68,16 @@ class _Compiled:
 
     Args:
         function: what is compiled.
+        captured: whether what it launches on a GPU is captured.
         otherwise: what takes its place where that fails; the function itself, and a warning, where
             it is ``None``.
     """
 
-    def __init__(self, function: Callable, otherwise: Callable | None = None) -> None:
-        self.function, self.otherwise, self.ready = function, otherwise, None
+    def __init__(
+        self, function: Callable, captured: bool = False, otherwise: Callable | None = None
+    ) -> None:
+        self.function, self.captured, self.otherwise = function, captured, otherwise
+        self.ready: Callable | None = None
         self.in_a_row = 0
 
     def __call__(self, *arguments: Any) -> tuple[Any, float]:
@@ -100,6 +125,8 @@ class _Compiled:
         if on_cpu:
             # C++ calls the kernels one after another, which Python would take longer for.
             options = {"cpp_wrapper": True, "post_grad_custom_post_pass": LinearLayers()}
+        elif self.captured:
+            options = {"triton.cudagraphs": True}
         # The annotations of torch.compile do not know isolate_recompiles yet.
         compiler: Any = torch.compile
         compiled = compiler(

@@ -37,6 +37,7 @@ from neural_ode.step import (
     Time,
     Tolerance,
     as_time,
+    as_vector,
     nudge,
     rms_norm,
 )
@@ -219,6 +220,9 @@ def integrate(
     """
     if len(ts) == 1:
         return y0[None], q0
+    if not ts.requires_grad:
+        # Read more than once, and the host waits for a GPU each time.
+        ts = ts.cpu()
     if isinstance(settings.method, Adams):
         return _by_adams(evaluate, y0, ts, settings, counts, q0)
     run = Run(evaluate, y0, q0, settings, counts, on_step)
@@ -326,7 +330,7 @@ class Run:
         self.on_step, self.number = on_step, 0
         self.compiled = None
         if settings.compile:
-            self.test = self.test.untraced()
+            self.test = self.test.untraced(y0.device)
             self.compiled = self._compiled()
 
     def _compiled(self) -> CompiledSteps:
@@ -345,10 +349,14 @@ class Run:
             whole = settings.adaptive and type(stepper) is RungeKutta and stepper.carries
             # Autograd, by which an adjoint's field is made, does not reach into a loop.
             plain = isinstance(evaluate, Plain) and stepper.tableau.dense_c is None
-            small = y0.numel() <= LOOPED_ENTRIES
+            # On a GPU the host reads at every turn of a loop whether there is another one, so it
+            # may as well launch each step, and those are captured.
+            small = y0.device.type == "cpu" and y0.numel() <= LOOPED_ENTRIES
             loop = whole and plain and small and StepLoop(stepper, settings.controller)
             start, advance = partial(_unpacked, stepper.start), partial(_unpacked, stepper.advance)
-            return CompiledSteps(start, advance, loop or None)
+            # A graph of the device's has no room for what autograd keeps of each step.
+            captured = y0.device.type == "cuda" and not torch.is_grad_enabled()
+            return CompiledSteps(start, advance, captured=captured, loop=loop or None)
 
         return compiled_steps(key, make)
 
@@ -367,9 +375,9 @@ class Run:
         if self.compiled is None:
             f, size = self.stepper.start(t + shift, direction, self.y0, self.q, self.test)
         else:
-            (f, size), seconds = self.compiled.start(
-                _numbers(t + shift, direction), self.y0, self.q, self.test
-            )
+            numbers = _numbers(self.y0.device, t + shift, direction)
+            (f, size), seconds = self.compiled.start(numbers, self.y0, self.q, self.test)
+            f = self.compiled.kept(f)
             self.counts.compile_s += seconds
         size = float(size)
         if not math.isfinite(size):
@@ -386,8 +394,11 @@ class Run:
             advanced = self.stepper.advance(t, h, y, f, self.q, nudged[1], test)
             stages = self.stepper.tableau.stages
         else:
-            advanced, seconds = self.compiled.advance(_numbers(t, h), y, f, self.q, nudged[1], test)
+            numbers = _numbers(y.device, t, h)
+            advanced, seconds = self.compiled.advance(numbers, y, f, self.q, nudged[1], test)
             self.counts.compile_s += seconds
+            # What the next step begins with; the rest of this one has no use after it.
+            advanced = (*self.compiled.kept(advanced[:3]), *advanced[3:])
             # They are not in the scratch buffer yet.
             stages = 0
         y1, q1, f1, ratio, ks, rates = advanced
@@ -520,7 +531,7 @@ class Run:
         if loop is None or not wanted or stops or self.on_step or settings.first_step is not None:
             return None
         limits = (settings.min_step, settings.max_step, float(settings.max_num_steps))
-        found, seconds = loop(_numbers(*times, *limits), self.y0, self.test)
+        found, seconds = loop(_numbers(self.y0.device, *times, *limits), self.y0, self.test)
         counts.compile_s += seconds
         if found is None:
             return None
@@ -596,16 +607,15 @@ class _Position:
     stop: float | None = None
 
 
-def _numbers(*times: Time) -> Float[Tensor, " numbers"]:
+def _numbers(device: torch.device, *times: Time) -> Float[Tensor, " numbers"]:
     """Numbers for compiled code, as one vector.
 
     At every call each tensor is checked, and each 0-dimensional one even read.
     """
-    tensors = [x for x in times if isinstance(x, Tensor)]
-    if not tensors:
-        return torch.tensor(times, dtype=torch.float64)
-    as_first = partial(torch.as_tensor, dtype=torch.float64, device=tensors[0].device)
-    return torch.stack([as_first(x) for x in times])
+    if not any(isinstance(x, Tensor) for x in times):
+        return as_vector(times, device)  # type: ignore[reportArgumentType]
+    as_number = partial(torch.as_tensor, dtype=torch.float64, device=device)
+    return torch.stack([as_number(x) for x in times])
 
 
 def _unpacked(function: Callable, numbers: Float[Tensor, " numbers"], *others: Any) -> Any:

@@ -79,7 +79,9 @@ def solve(
             seconds (``stats.compile_s``), later ones find it done. Where nothing can be compiled,
             or each call changes what was compiled, a warning says so and the steps are taken as
             they are. Small states without gradients go through one compiled loop, in which a
-            counter that the field keeps for itself stands still: ``stats`` has the counts.
+            counter that the field keeps for itself stands still: ``stats`` has the counts. On a GPU
+            there is no loop; where autograd does not go through the steps, in a forward solve under
+            ``no_grad`` and in both solves of an adjoint, each is launched as one captured graph.
 
     Returns:
         The states, shape [time, *state], with the counts of evaluations and steps.

@@ -59,10 +59,11 @@ class ErrorTest:
         tolerances = [getattr(x, "shape", None) for x in (self.rtol, self.atol)]
         return (*tolerances, self.norm, self.joint_norm)
 
-    def untraced(self) -> "ErrorTest":
+    def untraced(self, device: torch.device) -> "ErrorTest":
         """The same with tolerances in tensors, whose values a compiler does not build in."""
         rtol, atol = (
-            x.double() if isinstance(x, Tensor) else _number(x) for x in (self.rtol, self.atol)
+            x.to(device, torch.float64) if isinstance(x, Tensor) else _number(x, device)
+            for x in (self.rtol, self.atol)
         )
         return ErrorTest(rtol, atol, self.norm, self.joint_norm)
 
@@ -80,11 +81,20 @@ class ErrorTest:
 
 
 @lru_cache(maxsize=64)
-def _number(x: float) -> Float[Tensor, ""]:
+def _number(x: float, device: torch.device) -> Float[Tensor, ""]:
     """A number as a tensor, which takes longer to make than to find again."""
     # Found again by later solves, which may want gradients even if this one is in inference mode.
     with torch.inference_mode(False):
-        return torch.tensor(x, dtype=torch.float64)
+        return torch.tensor(x, dtype=torch.float64, device=device)
+
+
+def as_vector(numbers: Sequence[float], device: torch.device) -> Float[Tensor, " numbers"]:
+    """Numbers of the host as one vector in float64, sent without waiting for the device."""
+    if device.type != "cuda":
+        return torch.tensor(numbers, dtype=torch.float64, device=device)
+    # Only from pinned memory does a copy go its own way.
+    pinned = torch.tensor(numbers, dtype=torch.float64, pin_memory=True)
+    return pinned.to(device, non_blocking=True)
 
 
 class _Combine(torch.autograd.Function):
@@ -367,7 +377,7 @@ class RungeKutta:
         """The dense output at several fractions of the step just taken."""
         self.extend(step)
         constants = self._constants
-        powers = constants.powers.new_tensor(xs)[:, None] ** constants.powers
+        powers = as_vector(xs, self._device)[:, None] ** constants.powers
         weights = (powers @ constants.dense.T).to(step.y0.dtype)
         flat = step.y0.reshape(-1)
         if len(xs) == 1 or torch.is_grad_enabled() or isinstance(step.h, Tensor):

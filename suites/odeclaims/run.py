@@ -361,6 +361,8 @@ def observe(measure: Measure, cell: Cell, made: str | None) -> dict[str, Any] | 
         What is kept of it, or a sentence that says why there is nothing to keep.
     """
     torch.set_num_threads(THREADS)
+    # What is called float32 is float32 on a GPU too, where convolutions would round to ten bits.
+    torch.backends.cudnn.allow_tf32 = False
     started = time.perf_counter()
     record: dict[str, Any] = {
         "cell": described(cell),

@@ -211,22 +211,28 @@ class Speed:
     """The work of one session: problems and references are made once, and every case checked.
 
     Attributes:
+        backends: all that are known, by name.
+        device: the torch device on which everything is timed.
         rows: one for each case and pass that was timed, by the columns of ``COLUMNS``.
         timed: the cases that have a row.
     """
 
-    def __init__(self, backends: Mapping[str, Backend]) -> None:
-        self.backends = backends
+    def __init__(self, backends: Mapping[str, Backend], device: str = "cpu") -> None:
+        self.backends, self.device = backends, device
         self.rows: list[dict[str, Any]] = []
         self.timed: set[Case] = set()
         self._prepared: dict[Case, Prepared] = {}
         self._facts: dict[Case, Facts] = {}
         self._wrong: dict[Case, str] = {}
 
+    def cases(self) -> list[Case]:
+        """Every case of the backends that can be used."""
+        return cases(usable(self.backends, self.device))
+
     def work(self, case: Case) -> Prepared:
         """The work of a case, set up once."""
         if case not in self._prepared:
-            problem = _problem(case.workload)
+            problem = _problem(case.workload, self.device)
             if case.backend == FIELD:
                 self._prepared[case] = field_alone(problem, case.gradient)
             else:
@@ -252,7 +258,7 @@ class Speed:
         if case.backend == FIELD:
             return Facts(warm_s=min(_timed(work)[0] for _ in range(3)))
         answer = work.answer(output)
-        reference = _reference(case.workload, case.gradient is not None)
+        reference = _reference(case.workload, case.gradient is not None, self.device)
         error = relative_error(answer.states, reference.states)
         gradient_error = None
         if answer.gradient is not None and reference.gradient is not None:
@@ -261,14 +267,15 @@ class Speed:
         # A first call that compiles says nothing about the next, nor does a very short one.
         cold = answer.compile_s or first_s < PASS_BUDGET_S
         own = case.own
-        in_torch = self.backends[case.backend].in_torch
+        metered = own and self.backends[case.backend].in_torch
+        device = torch.device(self.device)
         return Facts(
             warm_s=_timed(work)[0] if cold else first_s,
             first_s=first_s if own else None,
             compile_s=answer.compile_s if own else None,
             nfe_forward=answer.nfe_forward,
             nfe_backward=answer.nfe_backward,
-            peak_bytes=peak_allocated(work.run, torch.device("cpu")) if own and in_torch else None,
+            peak_bytes=peak_allocated(work.run, device) if metered else None,
             error=error,
             gradient_error=gradient_error,
             reference_error=reference.error,
@@ -302,11 +309,14 @@ class Speed:
         text = pd.DataFrame(self.rows, columns=list(COLUMNS)).to_csv(
             index=False, lineterminator="\n"
         )
-        packages = {name for b in usable(self.backends) for name in b.requires}
-        made = provenance("cpu")
+        chosen = usable(self.backends, self.device)
+        packages = {name for backend in chosen for name in backend.requires}
+        skipped = [backend for backend in self.backends.values() if backend not in chosen]
+        made = provenance(self.device)
         made["packages"] |= {name: version(name) for name in sorted(packages)}
         made |= {
-            "skipped": {b.name: b.missing() for b in self.backends.values() if b.missing()},
+            "device": self.device,
+            "skipped": {backend.name: backend.missing(self.device) for backend in skipped},
             "method": METHOD,
             "dtype": "float32",
             "threads": torch.get_num_threads(),
@@ -321,9 +331,9 @@ class Speed:
         write_text(folder / "data.csv", text)
 
 
-def usable(backends: Mapping[str, Backend]) -> list[Backend]:
-    """The backends that lack nothing."""
-    return [backend for backend in backends.values() if not backend.missing()]
+def usable(backends: Mapping[str, Backend], device: str = "cpu") -> list[Backend]:
+    """The backends that lack nothing for problems on the device."""
+    return [backend for backend in backends.values() if not backend.missing(device)]
 
 
 def _timed(work: Prepared) -> tuple[float, Any]:
@@ -333,8 +343,8 @@ def _timed(work: Prepared) -> tuple[float, Any]:
 
 
 @cache
-def _problem(workload: str) -> Problem:
-    return WORKLOADS[workload].problem()
+def _problem(workload: str, device: str) -> Problem:
+    return WORKLOADS[workload].problem(device)
 
 
 def field_alone(problem: Problem, gradient: str | None) -> Prepared:
@@ -346,13 +356,15 @@ def field_alone(problem: Problem, gradient: str | None) -> Prepared:
     params = list(field.parameters())
     cotangent = torch.ones_like(problem.y0)
 
-    def evaluate() -> Tensor:
+    def evaluate() -> None:
         with torch.no_grad():
-            return field(t, problem.y0)
+            field(t, problem.y0)
+        on_torch.wait_for(problem)
 
-    def differentiate() -> Sequence[Tensor]:
+    def differentiate() -> None:
         y = problem.y0.detach().requires_grad_()
-        return torch.autograd.grad(field(t, y), [y, *params], cotangent)
+        torch.autograd.grad(field(t, y), [y, *params], cotangent)
+        on_torch.wait_for(problem)
 
     def answer(_: Any) -> Answer:
         raise NotImplementedError("the field alone solves nothing")
@@ -373,9 +385,9 @@ class Reference:
 
 
 @cache
-def _reference(workload: str, differentiated: bool) -> Reference:
+def _reference(workload: str, differentiated: bool, device: str) -> Reference:
     tight, loose = REFERENCES.get(workload, _SMOOTH_REFERENCE)
-    return reference(WORKLOADS[workload].problem(), tight, loose, differentiated)
+    return reference(WORKLOADS[workload].problem(device), tight, loose, differentiated)
 
 
 def reference(

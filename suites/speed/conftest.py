@@ -11,9 +11,9 @@ import torch
 
 from odeclaims.backends import find_backends
 from odeclaims.report.speed import FOLDER, write
-from odeclaims.speed import Speed, cases, usable
+from odeclaims.speed import Speed, schedule
 
-# A part of the suite is no record, so it does not take the place of one.
+# A part of the suite is no record, so it does not take the place of one; nor is another device's.
 PART = Path("results/bench/speed")
 
 STARTED = datetime.now(UTC)
@@ -21,7 +21,8 @@ SPEED = pytest.StashKey[Speed]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the results go."""
+    """On which device, and where the results go."""
+    parser.addoption("--device", default="cpu", help="a torch device: cpu, cuda or cuda:N")
     parser.addoption(
         "--out",
         type=Path,
@@ -33,7 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give every library the same cores: XLA takes all that it sees, whatever torch takes."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: torch.get_num_threads()])
-    config.stash[SPEED] = Speed(find_backends())
+    # On a GPU torch's convolutions would round their factors to ten bits, its products would not.
+    torch.backends.cudnn.allow_tf32 = False
+    config.stash[SPEED] = Speed(find_backends(), config.getoption("--device"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every backend, every case and every turn, of those that can be had on the device."""
+    session = metafunc.config.stash[SPEED]
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", session.backends)
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", session.cases(), ids=str)
+    if "turn" in metafunc.fixturenames:
+        metafunc.parametrize("turn", schedule(session.cases()), ids=str)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +65,7 @@ def pytest_terminal_summary(
     speed = config.stash[SPEED]
     if exitstatus != pytest.ExitCode.OK or not speed.rows:
         return
-    whole = speed.timed == set(cases(usable(speed.backends)))
+    whole = speed.timed == set(speed.cases()) and speed.device == "cpu"
     folder = config.getoption("--out") or (FOLDER if whole else PART)
     speed.store(folder, STARTED)
     for path in write(folder):

@@ -6,25 +6,19 @@
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from odeclaims.backends import find_backends
-from odeclaims.speed import Case, Speed, Turn, cases, plan, schedule, usable
+from odeclaims.speed import Case, Speed, Turn, plan
 
 # A step that could not be compiled would be timed as it is, under the wrong name.
 pytestmark = pytest.mark.filterwarnings("error:not compiled")
 
-BACKENDS = find_backends()
-CASES = cases(usable(BACKENDS))
 
-
-@pytest.mark.parametrize("name", BACKENDS)
-def test_installed(name: str) -> None:
+def test_installed(session: Speed, name: str) -> None:
     """A backend that lacks something is skipped by its name."""
-    missing = BACKENDS[name].missing()
+    missing = session.backends[name].missing(session.device)
     if missing:
         pytest.skip(f"backend {name} needs {', '.join(missing)}, not installed")
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
 def test_answer(session: Speed, case: Case) -> None:
     """States and gradient are the float64 reference's, within reach of the tolerance."""
     wrong = session.wrong(case)
@@ -42,7 +36,6 @@ def answers(request: pytest.FixtureRequest, session: Speed) -> None:
         pytest.exit(f"nothing is timed, {len(wrong)} answers are wrong: {wrong[0]}", 1)
 
 
-@pytest.mark.parametrize("turn", schedule(CASES), ids=str)
 @pytest.mark.usefixtures("answers")
 def test_speed(session: Speed, benchmark: BenchmarkFixture, turn: Turn) -> None:
     """The rounds of one case in one pass."""

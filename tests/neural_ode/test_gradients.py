@@ -6,6 +6,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from neural_ode import (
     Reversible,
     solve,
 )
+from neural_ode.gradients.interpolated import _Along
 
 # Thousands of steps are taken here, so the shapes are left to the other tests.
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -358,6 +360,18 @@ def test_reversible_heun_follows_its_definition():
         y, f = y + h / 2 * (f + ahead), ahead
     ours = solve(field, Y0, times(0, 2 * h), method="reversible_heun", step_size=h).ys[-1]
     torch.testing.assert_close(ours, y, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_the_stored_trajectory_reads_the_same_where_the_time_stays_on_the_device(direction):
+    ends = [0.0, 0.3, 0.8, 1.0][:: int(direction)]
+    steps = [(a, b - a) for a, b in pairwise(ends)]
+    pieces = torch.randn(3, 5, 2, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
+    listed = _Along(Net(), [], steps, list(pieces))
+    stacked = _Along(Net(), [], steps, pieces)
+    for t in (-0.1, 0.0, 0.1, 0.3, 0.5, 0.8, 0.9, 1.0, 1.1):
+        now = torch.tensor(t, dtype=F64)
+        torch.testing.assert_close(stacked.state(now), listed.state(now), rtol=1e-12, atol=1e-12)
 
 
 def test_interpolated_adjoint_survives_a_flow_that_cannot_be_reversed():

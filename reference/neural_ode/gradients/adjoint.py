@@ -172,7 +172,7 @@ class _AdjointFunction(torch.autograd.Function):
         augmented = Augmented(problem.field, params)
 
         def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
-            interval = torch.stack([ts[i], ts[i - 1]]).detach()
+            interval = torch.stack([ts[i], ts[i - 1]]).detach().cpu()
             piece = between(problem.backward, *interval.tolist())
             state = torch.stack([ys[i], a])
             ends, g = integrate(augmented, state, interval, piece, counts, q0=g)

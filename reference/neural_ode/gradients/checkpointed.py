@@ -167,7 +167,8 @@ def _times(
     outputs = movable(ts)
     if settings.adaptive:
         # The grid moves rigidly with the first time, as it does in the forward loop.
-        t = taken.t + (outputs[0] - ts[0].item())
+        first = outputs[0]
+        t = taken.t + (first - first.detach() if isinstance(first, Tensor) else 0.0)
         return t, taken.h, [(outputs[i] - t) / taken.h for i, _ in taken.outputs]
     _, points = grid_of(ts.tolist(), outputs, settings)
     t, end = points[number], points[number + 1]

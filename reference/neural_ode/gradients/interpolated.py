@@ -23,7 +23,7 @@ from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, betwe
 from neural_ode.gradients.parameters import flat, trainable, vjp
 from neural_ode.integrate import Field, Plain, Settings, Visit, integrate
 from neural_ode.solution import Counts, Stats
-from neural_ode.step import Slope, Tolerance
+from neural_ode.step import Slope, Tolerance, as_vector
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class _InterpolatedFunction(torch.autograd.Function):
 
         plain, counts = Plain(problem.field, y0), problem.stats.forward
         ys, _ = integrate(plain, y0, ts, problem.forward, counts, on_step=remember)
+        if y0.is_cuda and pieces:
+            pieces = [torch.stack(pieces)]
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ys, ts, *params, *pieces)
         return ys
@@ -103,10 +105,11 @@ class _InterpolatedFunction(torch.autograd.Function):
         params, pieces = saved[: ctx.count], saved[ctx.count :]
         problem: _Problem = ctx.problem
         counts = problem.stats.backward = Counts()
+        pieces = pieces[0] if ys.is_cuda and pieces else pieces
         along = _Along(problem.field, params, problem.steps, pieces)
 
         def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
-            interval = torch.stack([ts[i], ts[i - 1]]).detach()
+            interval = torch.stack([ts[i], ts[i - 1]]).detach().cpu()
             piece = between(problem.backward, *interval.tolist())
             ends, g = integrate(along, a[None], interval, piece, counts, q0=g)
             return ends[-1, 0], g
@@ -122,28 +125,47 @@ class _Along:
         field: Field,
         params: Sequence[Tensor],
         steps: Sequence[tuple[float, float]],
-        pieces: Sequence[Float[Tensor, "terms *state"]],
+        pieces: Sequence[Float[Tensor, "terms *state"]] | Float[Tensor, "steps terms *state"],
     ) -> None:
         self.field, self.params, self.pieces = field, params, pieces
         self.steps = steps
         self.direction = 1.0 if not steps or steps[0][1] > 0 else -1.0
         self.begins = [self.direction * t for t, _ in steps]
+        if isinstance(pieces, Tensor):
+            rows = [(self.direction * t, t, h) for t, h in steps]
+            table = as_vector([x for row in rows for x in row], pieces.device)
+            self._table = table.view(-1, 3).T.contiguous()
+            self._powers = torch.arange(pieces.shape[1], device=pieces.device)
 
     @property
     def key(self) -> Hashable:
         """Nothing that another solve could share."""
         return id(self)
 
-    def state(self, t: float) -> Float[Tensor, "*state"]:
+    def state(self, t: Float[Tensor, ""]) -> Float[Tensor, "*state"]:
         """The forward solution at time ``t``."""
-        i = max(bisect_right(self.begins, self.direction * t) - 1, 0)
-        begin, h = self.steps[i]
-        piece, x = self.pieces[i], (t - begin) / h
+        if isinstance(self.pieces, Tensor):
+            return self._state_on_gpu(self.pieces, t.double())
+        now = float(t)
+        number = max(bisect_right(self.begins, self.direction * now) - 1, 0)
+        begin, h = self.steps[number]
+        piece, x = self.pieces[number], (now - begin) / h
         weights = torch.tensor([x**p for p in range(len(piece))], dtype=piece.dtype)
-        return torch.tensordot(weights.to(piece.device), piece, dims=1)
+        return torch.tensordot(weights, piece, dims=1)
+
+    def _state_on_gpu(
+        self, pieces: Float[Tensor, "steps terms *state"], t: Float[Tensor, ""]
+    ) -> Float[Tensor, "*state"]:
+        """The same without asking for the time, for which the host would wait."""
+        begins, *step = self._table
+        number = torch.searchsorted(begins, self.direction * t[None], right=True) - 1
+        number = number.clamp(min=0)
+        begin, h = (values.index_select(0, number) for values in step)
+        weights = (((t - begin) / h) ** self._powers).to(pieces.dtype)
+        return torch.tensordot(weights, pieces.index_select(0, number)[0], dims=1)
 
     def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:
         """The derivative of a and the rates of the parameters' gradients."""
         params = self.params if integral else ()
-        _, by_z, by_params = vjp(self.field, t, self.state(float(t)), -state[0], params)
+        _, by_z, by_params = vjp(self.field, t, self.state(t), -state[0], params)
         return by_z[None], flat(by_params) if params else None

@@ -69,8 +69,12 @@ class Backend:
     gradients: ClassVar[tuple[str, ...]] = ()
     in_torch: ClassVar[bool] = True
 
-    def missing(self) -> list[str]:
-        """What is not installed and has to be, by name; empty where the backend can be used."""
+    def missing(self, device: str = "cpu") -> list[str]:
+        """What is not here and has to be, by name; empty where the backend can be used.
+
+        Args:
+            device: the torch device of the problems that it would be given.
+        """
         return [name for name in self.requires if not is_installed(name)]
 
     def prepare(

@@ -16,6 +16,9 @@ from odeclaims.workloads import Problem, loss_of
 # Of each method: diffrax's name, and the evaluations of a step whose last stage begins the next.
 _METHODS = {"dopri5": ("Dopri5", 6), "tsit5": ("Tsit5", 6), "bosh3": ("Bosh3", 3)}
 
+# JAX's names for the kinds of torch devices.
+_PLATFORMS = {"cpu": "cpu", "cuda": "gpu"}
+
 # A field in JAX: from (t, y, parameters) to the derivative.
 JaxField = Callable[[Any, Any, Sequence[Any]], Any]
 
@@ -32,12 +35,24 @@ class Diffrax(Backend):
     gradients = ("checkpointed", "adjoint", "seminorm")
     in_torch = False
 
+    def missing(self, device: str = "cpu") -> list[str]:
+        """The packages, or a build of JAX that finds the GPU."""
+        packages = super().missing()
+        if packages or device == "cpu":
+            return packages
+        import jax
+
+        try:
+            jax.devices(_PLATFORMS[torch.device(device).type])
+        except RuntimeError:
+            return ["a build of JAX for CUDA"]
+        return []
+
     def prepare(
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
         """The work; compiled at its first run, once for all tolerances."""
         import jax
-        import jax.numpy as jnp
 
         if method not in _METHODS:
             raise ValueError(f"backend diffrax knows the methods {', '.join(_METHODS)}: {method!r}")
@@ -45,9 +60,14 @@ class Diffrax(Backend):
         # JAX makes float32 of everything unless it is told that float64 is meant.
         double = problem.y0.dtype == torch.float64
         with jax.enable_x64(double):
-            program = _program(jax_field(problem.field), shape, times, method, gradient, double)
-            y0 = jnp.asarray(to_jax_layout(problem.field, problem.y0.cpu().numpy()))
-            arguments = (y0, jax_params(problem.field), jnp.asarray(tol, y0.dtype))
+            kind = (problem.y0.dtype, problem.y0.device.type)
+            field = jax_field(problem.field, problem.y0.device.type)
+            program = _program(field, shape, times, method, gradient, kind)
+            y0 = to_jax_layout(problem.field, problem.y0.cpu().numpy())
+            arguments = (y0, jax_params(problem.field), np.asarray(tol, y0.dtype))
+            arguments = jax.device_put(
+                arguments, jax.devices(_PLATFORMS[problem.y0.device.type])[0]
+            )
 
         def run() -> tuple[Any, Any, Any, float | None]:
             with jax.enable_x64(double):
@@ -90,7 +110,9 @@ class _Program:
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments))
         if shapes not in self.compiled:
             started = time.perf_counter()
-            self.compiled[shapes] = jax.jit(self.function).lower(*arguments).compile()
+            # On a GPU JAX would round the factors of a float32 product to ten bits.
+            with jax.default_matmul_precision("highest"):
+                self.compiled[shapes] = jax.jit(self.function).lower(*arguments).compile()
             compile_s = time.perf_counter() - started
         return *jax.block_until_ready(self.compiled[shapes](*arguments)), compile_s
 
@@ -102,9 +124,9 @@ def _program(
     times: tuple[float, ...],
     method: str,
     gradient: str | None,
-    double: bool = False,
+    kind: tuple[torch.dtype, str] = (torch.float32, "cpu"),
 ) -> _Program:
-    """The solve, with its gradient where one is asked for; one program for each shape and dtype."""
+    """The solve, with its gradient where one is asked for; one for each shape, dtype and device."""
     import diffrax
     import jax
 
@@ -173,8 +195,12 @@ def to_torch_layout(field: nn.Module, array: Any) -> Any:
     return np.moveaxis(np.asarray(array), -1, -3) if isinstance(field, ConvField) else array
 
 
-def jax_field(field: nn.Module) -> JaxField:
+def jax_field(field: nn.Module, device: str = "cpu") -> JaxField:
     """The field as a function of the time, the state and the parameters.
+
+    Args:
+        field: the field in torch.
+        device: the type of the torch device whose like it shall run on.
 
     Raises:
         ValueError: for a class that has not been written in JAX.
@@ -182,7 +208,7 @@ def jax_field(field: nn.Module) -> JaxField:
     if isinstance(field, MLPField):
         return _mlp
     if isinstance(field, ConvField):
-        return _conv(field.norm1.num_groups, field.norm1.eps)
+        return _conv(field.norm1.num_groups, field.norm1.eps, device == "cpu")
     raise ValueError(
         f"{type(field).__name__} has not been written in JAX, only MLPField and ConvField have"
     )
@@ -200,12 +226,12 @@ def _mlp(t: Any, y: Any, params: Sequence[Any]) -> Any:
 
 
 @cache
-def _conv(groups: int, eps: float) -> JaxField:
+def _conv(groups: int, eps: float, shifted: bool) -> JaxField:
     """``ConvField`` in JAX, on states of shape [batch, height, width, channels].
 
-    A convolution is written as one matrix product over shifted copies: inside a loop, where a
-    solver evaluates its field, XLA's own convolution and its gradient run many times slower on a
-    CPU (jax-ml/jax#12868).
+    Where ``shifted``, a convolution is written as one matrix product over shifted copies: inside a
+    loop, where a solver evaluates its field, XLA's own convolution and its gradient run many times
+    slower on a CPU (jax-ml/jax#12868).
     """
     import jax
     import jax.numpy as jnp
@@ -218,12 +244,17 @@ def _conv(groups: int, eps: float) -> JaxField:
         return normal.reshape(y.shape) * weight + bias
 
     def conv(t: Any, y: Any, weight: Any, bias: Any) -> Any:
+        y = jnp.concatenate([jnp.full((*y.shape[:3], 1), t, y.dtype), y], -1)
+        if not shifted:
+            layouts = ("NHWC", "OIHW", "NHWC")
+            return (
+                jax.lax.conv_general_dilated(y, weight, (1, 1), "SAME", None, None, layouts) + bias
+            )
         height, width = y.shape[1:3]
-        time_channel = jnp.full((*y.shape[:3], 1), t, y.dtype)
-        padded = jnp.pad(jnp.concatenate([time_channel, y], -1), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        shifted = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+        padded = jnp.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        copies = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
         kernel = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-        return jnp.concatenate(shifted, -1) @ kernel + bias
+        return jnp.concatenate(copies, -1) @ kernel + bias
 
     def field(t: Any, y: Any, params: Sequence[Any]) -> Any:
         norm1, conv1, norm2, conv2, norm3 = zip(params[::2], params[1::2], strict=True)

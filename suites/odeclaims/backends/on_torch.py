@@ -33,7 +33,19 @@ class Pass:
 
 
 def run(solve: Solve, problem: Problem, gradient: str | None) -> Pass:
-    """Solve, and differentiate where a gradient is asked for."""
+    """Solve, and differentiate where a gradient is asked for; wait until all of it is done."""
+    done = _run(solve, problem, gradient)
+    wait_for(problem)
+    return done
+
+
+def wait_for(problem: Problem) -> None:
+    """Wait until the problem's device has done what it was told to do."""
+    if problem.y0.is_cuda:
+        torch.cuda.synchronize(problem.y0.device)
+
+
+def _run(solve: Solve, problem: Problem, gradient: str | None) -> Pass:
     if gradient is None:
         with torch.no_grad():
             return Pass(*solve(problem.y0), None)

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+from odeclaims.backends.base import is_installed
 from odeclaims.backends.ours import Ours
 
 
@@ -13,7 +14,9 @@ class OursCompiled(Ours):
     gradients = ("adjoint", "seminorm")
     compiles = True
 
-    def missing(self) -> list[str]:
-        """A C++ compiler, where there is none: the solver would then run as it is."""
+    def missing(self, device: str = "cpu") -> list[str]:
+        """A compiler for the device, where there is none: the solver would then run as it is."""
+        if device != "cpu":
+            return [] if is_installed("triton") else ["triton"]
         compilers = (os.environ.get("CXX", "g++"), "clang++")
         return [] if any(map(shutil.which, compilers)) else ["a C++ compiler"]

@@ -174,13 +174,15 @@ def test_backprop_evaluates_nothing_on_the_way_back():
         assert work.answer(work.run()).nfe_backward is None
 
 
+# A GPU's convolution is another than a CPU's, and runs on both.
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("problem", [mlp(), conv()], ids=["mlp", "conv"])
-def test_the_field_in_jax_is_the_torch_field(problem):
+def test_the_field_in_jax_is_the_torch_field(problem, device):
     pytest.importorskip("jax")
     field, y = problem.field, problem.y0
     with torch.no_grad():
         expected = field(torch.tensor(0.3), y).numpy()
-    derivative = jax_field(field)(0.3, to_jax_layout(field, y.numpy()), jax_params(field))
+    derivative = jax_field(field, device)(0.3, to_jax_layout(field, y.numpy()), jax_params(field))
     found = to_torch_layout(field, derivative)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
 
