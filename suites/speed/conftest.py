@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: torch.get_num_threads()])
     # On a GPU torch's convolutions would round their factors to ten bits, its products would not.
     torch.backends.cudnn.allow_tf32 = False
-    config.stash[SPEED] = Speed(find_backends(), config.getoption("--device"))
+    config.stash[SPEED] = Speed(find_backends(), str(config.getoption("--device")))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

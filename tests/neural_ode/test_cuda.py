@@ -1,8 +1,12 @@
 """On a GPU: the answers of the CPU, one wait a step, and compiled steps that are captured."""
 
+# A missing count or event fails a test all the same.
+# pyright: reportOptionalIterable=false, reportOperatorIssue=false
+
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -36,6 +40,7 @@ GRADIENTS = {
     "interpolated": InterpolatedAdjoint(),
     "reversible": Reversible(),
 }
+TOLERANCES: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 EVERY_GRADIENT = pytest.mark.parametrize("name", GRADIENTS)
 COMPILED = pytest.mark.parametrize("compile", [False, True], ids=["plain", "compiled"])
 
@@ -47,9 +52,9 @@ def problem(outputs=2, dtype=torch.float32, device="cuda"):
     return field, y0, torch.linspace(0, 10, outputs, device=device, dtype=dtype)
 
 
-def settings_of(name, tol=1e-4):
+def settings_of(name) -> dict[str, Any]:
     method = "reversible_heun" if name == "reversible" else "dopri5"
-    return {"gradient": GRADIENTS[name], "method": method, "rtol": tol, "atol": tol}
+    return {"gradient": GRADIENTS[name], "method": method, **TOLERANCES}
 
 
 def gradients(field, y0, ts, **settings):
@@ -112,7 +117,7 @@ def test_gradients_are_those_of_the_cpu(name):
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_a_solve_waits_once_a_step(outputs, compile):
     field, y0, ts = problem(outputs)
-    settings = {"rtol": 1e-4, "atol": 1e-4, "compile": compile}
+    settings = {"compile": compile, **TOLERANCES}
     with torch.no_grad():
         for _ in range(3):  # What is compiled is captured at the second call.
             solve(field, y0, ts, **settings)
@@ -155,14 +160,13 @@ def test_a_gradient_waits_once_a_step(name, outputs):
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_a_compiled_step_is_one_captured_graph(outputs):
     field, y0, ts = problem(outputs)
-    settings = {"rtol": 1e-4, "atol": 1e-4}
     with torch.no_grad():
         for shift in range(3):
-            ours = solve(field, y0 + shift, ts, compile=True, **settings)
-            plain = solve(field, y0 + shift, ts, **settings)
+            ours = solve(field, y0 + shift, ts, compile=True, **TOLERANCES)
+            plain = solve(field, y0 + shift, ts, **TOLERANCES)
             torch.testing.assert_close(ours.ys, plain.ys, rtol=1e-4, atol=1e-4)
-        count = launches(lambda: solve(field, y0, ts, compile=True, **settings))
-        forward = solve(field, y0, ts, compile=True, **settings).stats.forward
+        count = launches(lambda: solve(field, y0, ts, compile=True, **TOLERANCES))
+        forward = solve(field, y0, ts, compile=True, **TOLERANCES).stats.forward
     assert forward.compile_s == 0
     # One for the choice of the first step.
     assert count == steps(forward) + 1
@@ -202,11 +206,10 @@ class Driven(nn.Module):
 @pytest.mark.filterwarnings("error:not compiled")
 def test_a_captured_step_sees_what_has_changed():
     field, (_, y0, ts) = Driven(), problem()
-    settings = {"rtol": 1e-4, "atol": 1e-4}
 
     def same() -> None:
-        ours = solve(field, y0, ts, compile=True, **settings)
-        plain = solve(field, y0, ts, **settings)
+        ours = solve(field, y0, ts, compile=True, **TOLERANCES)
+        plain = solve(field, y0, ts, **TOLERANCES)
         torch.testing.assert_close(ours.ys, plain.ys, rtol=1e-4, atol=1e-4)
 
     with torch.no_grad():
@@ -228,6 +231,6 @@ def test_steps_through_which_autograd_goes_are_compiled_and_not_captured():
     expected, _ = gradients(field, y0, ts, **settings)
     for _ in range(3):
         found, _ = gradients(field, y0, ts, compile=True, **settings)
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
     assert launches(lambda: gradients(field, y0, ts, compile=True, **settings)) == 0

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,20 @@ def test_ratios_are_taken_within_a_pass(toy):
     assert values["error"] == pytest.approx(1)
     assert table["low"].tolist() == pytest.approx(table["high"].tolist())
     assert table["passes"].tolist() == [3, 3]
+
+
+def test_errors_that_are_nearly_the_same_leave_room_for_labels_side_by_side():
+    solvers = [row("torchdiffeq", 1e-3, 8.0, 2.65e-3), row("ours", 1e-3, 4.0, 2.58e-3)]
+    field = row(FIELD, 1e-3, 0.1, math.nan, nfe_forward=None)
+    figure = report.work_precision(frame([*solvers, field]), differentiated=False)
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    texts = [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
+    inside = [t for t in texts if t.get_text() and low <= t.get_position()[0] <= high]
+    boxes = sorted((t.get_window_extent() for t in inside), key=lambda box: box.x0)
+    assert boxes
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
 
 
 def test_efficiency_prices_evaluations_by_the_field_in_the_same_pass(toy):

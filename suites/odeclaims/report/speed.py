@@ -29,6 +29,8 @@ FOLDER = Path("results/speed")
 # Every other solver is compared with this one.
 BASELINE = "torchdiffeq"
 
+# The least ratio of the ends of an axis.
+LEAST_SPAN = 6
 KEYS = ["workload", "backend", "gradient", "tol"]
 ARM = ["backend", "gradient"]
 
@@ -289,6 +291,7 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
             _draw_arm(ax, rows, error, _look(backends, *arm))
         ax.set(xscale="log", yscale="log", title=workload.replace("_", " "), ylabel="time (s)")
         ax.set_xlabel(f"relative L2 error of the {'gradient' if differentiated else 'states'}")
+        ax.set(xlim=_wide(*ax.get_xlim()), ylim=_wide(*ax.get_ylim()))
         for axis in (ax.xaxis, ax.yaxis):
             _label_sparsely(axis)
     label_panels(flat[: len(workloads)])
@@ -298,6 +301,14 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
     handles = _handles(backends, gradients)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=3.5)
     return figure
+
+
+def _wide(low: float, high: float) -> tuple[float, float]:
+    """Limits that are at least so far apart that a label lies between them."""
+    if high / low >= LEAST_SPAN:
+        return low, high
+    middle, half = math.sqrt(low * high), math.sqrt(LEAST_SPAN)
+    return middle / half, middle * half
 
 
 def _label_sparsely(axis: Axis) -> None:
