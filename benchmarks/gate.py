@@ -32,8 +32,9 @@ HISTORY = Path(__file__).parents[1] / "results" / "asv" / "data"
 RECORDED, OWN = "reference", "local"
 FORMAT = 2
 # How much larger a value may be: a factor, and what is added. Evaluations, steps and bytes came out
-# the same under three instruction sets of one CPU, so any rise is a change of the code. So did
-# errors, to a hundredth, but for those of a few roundings of float32, which more than doubled.
+# the same under three instruction sets of one CPU and on another, so any rise is a change of the
+# code. So did errors, to a hundredth, but for those of a few roundings of float32, which more than
+# doubled.
 EXACT = (1.0, 0.0)
 ERRORS = (2.0, 32 * 2.0**-23)
 SLACK = {"relative error": ERRORS, "nats": ERRORS}

@@ -89,6 +89,12 @@ def problem(workload: str, batch: int | None = None) -> Any:
     return replace(whole, y0=whole.y0[:batch])
 
 
+def in_float64(problem: Any) -> Any:
+    """The same problem with field, states and times in float64."""
+    field = copy.deepcopy(problem.field).double()
+    return replace(problem, field=field, y0=problem.y0.double(), ts=problem.ts.double())
+
+
 def solve(problem: Any, **settings: Any) -> Any:
     """The forward solve at the problem's tolerance."""
     tolerance = {"rtol": problem.tol, "atol": problem.tol}
@@ -152,9 +158,9 @@ def reference(workload: str, batch: int | None = None) -> tuple[Tensor, list[Ten
     autograd. Its own error is below 1e-8 for the MLPs, and for the gradient through the conv field,
     where a ReLU bends the flow, about 2e-3.
     """
-    whole = problem(workload, batch)
-    field, y0 = copy.deepcopy(whole.field).double(), whole.y0.double().requires_grad_()
-    ys, ts = [y0], whole.ts.double()
+    whole = in_float64(problem(workload, batch))
+    field, y0, ts = whole.field, whole.y0.requires_grad_(), whole.ts
+    ys = [y0]
     steps = -(-REFERENCE_STEPS // (len(ts) - 1))
     for start, end in itertools.pairwise(ts):
         ys.append(_rk4(field, ys[-1], start, (end - start) / steps, steps))
