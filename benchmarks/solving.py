@@ -4,20 +4,16 @@ import torch
 
 from benchmarks import work
 
+METHODS = ("bosh3", "dopri5", "tsit5", "dopri8", "adams")
+
 
 class _Forward:
-    """The forward solve of one workload, by method.
-
-    asv sets up before each timed call, so what is timed in one sample is ``number`` calls.
-    """
+    """The forward solve of one workload, by method."""
 
     version = "2"
     workload = ""
-    # The error is that of the first states; those after them only cost time in the reference.
-    judged = 64
     params = ("dopri5",)
     param_names = ("method",)
-    number, repeat = 10, (2, 10, 0.5)
 
     def setup(self, method: str) -> None:
         """Find the problem; a gap where the commit lacks the method."""
@@ -28,9 +24,28 @@ class _Forward:
         with torch.no_grad():
             return work.solve(self.problem, method=method)
 
+
+class _Timed(_Forward):
+    """asv sets up before each timed call, so what is timed in one sample is ``number`` calls."""
+
+    number, repeat = 10, (2, 10, 0.5)
+
     def time_eager(self, method: str) -> None:
         """Seconds a solve."""
         self._solve(method)
+
+
+class _Counted(_Forward):
+    """The counts, in float64, for the reason that :func:`benchmarks.work.in_float64` gives."""
+
+    version = "3"
+    # The error is that of the first states; those after them only cost time in the reference.
+    judged = 64
+
+    def setup(self, method: str) -> None:
+        """The same, in float64."""
+        super().setup(method)
+        self.problem = work.in_float64(self.problem)
 
     @work.unit("evaluations")
     def track_nfe(self, method: str) -> float:
@@ -54,31 +69,56 @@ class _Forward:
         return work.relative_error(self._solve(method).ys[:, : self.judged], expected)
 
 
-class Small(_Forward):
+class Small(_Timed):
     """A small MLP, where the solver's own work is nearly all there is."""
 
     workload = "mlp_forward"
-    params = ("bosh3", "dopri5", "tsit5", "dopri8", "adams")
+    params = METHODS
 
 
-class Outputs(_Forward):
+class SmallCounts(_Counted):
+    """What the small MLP takes."""
+
+    workload = "mlp_forward"
+    params = METHODS
+
+
+class Outputs(_Timed):
     """The same with fifty output times."""
 
     workload = "mlp_outputs"
 
 
-class Wide(_Forward):
+class OutputsCounts(_Counted):
+    """What fifty output times take."""
+
+    workload = "mlp_outputs"
+
+
+class Wide(_Timed):
     """A wider MLP on a larger batch at a tighter tolerance."""
 
     workload = "wide_forward"
 
 
-class Conv(_Forward):
+class WideCounts(_Counted):
+    """What the wider MLP takes."""
+
+    workload = "wide_forward"
+
+
+class Conv(_Timed):
     """The ODE-Net's conv field, where the field is nearly all there is."""
 
     workload = "conv_forward"
-    judged = 4
     number, repeat = 1, (2, 10, 1.0)
+
+
+class ConvCounts(_Counted):
+    """What the conv field takes."""
+
+    workload = "conv_forward"
+    judged = 4
 
 
 class Compiled:

@@ -90,7 +90,11 @@ def problem(workload: str, batch: int | None = None) -> Any:
 
 
 def in_float64(problem: Any) -> Any:
-    """The same problem with field, states and times in float64."""
+    """The same problem with field, states and times in float64, in which counts are taken.
+
+    Where a tolerance is near the roundings of float32, which differ between processors, or a ReLU
+    bends the flow, they decide about a step: one more on one machine, and not on another.
+    """
     field = copy.deepcopy(problem.field).double()
     return replace(problem, field=field, y0=problem.y0.double(), ts=problem.ts.double())
 

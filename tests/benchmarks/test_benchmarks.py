@@ -104,8 +104,27 @@ def test_asv_discovers_what_the_gate_measures():
         assert found[name].params == [[repr(p) for p in benchmark_class.params]]
 
 
+@pytest.mark.parametrize("counts", [c for c in CLASSES if c.__name__.endswith("Counts")])
+def test_counts_are_taken_in_float64(small, counts):
+    benchmark = counts()
+    benchmark.setup(cheapest(counts))
+    model = getattr(benchmark, "model", None) or benchmark.problem.field
+    given = [getattr(benchmark, name, None) for name in ("images", "points")]
+    states = (
+        [benchmark.problem.y0, benchmark.problem.ts] if hasattr(benchmark, "problem") else given
+    )
+    tensors = [*model.parameters(), *(x for x in states if x is not None)]
+    assert {x.dtype for x in tensors} == {torch.float64}
+
+
+def test_what_is_counted_where_a_tolerance_decides_is_in_float64():
+    decided = [c for c in CLASSES if names(c, "track_nfe") + names(c, "track_accepted")]
+    assert decided
+    assert all(c.__name__.endswith("Counts") for c in decided)
+
+
 def test_backprop_has_no_backward_evaluations():
-    benchmark = gradients.Small()
+    benchmark = gradients.SmallCounts()
     benchmark.setup("backprop")
     assert math.isnan(benchmark.track_nfe_backward("backprop"))
 
