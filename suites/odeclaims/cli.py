@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from joblib import Parallel, delayed
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -152,7 +154,7 @@ def run(
 @app.command()
 def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
-    _for_each(draw_figure, claims, profile, out)
+    _for_each(draw_figure, claims, profile, out, jobs=os.cpu_count() or 1)
     for name in [profile] if profile else PROFILES:
         for path in draw_figure3(out, name):
             console.print(f"wrote {path}", markup=False, highlight=False)
@@ -161,7 +163,8 @@ def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("r
 @app.command()
 def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Write tables again from the stored rows: Markdown, LaTeX and CSV; nothing is measured."""
-    _for_each(write_tables, claims, profile, out)
+    # They are written before other processes would have started.
+    _for_each(write_tables, claims, profile, out, jobs=1)
     known = list(find_claims().values())
     for path in (write_index(out, known), refresh_readme(out, known)):
         if path:
@@ -314,9 +317,13 @@ def _for_each(
     claims: list[str] | None,
     profile: str | None,
     out: Path,
+    jobs: int,
 ) -> None:
-    for results in _existing(claims, profile, out):
-        for path in work(results):
+    """Do the work for each of the results, so many at a time, and name the files, in order."""
+    found = _existing(claims, profile, out)
+    parallel: Any = Parallel(n_jobs=min(len(found), jobs), return_as="generator")
+    for paths in parallel(delayed(work)(results) for results in found):
+        for path in paths:
             console.print(f"wrote {path}", markup=False, highlight=False)
 
 
