@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -45,6 +46,9 @@ console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
 MOST_SEEDS = 10_000
+
+# Of what is worked out again from the same rows, the last digits differ between processors.
+ROUNDING = 1e-9
 
 STYLES = {
     "reproduced": "green",
@@ -308,8 +312,19 @@ def _stale(results: Results) -> str:
         return "there are rows but no verdict.json"
     kept = read_json(path)
     now = json.loads(json.dumps(results.claim.judge(results.read()).as_dict()))
-    parts = [name for name in now if now[name] != kept.get(name)]
+    parts = [name for name in now if not _agree(now[name], kept.get(name))]
     return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values out of JSON are the same, but for how a processor rounds."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_agree, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=1e-15)
+    return one == other
 
 
 def _for_each(

@@ -253,6 +253,17 @@ def test_check_fails_when_a_verdict_does_not_follow(done):
     assert "differs from its rows in outcome" in output
 
 
+@pytest.mark.parametrize(("factor", "code"), [(1 + 1e-12, 0), (1 + 1e-6, 1)])
+def test_check_overlooks_how_a_processor_rounds_and_nothing_more(done, factor, code):
+    path = done.out / "quick" / "toy" / "verdict.json"
+    verdict = json.loads(path.read_text())
+    verdict["criteria"][0]["value"] *= factor
+    path.write_text(json.dumps(verdict))
+    found, output, _ = done("check")
+    assert found == code
+    assert ("differs from its rows in criteria" in output) == bool(code)
+
+
 def test_a_number_is_cited_and_verified_as_long_as_it_is_there(done):
     code, output, errors = done("cite", "toy")
     assert (code, errors) == (0, "")
