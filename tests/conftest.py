@@ -1,5 +1,6 @@
 """Every test runs with the shape annotations of the packages checked, on one thread, repeatably."""
 
+import gc
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
@@ -23,6 +24,12 @@ settings.load_profile("repeatable")
 # test calls with checks is called so by one of these.
 INNER = ("neural_ode.step", "neural_ode.integrate", "neural_ode.tableau")
 TESTS_OF_INNER = ("test_step", "test_tableau", "test_solve", "test_odeint", "test_multistep")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports have made out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def functions_of(name: str) -> Iterator[Callable[..., Any]]:
