@@ -43,8 +43,6 @@ def alike(printed: str, shown: str, percent: str | None) -> bool:
     )
 
 
-# Checking every annotation costs the trainings several times their own time.
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("page", ["tutorial.md", "extend.md"])
 def test_the_blocks_of_a_page_print_what_it_shows(page):
     text = (DOCS / page).read_text()

@@ -653,7 +653,9 @@ def _place(output: Time, t: Time, h: Time, end: float) -> Time:
 def fraction(output: Time, points: Sequence[Time], i: int) -> Time:
     """Where in the step of number ``i`` of a grid the output lies; exactly 1 at its end."""
     begin, end = points[i], points[i + 1]
-    if output is end or (not isinstance(end, Tensor) and float(output) == end):
+    # Not float(), which warns where a tensor requires a gradient.
+    known = output.item() if isinstance(output, Tensor) else output
+    if output is end or (not isinstance(end, Tensor) and known == end):
         return 1.0
     return (output - begin) / (end - begin)
 

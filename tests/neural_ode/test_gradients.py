@@ -24,8 +24,6 @@ from neural_ode import (
 )
 from neural_ode.gradients.interpolated import _Along
 
-# Thousands of steps are taken here, so the shapes are left to the other tests.
-pytestmark = pytest.mark.usefixtures("unchecked")
 F64 = torch.float64
 TOL = 1e-8
 EVERY = pytest.mark.parametrize("method", METHODS)

@@ -38,7 +38,6 @@ every = st.sampled_from([*STEPPING, "adams"])
 shapes, dtypes = st.sampled_from(SHAPES), st.sampled_from([F32, F64])
 batches = st.sampled_from([(), (1,), (4,), (2, 2), (0,)])
 seeds, digits = st.integers(0, 2**32), st.integers(3, 8)
-LONG = pytest.mark.usefixtures("unchecked")
 # Problems are cheap, and the methods many.
 MANY = settings(max_examples=4 * settings().max_examples)
 # The fixture that leaves the annotations unchecked does the same each time.
@@ -527,7 +526,6 @@ STEPS = {"chosen": {"rtol": 1e-3, "atol": 1e-3}, "sized": {"step_size": 0.6},
          "cubic": {"step_size": 0.6, "interpolation": "cubic"}}  # fmt: skip
 
 
-@LONG
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("method", [*STEPPING, "adams"])
 def test_no_evaluation_that_is_not_a_number_goes_unseen(method, steps):
@@ -638,7 +636,7 @@ def refused(field, y0, ts, **settings):
     assert "\n" not in str(caught.value)
 
 
-@LONG
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("bad", BAD_SETTINGS, ids=str)
 def test_every_setting_that_makes_no_sense_is_refused(bad):
     y0, ts = torch.tensor([1.0, 2.0]), torch.tensor([0, 0.5, 1])

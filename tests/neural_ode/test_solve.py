@@ -19,8 +19,6 @@ from neural_ode.tableau import DOPRI5
 F64 = torch.float64
 EVERY = pytest.mark.parametrize("method", METHODS)
 ADAPTIVE = pytest.mark.parametrize("method", [m for m, t in METHODS.items() if t.adaptive])
-# Where thousands of steps are taken, shapes are left to the other tests: checking doubles the time.
-LONG = pytest.mark.usefixtures("unchecked")
 
 
 def times(*values):
@@ -58,7 +56,6 @@ def seasons_errors(method, count):
     return errors[1:-1].max().item(), errors[-1].item()
 
 
-@LONG
 @EVERY
 def test_measured_order_inside_and_at_the_end_of_the_steps(method):
     order = METHODS[method].order
@@ -100,7 +97,6 @@ def reference(problem, count=41):
     return field, torch.tensor(y0, dtype=F64), torch.from_numpy(ts), torch.from_numpy(truth.y.T)
 
 
-@LONG
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize(
     ("method", "tolerance", "bar"),
@@ -118,7 +114,6 @@ def test_agreement_with_dop853_at_many_outputs(problem, method, tolerance, bar):
     torch.testing.assert_close(ys, truth, rtol=bar, atol=bar)
 
 
-@LONG
 @ADAPTIVE
 def test_error_follows_the_tolerance(method):
     field, y0, ts, truth = reference("nonlinear")
@@ -340,7 +335,6 @@ def test_dopri8_pays_four_evaluations_for_each_step_with_an_output_inside():
 # --- PI controller -------------------------------------------------------------------------------
 
 
-@LONG
 def test_pi_controller_meets_the_tolerance_by_other_steps():
     field, y0, ts, truth = reference("stiff-ish")
     integral = solve(field, y0, ts, rtol=1e-8, atol=1e-8)
@@ -353,7 +347,6 @@ def test_pi_controller_meets_the_tolerance_by_other_steps():
 # --- symmetries of the exact flow ----------------------------------------------------------------
 
 
-@LONG
 @ADAPTIVE
 def test_forward_then_backward_returns_to_the_start(method):
     tol = {"adaptive_heun": 1e-4, "bosh3": 1e-6}.get(method, 1e-10)

@@ -86,7 +86,7 @@ def test_the_polynomial_is_the_dense_output(name):
             torch.testing.assert_close(inside, rk.interpolate(step, x), rtol=1e-13, atol=1e-15)
 
 
-def test_what_is_called_at_every_stage_has_its_annotations_checked_here():
+def test_what_is_called_at_every_stage_has_its_annotations_checked():
     with pytest.raises(TypeCheckError):
         rms_norm([1.0, 2.0])  # type: ignore[arg-type]
 
