@@ -653,9 +653,12 @@ def _place(output: Time, t: Time, h: Time, end: float) -> Time:
 def fraction(output: Time, points: Sequence[Time], i: int) -> Time:
     """Where in the step of number ``i`` of a grid the output lies; exactly 1 at its end."""
     begin, end = points[i], points[i + 1]
-    # Not float(), which warns where a tensor requires a gradient.
-    known = output.item() if isinstance(output, Tensor) else output
-    if output is end or (not isinstance(end, Tensor) and known == end):
+    if isinstance(end, Tensor):
+        at_end = output is end
+    else:
+        # Not float(), which warns where a tensor requires a gradient.
+        at_end = (output.item() if isinstance(output, Tensor) else output) == end
+    if at_end:
         return 1.0
     return (output - begin) / (end - begin)
 

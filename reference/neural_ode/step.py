@@ -467,14 +467,13 @@ class RungeKutta:
             return flat.view(self._shape) + h * _sum(weights.floats, ks)
         count = len(weights.tensor)
         columns = self._columns(count)
-        # What autograd's apply returns is not annotated, hence the two silenced checks.
         if isinstance(h, Tensor):
             zero = torch.zeros_like(flat)
             total = _Combine.apply(zero, columns, weights.tensor, 1.0, *ks[:count])
-            return (flat + h.to(flat) * total).view(self._shape)  # type: ignore[reportOperatorIssue]
+            return (flat + h.to(flat) * total).view(self._shape)
         if torch.is_grad_enabled():
             end = _Combine.apply(flat, columns, weights.tensor, h, *ks[:count])
-            return end.view(self._shape)  # type: ignore[reportAttributeAccessIssue]
+            return end.view(self._shape)
         return torch.addmv(flat, columns, weights.tensor, alpha=h).view(self._shape)
 
 

@@ -1,8 +1,6 @@
 """The command line: what a user types, each command a few lines over the module that does it."""
 
 import difflib
-import json
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -46,9 +44,6 @@ console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
 MOST_SEEDS = 10_000
-
-# Of what is worked out again from the same rows, the last digits differ between processors.
-ROUNDING = 1e-9
 
 STYLES = {
     "reproduced": "green",
@@ -205,7 +200,7 @@ def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("res
     """Check that every stored verdict still follows from its CSV; exit code 1 if not."""
     stale = 0
     for results in _existing(claims, profile, out):
-        difference = _stale(results)
+        difference = results.stale()
         stale += bool(difference)
         state = f"[red]{difference}" if difference else "[green]follows from its rows"
         console.print(f"{results.profile}/{results.claim.slug}: {state}", highlight=False)
@@ -305,28 +300,6 @@ def conform(
         raise typer.Exit(1)
 
 
-def _stale(results: Results) -> str:
-    """What is wrong with a stored verdict; "" where it follows from the rows."""
-    path = results.folder / "verdict.json"
-    if not path.exists():
-        return "there are rows but no verdict.json"
-    kept = read_json(path)
-    now = json.loads(json.dumps(results.claim.judge(results.read()).as_dict()))
-    parts = [name for name in now if not _agree(now[name], kept.get(name))]
-    return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
-
-
-def _agree(one: Any, other: Any) -> bool:
-    """Whether two values out of JSON are the same, but for how a processor rounds."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_agree, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=1e-15)
-    return one == other
-
-
 def _for_each(
     work: Callable[[Results], list[Path]],
     claims: list[str] | None,
@@ -388,7 +361,7 @@ def _check_device(device: str, here: bool) -> None:
 
 
 def _stored_outcome(results: Results) -> str:
-    path = results.folder / "verdict.json"
+    path = results.verdict
     outcome = read_json(path).get("outcome", "unknown") if path.exists() else "not judged"
     return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"
 
@@ -398,7 +371,7 @@ def _print_verdicts(found: list[Results]) -> None:
         return
     table = Table("claim", "criterion", "holds if", "measured", "outcome")
     for results in found:
-        rows: list[dict[str, Any]] = read_json(results.folder / "verdict.json")["criteria"]
+        rows: list[dict[str, Any]] = read_json(results.verdict)["criteria"]
         for i, row in enumerate(rows):
             value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"
             colour = STYLES[row["outcome"]]

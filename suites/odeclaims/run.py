@@ -234,7 +234,8 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
     # limits the cells in flight is the number dispatched.
     parallel: Any = Parallel(
         n_jobs=max(2, count),
-        pre_dispatch=count,  # type: ignore[arg-type]  # joblib takes a number too
+        # Both are annotated as texts, and taken as numbers too.
+        pre_dispatch=count,  # type: ignore[arg-type]
         batch_size=1,  # type: ignore[arg-type]
         return_as="generator_unordered",
     )

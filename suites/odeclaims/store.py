@@ -10,6 +10,7 @@ under another name, with a sentence that says so. Rows and cells are trusted by 
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable
@@ -23,6 +24,10 @@ import pandas as pd
 from odeclaims.claim import PROFILES, STATUSES, Cell, Claim, Row, Scalar
 
 CELL_FORMAT = 2
+
+# Of what is worked out again from the same rows, the last digits differ between processors; where
+# they cancel, all that is left may be such a digit of numbers of about one.
+ROUNDING, ROUNDED_ZERO = 1e-9, 1e-15
 
 
 class CorruptFile(ValueError):
@@ -102,6 +107,11 @@ class Results:
         return self.folder / "provenance.json"
 
     @property
+    def verdict(self) -> Path:
+        """What the claim's criteria made of the rows."""
+        return self.folder / "verdict.json"
+
+    @property
     def next(self) -> Path:
         """Rows on their way: they count once the provenance has their digest, not before."""
         return self.folder / "data.csv.next"
@@ -148,7 +158,16 @@ class Results:
 
     def write_verdict(self, df: pd.DataFrame) -> None:
         """Judge the rows anew and write the verdict."""
-        write_json(self.folder / "verdict.json", self.claim.judge(df).as_dict())
+        write_json(self.verdict, self.claim.judge(df).as_dict())
+
+    def stale(self) -> str:
+        """What is wrong with the stored verdict; "" where it follows from the rows."""
+        if not self.verdict.exists():
+            return "there are rows but no verdict.json"
+        kept = read_json(self.verdict)
+        now = json.loads(json.dumps(self.claim.judge(self.read()).as_dict()))
+        parts = [name for name in now if not _agree(now[name], kept.get(name))]
+        return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
 
     def read(self) -> pd.DataFrame:
         """The rows, checked against the claim's columns and against the digest in the provenance.
@@ -215,6 +234,17 @@ def read_json(path: Path) -> dict[str, Any]:
 def _sha256(content: str | bytes) -> str:
     raw = content.encode() if isinstance(content, str) else content
     return hashlib.sha256(raw).hexdigest()
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values out of JSON are the same, but for how a processor rounds."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_agree, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDED_ZERO)
+    return one == other
 
 
 def stored(out: Path, claims: Iterable[Claim], profile: str | None) -> list[Results]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from neural_ode import METHODS, Adjoint, PIController, solve
 from neural_ode.tableau import DOPRI5
@@ -208,6 +209,25 @@ def test_steps_of_a_grid(method, setting, steps):
 def test_grid_is_followed_to_the_letter():
     ys = solve(decay, times(1), times(0, 1), method="euler", grid=[0.0, 0.1, 0.4, 1.0]).ys
     assert ys[-1].item() == pytest.approx(0.9 * 0.7 * 0.4, rel=1e-15)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read out of a tensor, for which the host waits for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+@pytest.mark.parametrize("outputs", [2, 40])
+def test_a_grid_reads_its_points_once_and_only_where_they_are_tensors(outputs, differentiable):
+    ts = torch.linspace(0, 1, outputs, dtype=F64).requires_grad_(differentiable)
+    with Reads() as reads:
+        solve(decay, times(1), ts, method="rk4", step_size=0.1)
+    assert reads.count == (11 if differentiable else 0)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_the_polynomial_is_the_dense_output(name):
 
 def test_what_is_called_at_every_stage_has_its_annotations_checked():
     with pytest.raises(TypeCheckError):
-        rms_norm([1.0, 2.0])  # type: ignore[arg-type]
+        rms_norm([1.0, 2.0])
 
 
 def test_extra_stages_are_evaluated_once_a_step_and_only_when_needed():

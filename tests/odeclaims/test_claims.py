@@ -13,7 +13,6 @@ from filelock import FileLock
 
 from odeclaims.claim import OUTCOMES, Profile
 from odeclaims.claims import find_claims
-from odeclaims.cli import _stale
 from odeclaims.report.draw import GALLERY, VERDICTS, index, refreshed_readme
 from odeclaims.store import Results, stored
 
@@ -100,7 +99,7 @@ def committed() -> list[Results]:
 
 @pytest.mark.parametrize("results", committed(), ids=lambda r: f"{r.profile}-{r.claim.slug}")
 def test_committed_verdicts_follow_from_their_rows(results):
-    assert _stale(results) == ""
+    assert results.stale() == ""
 
 
 def test_every_claim_has_committed_quick_results():

@@ -150,6 +150,7 @@ def order(tmp_path, monkeypatch) -> dict:
     """An order to measure a cell of a claim in a file of its own."""
     (tmp_path / "mine_on_a_cluster.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
+    # The file was written above.
     import mine_on_a_cluster  # type: ignore[import-not-found]
 
     cell = Cell("mine", {"x": 1}, paired=("x",))

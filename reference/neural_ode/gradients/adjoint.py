@@ -72,8 +72,7 @@ class Adjoint:
         backward = backward_settings(self, settings)
         norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
         problem = _Problem(field, settings, norm.put_into(backward, bool(params)), stats)
-        # What autograd's apply returns is not annotated.
-        return _AdjointFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
+        return _AdjointFunction.apply(problem, y0, ts, *params), stats
 
 
 def backward_settings(chosen: Any, settings: Settings) -> Settings:

@@ -64,8 +64,7 @@ class Checkpointed:
         stats = Stats()
         params = trainable(field, self.params, "Checkpointed()")
         problem = _Problem(field, settings, stats, [])
-        # What autograd's apply returns is not annotated.
-        return _CheckpointedFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
+        return _CheckpointedFunction.apply(problem, y0, ts, *params), stats
 
 
 class _Taken(NamedTuple):

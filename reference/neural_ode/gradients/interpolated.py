@@ -64,8 +64,7 @@ class InterpolatedAdjoint:
         own = replace(backward_settings(self, settings), compile=False)
         norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
         problem = _Problem(field, settings, norm.put_into(own, bool(params)), stats, [])
-        # What autograd's apply returns is not annotated.
-        return _InterpolatedFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
+        return _InterpolatedFunction.apply(problem, y0, ts, *params), stats
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,7 @@ class Reversible:
         stats = Stats()
         params = trainable(field, self.params, "Reversible()")
         problem = _Problem(field, settings, stats, [])
-        # What autograd's apply returns is not annotated.
-        return _ReversibleFunction.apply(problem, y0, ts, *params), stats  # type: ignore[return]
+        return _ReversibleFunction.apply(problem, y0, ts, *params), stats
 
 
 def _check(ts: Tensor, settings: Settings) -> None:

@@ -682,7 +682,7 @@ def figure(df: pd.DataFrame) -> Figure:
     assert shown is not None
     bar = fig.colorbar(shown, ax=pictures, location="bottom", aspect=60, shrink=0.6)
     bar.set_label("density, in units of the target's largest", fontsize=7)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     handles = [
         Line2D([], [], color=LOOKS[arm][0], marker=LOOKS[arm][1], label=NAMES[arm]) for arm in NAMES
     ]

@@ -1337,7 +1337,7 @@ def _lines(df: pd.DataFrame) -> list[_Line]:
     ok = df[df["status"] == "ok"]
     worst: dict[tuple[str, str], float] = {}
     for names, rows in ok.groupby(["equation", "form", "repetition"]):
-        key, form, _ = (str(name) for name in names)  # type: ignore[reportGeneralTypeIssues]
+        key, form, _ = (str(name) for name in names)
         best = float(np.min(rows["residual"]))
         worst[key, form] = max(best, worst.get((key, form), 0.0))
     return [
