@@ -1,154 +1,38 @@
 """What a claim is: what was published, what is measured, and by which rule it is judged.
 
 The rule comes first. A criterion is written with its reason before the run, names the least
-evidence under which it may speak at all, and is not moved when a result is seen.
+evidence that it needs to be judged, and is not moved when a result is seen.
 """
 
-import hashlib
-import json
+import inspect
 import math
-import time
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
-from neural_ode import SolverFailure
+from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.statistics import interval
 
 if TYPE_CHECKING:
-    from matplotlib.animation import FuncAnimation
-    from matplotlib.figure import Figure
+    import matplotlib.animation
+    import matplotlib.figure
 
-Scalar = str | int | float | bool | None
-Row = dict[str, Scalar]
-ProfileName = Literal["smoke", "quick", "hour", "paper"]
 Outcome = Literal["reproduced", "partly", "not reproduced", "insufficient"]
 
-PROFILES: tuple[ProfileName, ...] = ("smoke", "quick", "hour", "paper")
-STATUSES = ("ok", "underflow", "max_steps", "nonfinite", "timeout", "oom")
 # From the best to the worst: a claim is as good as its worst criterion.
 OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "not reproduced", "insufficient")
 
-# Seconds between two states of a cell that are shown.
-TELL_EVERY_S = 1.0
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How large a run is to be; the claims choose their own sizes by its name.
-
-    Attributes:
-        name: smoke (every code path, for tests), quick (minutes on two cores), hour (the most that
-            two cores do in an hour, a claim) or paper (published sizes).
-        seeds: repetitions of every seeded cell; the claim's own choice where ``None``.
-        device: a torch device.
-    """
-
-    name: ProfileName
-    seeds: int | None = None
-    device: str = "cpu"
-
-    def pick(self, *, smoke: T, quick: T, paper: T, hour: T | None = None) -> T:
-        """The one of the values that is meant for this profile; without ``hour`` that is paper's.
-
-        A claim whose published sizes take two cores longer than an hour says what an hour is for.
-        """
-        if hour is None:
-            hour = paper
-        return {"smoke": smoke, "quick": quick, "hour": hour, "paper": paper}[self.name]
-
-    def repetitions(self, *, smoke: int, quick: int, paper: int, hour: int | None = None) -> range:
-        """The numbers of the repetitions: the user's count, or the one for this profile."""
-        return range(self.seeds or self.pick(smoke=smoke, quick=quick, paper=paper, hour=hour))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One independent measurement, which may give several rows.
-
-    Attributes:
-        claim: the slug of its claim.
-        params: what sets it apart from the other cells; they become columns.
-        repetition: the number of the seed, from 0.
-        device: a torch device.
-        alone: whether nothing else may run beside it, because it measures time.
-        paired: parameters that do not enter the seed, so that the arms of a comparison see the same
-            weights and data.
-        timeout_s: seconds after which it is given up with the status ``timeout``.
-        checkpoint: a file that a long measurement may keep its state in and go on from; it is the
-            cell's own, and deleted when the cell is finished. ``None`` where nothing can be kept.
-        progress: the file through which ``tell`` reaches the one who waits.
-    """
-
-    claim: str
-    params: Mapping[str, Any]
-    repetition: int = 0
-    device: str = "cpu"
-    alone: bool = False
-    paired: tuple[str, ...] = ()
-    timeout_s: float = 3600.0
-    checkpoint: Path | None = None
-    progress: Path | None = None
-
-    @property
-    def seed(self) -> int:
-        """Derived from the claim, the unpaired parameters and the repetition; a 63-bit number."""
-        seeding = {k: v for k, v in self.params.items() if k not in self.paired}
-        return int(digest(self.claim, seeding, self.repetition), 16) >> 1
-
-    def generator(self) -> torch.Generator:
-        """A new CPU generator with the cell's seed."""
-        return torch.Generator().manual_seed(self.seed)
-
-    def tell(self, state: object) -> None:
-        """Say how far a long measurement is: the text of ``state`` is shown while the cell runs.
-
-        It may be called as often as one likes, and is written once a second at most.
-        """
-        if self.progress is None:
-            return
-        with suppress(FileNotFoundError):
-            if time.time() - self.progress.stat().st_mtime < TELL_EVERY_S:
-                return
-        self.progress.parent.mkdir(parents=True, exist_ok=True)
-        self.progress.write_text(f"{state} | {self.label()}", encoding="utf-8")
-
-    def key(self, source: str) -> str:
-        """The name under which its result is kept, given the digest of its code."""
-        parts = (self.claim, dict(self.params), self.repetition, self.seed, self.device, source)
-        return digest(*parts)
-
-    def label(self) -> str:
-        """How a person would name it."""
-        params = ", ".join(f"{k}={v}" for k, v in self.params.items())
-        return f"{self.claim} ({params}{', ' if params else ''}repetition={self.repetition})"
-
-
-def digest(*parts: Any) -> str:
-    """Sixteen hexadecimal digits that name this content."""
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def guarded(observe: Callable[[], Row]) -> Row:
-    """The row that ``observe`` returns, or one that says why there is none.
-
-    A solve that fails is a result and not a crash; any other exception is a bug and passes through.
-    """
-    try:
-        return {"status": "ok", **observe()}
-    except SolverFailure as failure:
-        return {"status": failure.status}
-    except (torch.OutOfMemoryError, MemoryError):
-        return {"status": "oom"}
+Measure = Callable[[Cell, Context], list[Row]]
+Figure = Callable[[pd.DataFrame], "matplotlib.figure.Figure"]
+Animation = Callable[[pd.DataFrame], "matplotlib.animation.FuncAnimation"]
+# What the rows lack before a criterion can be judged, in words; "" where they lack nothing.
+Need = Callable[[pd.DataFrame], str]
 
 
 @dataclass(frozen=True)
@@ -182,8 +66,8 @@ class Bounds:
         return f"{self.at_least:g} to {self.at_most:g}"
 
 
-def judged(value: float, reproduced: Bounds, partly: Bounds | None) -> Outcome:
-    """What a value comes to under these bounds."""
+def outcome_of(value: float, reproduced: Bounds, partly: Bounds | None) -> Outcome:
+    """The outcome of a value under these bounds."""
     if reproduced.hold(value):
         return "reproduced"
     if partly and partly.hold(value):
@@ -202,10 +86,10 @@ class Criterion:
         reproduced: the range in which the claim holds.
         because: why this range.
         partly: a wider range in which it holds in part, if there is one.
-        statistic: which of the seeds' values speaks: the median, or the least or the largest where
-            every seed has to pass.
+        statistic: which number of the seeds' values is judged: the median, or the least or the
+            largest where every seed has to pass.
         least_seeds: fewer seeds than this are insufficient.
-        lacking: says what the rows lack before the criterion may speak; "" where nothing.
+        needs: the least evidence; the first need that the rows do not meet makes it insufficient.
         decides: whether it enters the claim's verdict. An expectation about a known limit of the
             claim is judged and shown like the rest, but the claim does not hang on it.
     """
@@ -217,12 +101,12 @@ class Criterion:
     partly: Bounds | None = None
     statistic: Literal["median", "min", "max"] = "median"
     least_seeds: int = 1
-    lacking: Callable[[pd.DataFrame], str] = lambda df: ""
+    needs: Sequence[Need] = ()
     decides: bool = True
 
     def judge(self, df: pd.DataFrame) -> "Judgement":
         """The judgement of these rows; insufficient evidence is a judgement too."""
-        reason = self.lacking(df)
+        reason = next(filter(None, (need(df) for need in self.needs)), "")
         values = np.array([]) if reason else np.array(list(self.values(df)), dtype=float)
         if not reason and len(values) < max(1, self.least_seeds):
             reason = f"{len(values)} of at least {max(1, self.least_seeds)} values"
@@ -233,13 +117,13 @@ class Criterion:
         value = float({"median": np.median, "min": np.min, "max": np.max}[self.statistic](values))
         # The interval is that of the median; a worst case has none.
         spread = interval(values) if self.statistic == "median" else None
-        found = judged(value, self.reproduced, self.partly)
-        return Judgement(self, found, value, spread, len(values), "")
+        outcome = outcome_of(value, self.reproduced, self.partly)
+        return Judgement(self, outcome, value, spread, len(values), "")
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a criterion found: its outcome, the value that decided, and a median's 95% interval."""
+    """A criterion with its outcome, the value that decided, and the 95% interval of a median."""
 
     criterion: Criterion
     outcome: Outcome
@@ -345,27 +229,29 @@ COMMON_COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, complete: everything about it stands in the one file that makes this object.
+    """A claim: what was published stands here, and its code in the rooms of its package.
+
+    The rooms are modules of the package ``module``, which are imported when they are first needed.
+    A small claim may stay one file: then that module is all of its rooms.
+
+    ``measure``
+        ``cells(profile)`` and ``measure(cell, context)``; where they are needed ``alone(cell)``,
+        whether nothing else may run beside a cell because it measures time, and ``DATASETS``,
+        digests of the data used, by name.
+    ``judge``
+        ``CRITERIA``; where there are any ``caveats(df)`` and ``flips(df)``.
+    ``show``
+        ``figure(df)`` and ``table(df)``; where there is one ``animation(df)``.
 
     Attributes:
-        slug: its name in commands and paths, and the name of its file.
+        slug: its name in commands and paths, and the name of its folder or file.
         title: a heading.
         statement: what is claimed, in one line.
         source: where it was published.
         ledger: what the paper, its code and replications report.
         deviations: how this experiment differs from the published set-up.
         columns: the columns of the CSV beside the common ones, parameters first.
-        cells: what is run under a profile.
-        measure: what is observed in one cell, a row for each observation; the framework adds the
-            parameters, the seed and, where it is missing, the status.
-        criteria: how the rows are judged.
-        figure: the picture, drawn from the rows alone.
-        table: the table, made from the rows alone.
-        caveats: sentences that qualify the verdict, given the rows.
-        datasets: digests of the data used, by name.
-        animation: a short moving picture, drawn from the rows alone, where there is one.
-        flips: over which settings the verdict changes, made from the rows alone, where it hangs on
-            settings.
+        module: the package or module that holds the rooms: ``__name__`` where the claim is made.
     """
 
     slug: str
@@ -375,19 +261,9 @@ class Claim:
     ledger: Sequence[Evidence]
     deviations: Sequence[str]
     columns: Mapping[str, Column]
-    cells: Callable[[Profile], Iterable[Cell]]
-    measure: Callable[[Cell], list[Row]]
-    criteria: Sequence[Criterion]
-    figure: Callable[[pd.DataFrame], "Figure"]
-    table: Callable[[pd.DataFrame], pd.DataFrame]
-    caveats: Callable[[pd.DataFrame], list[str]] = lambda df: []
-    datasets: Mapping[str, str] = field(default_factory=dict)
-    animation: Callable[[pd.DataFrame], "FuncAnimation"] | None = None
-    flips: Callable[[pd.DataFrame], FlipMap] | None = None
+    module: str
 
     def __post_init__(self) -> None:
-        if not any(criterion.decides for criterion in self.criteria):
-            raise ValueError(f"claim {self.slug} has no criterion that decides")
         clash = set(self.columns) & set(COMMON_COLUMNS)
         if clash:
             raise ValueError(f"claim {self.slug} redefines the common columns {sorted(clash)}")
@@ -397,10 +273,78 @@ class Claim:
         """The columns of its CSV in their order."""
         return {**self.columns, **COMMON_COLUMNS}
 
+    @property
+    def description(self) -> str:
+        """What the claim says about itself: the docstring of its package or module."""
+        return inspect.cleandoc(sys.modules[self.module].__doc__ or "")
+
+    def _room(self, name: str) -> ModuleType:
+        whole = sys.modules[self.module]
+        return import_module(f"{self.module}.{name}") if hasattr(whole, "__path__") else whole
+
+    # --- measuring
+
+    def cells(self, profile: Profile) -> list[Cell]:
+        """What is run under a profile."""
+        return list(self._room("measure").cells(profile))
+
+    @property
+    def measure(self) -> Measure:
+        """From a cell, and what the run lends to it, to a row for each observation.
+
+        A run adds the parameters, the seed and, where it is missing, the status.
+        """
+        return self._room("measure").measure
+
+    def alone(self, cell: Cell) -> bool:
+        """Whether nothing else may run beside the cell."""
+        return getattr(self._room("measure"), "alone", lambda cell: False)(cell)
+
+    @property
+    def datasets(self) -> Mapping[str, str]:
+        """Digests of the data used, by name."""
+        return getattr(self._room("measure"), "DATASETS", {})
+
+    # --- judging
+
+    @property
+    def criteria(self) -> Sequence[Criterion]:
+        """How the rows are judged.
+
+        Raises:
+            ValueError: where none of them decides.
+        """
+        criteria = self._room("judge").CRITERIA
+        if not any(criterion.decides for criterion in criteria):
+            raise ValueError(f"claim {self.slug} has no criterion that decides")
+        return criteria
+
     def judge(self, df: pd.DataFrame) -> Verdict:
         """The verdict that follows from these rows."""
         judgements = tuple(criterion.judge(df) for criterion in self.criteria)
-        caveats = list(self.caveats(df))
+        caveats = list(getattr(self._room("judge"), "caveats", lambda df: [])(df))
         failed = df[df["status"] != "ok"]["status"].value_counts()
         caveats += [f"{n} of {len(df)} rows have the status {s}." for s, n in failed.items()]
         return Verdict(self.slug, self.title, judgements, tuple(caveats))
+
+    @property
+    def flips(self) -> Callable[[pd.DataFrame], FlipMap] | None:
+        """Over which settings the verdict changes, from the rows alone, where it hangs on any."""
+        return getattr(self._room("judge"), "flips", None)
+
+    # --- showing
+
+    @property
+    def figure(self) -> Figure:
+        """The picture, drawn from the rows alone."""
+        return self._room("show").figure
+
+    @property
+    def table(self) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        """The table, made from the rows alone."""
+        return self._room("show").table
+
+    @property
+    def animation(self) -> Animation | None:
+        """A short moving picture, drawn from the rows alone, where there is one."""
+        return getattr(self._room("show"), "animation", None)

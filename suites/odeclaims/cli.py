@@ -1,36 +1,28 @@
-"""The command line: what a user types, each command a few lines over the module that does it."""
+"""The command line: what a user types, each command a few lines over the module that does it.
+
+A command imports what it needs when it is called, since torch and matplotlib take seconds that
+``list``, ``cite`` and ``--help`` do without.
+"""
 
 import difflib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
-from joblib import Parallel, delayed
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from odeclaims import __version__
-from odeclaims.backends import find_backends
-from odeclaims.cite import bibtex
-from odeclaims.cite import sentence as cited_sentence
-from odeclaims.claim import PROFILES, Claim, Profile, ProfileName
+from odeclaims.cell import PROFILES, Profile, ProfileName
+from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
-from odeclaims.compare import compare as compare_folders
-from odeclaims.conform import chosen as chosen_backends
-from odeclaims.conform import conform as conform_backend
-from odeclaims.provenance import commit_of
-from odeclaims.report import conform as scorecards
-from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
-from odeclaims.report.figure3 import draw_figure3
-from odeclaims.report.hashes import find as find_cells
-from odeclaims.report.page import write_page
-from odeclaims.run import run as run_claims
-from odeclaims.store import CorruptFile, Results, read_json, stored
+from odeclaims.record.files import CorruptFile, read_json
+from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.results import Results, read_results
 
 app = typer.Typer(
     help="Measure the claims of the Neural ODE papers, judge them, and draw the papers' figures.",
@@ -79,7 +71,7 @@ def list_claims(out: Out = Path("results")) -> None:
     """List the claims with the verdicts found in the results folder."""
     table = Table("claim", "what is claimed", "source", "verdict (profile)")
     for claim in find_claims().values():
-        verdicts = [f"{_stored_outcome(r)} ({r.profile})" for r in stored(out, [claim], None)]
+        verdicts = [f"{_outcome(r)} ({r.profile})" for r in read_results(out, [claim], None)]
         table.add_row(
             claim.slug,
             escape(claim.statement),
@@ -125,6 +117,8 @@ def run(
     Writes data.csv, verdict.json and provenance.json for each claim. Exit code 1 where a cell
     failed with an error; a solve that fails is not an error but a row with its status.
     """
+    from odeclaims.run.claims import run_claims
+
     chosen = _choose(claims)
     _check_device(device, here=scheduler is None)
     try:
@@ -144,7 +138,7 @@ def run(
         console.print(sentence, style="red", markup=False, highlight=False)
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
-    _print_verdicts(stored(out, chosen, profile))
+    _print_verdicts(read_results(out, chosen, profile))
     console.print(f"{summary.computed} cells measured, {summary.reused} taken from before.")
     if summary.failures:
         raise typer.Exit(1)
@@ -153,21 +147,22 @@ def run(
 @app.command()
 def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
-    _for_each(draw_figure, claims, profile, out, jobs=os.cpu_count() or 1)
-    for name in [profile] if profile else PROFILES:
-        for path in draw_figure3(out, name):
-            console.print(f"wrote {path}", markup=False, highlight=False)
+    for paths, _ in _draw(_existing(claims, profile, out)):
+        _say_written(paths)
+    _say_written(_draw_joint_figures(profile, out))
 
 
 @app.command()
 def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
-    """Write tables again from the stored rows: Markdown, LaTeX and CSV; nothing is measured."""
-    # They are written before other processes would have started.
-    _for_each(write_tables, claims, profile, out, jobs=1)
-    known = list(find_claims().values())
-    for path in (write_index(out, known), refresh_readme(out, known)):
-        if path:
-            console.print(f"wrote {path}", markup=False, highlight=False)
+    """Write verdicts and tables again from the stored rows; nothing is measured.
+
+    The tables are Markdown, LaTeX and CSV. The README in the results folder, and the verdicts and
+    the gallery in the one beside that folder, are written again too.
+    """
+    chosen = {(r.profile, r.claim.slug) for r in _existing(claims, profile, out)}
+    judged = [Judged(r) for r in read_results(out, find_claims().values(), None)]
+    _write_tables([j for j in judged if (j.profile, j.claim.slug) in chosen])
+    _write_overviews(out, judged)
 
 
 @app.command()
@@ -185,14 +180,30 @@ def report(
     Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
     the rows of a claim cannot be read; the page then says so in their place.
     """
-    found, path = _existing(claims, profile, out), to or out / "report.html"
-    found = [results for results in found if profile or results.profile != "smoke"]
-    problems = write_page(found, _choose(claims), path)
-    for sentence in problems:
-        console.print(sentence, style="red", markup=False, highlight=False)
-    console.print(f"wrote {path}", markup=False, highlight=False)
-    if problems:
-        raise typer.Exit(1)
+    results = _shown(_existing(claims, profile, out), profile)
+    judged = [Judged(r) for r in results]
+    pictures = (shown for _, shown in _draw(results, files=False, pictures=True))
+    _write_page(judged, pictures, _choose(claims), to or out / "report.html")
+
+
+@app.command()
+def redraw(out: Out = Path("results")) -> None:
+    """Draw every figure, and write every table, verdict, README and the page again.
+
+    It is figures, tables and report in one, over all results: each is read, judged and drawn once.
+    Nothing is measured.
+    """
+    results = _shown(_existing(None, None, out), None)
+    judged = [Judged(r) for r in results]
+    drawn = _draw(results, pictures=True)
+    _write_tables(judged)
+    _write_overviews(out, judged)
+    pictures = []
+    for paths, shown in drawn:
+        _say_written(paths)
+        pictures.append(shown)
+    _say_written(_draw_joint_figures(None, out))
+    _write_page(judged, pictures, _choose(None), out / "report.html")
 
 
 @app.command()
@@ -200,7 +211,7 @@ def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("res
     """Check that every stored verdict still follows from its CSV; exit code 1 if not."""
     stale = 0
     for results in _existing(claims, profile, out):
-        difference = results.stale()
+        difference = Judged(results).stale()
         stale += bool(difference)
         state = f"[red]{difference}" if difference else "[green]follows from its rows"
         console.print(f"{results.profile}/{results.claim.slug}: {state}", highlight=False)
@@ -218,8 +229,11 @@ def cite(
 
     Each number is followed by the name of its table cell, which `odeclaims verify` takes.
     """
+    from odeclaims.record.cite import bibtex, sentence
+
     for results in _existing([claim], profile, out):
-        sys.stdout.write(f"{bibtex(results)}\n{cited_sentence(results)}\n\n")
+        judged = Judged(results)
+        sys.stdout.write(f"{bibtex(judged)}\n{sentence(judged)}\n\n")
 
 
 @app.command()
@@ -228,16 +242,18 @@ def verify(
     out: Out = Path("results"),
 ) -> None:
     """Derive a cited number again out of the raw rows; exit code 1 where no cell has that name."""
-    found = find_cells(name, stored(out, find_claims().values(), None))
-    for results, cell in found:
-        made = read_json(results.provenance)
+    from odeclaims.record.provenance import commit_of
+
+    cells = find_cells(name, map(Judged, read_results(out, find_claims().values(), None)))
+    for judged, cell in cells:
+        made = judged.provenance
         sys.stdout.write(
-            f"{results.profile}/{results.claim.slug}, {cell.table}, row {cell.row + 1},"
+            f"{judged.profile}/{judged.claim.slug}, {cell.table}, row {cell.row + 1},"
             f" {cell.column}: {cell.text}\n"
-            f"made again from the {made['rows']} rows of {results.data}, measured at commit"
+            f"made again from the {made['rows']} rows of {judged.results.data}, measured at commit"
             f" {commit_of(made)}\n"
         )
-    if not found:
+    if not cells:
         console.print(
             f"no cell of the results in {out} has the name {name} any more",
             style="red",
@@ -255,6 +271,8 @@ def compare(
 
     Exit code 1 where the verdict of a claim changed.
     """
+    from odeclaims.record.compare import compare as compare_folders
+
     found = compare_folders(before, after)
     table = Table("claim", "criterion", "before", "after", "what changed")
     for row in found.numbers[found.numbers["moved"] != ""].to_dict("records"):
@@ -288,6 +306,11 @@ def conform(
 
     Writes scorecard.csv, .md, .json and .html for each into conform/<backend>.
     """
+    from odeclaims.backends import find_backends
+    from odeclaims.conform import chosen as chosen_backends
+    from odeclaims.conform import conform as conform_backend
+    from odeclaims.report import conform as scorecards
+
     if not backends:
         console.print(scorecards.registered(find_backends()))
     cards = []
@@ -300,19 +323,62 @@ def conform(
         raise typer.Exit(1)
 
 
-def _for_each(
-    work: Callable[[Results], list[Path]],
-    claims: list[str] | None,
-    profile: str | None,
-    out: Path,
-    jobs: int,
+def _draw(results: list[Results], **what: bool) -> Iterable[tuple[list[Path], list]]:
+    """What ``draw`` gives for each of the results, in their order, drawn side by side."""
+    from joblib import Parallel, delayed
+
+    from odeclaims.report.draw import draw
+
+    jobs = min(len(results), os.cpu_count() or 1)
+    parallel: Any = Parallel(n_jobs=jobs, return_as="generator")
+    return parallel(delayed(draw)(r, **what) for r in results)
+
+
+def _draw_joint_figures(profile: str | None, out: Path) -> list[Path]:
+    """Draw what several claims show together."""
+    from odeclaims.claims._figure3 import draw_figure3
+
+    return [
+        path for name in ([profile] if profile else PROFILES) for path in draw_figure3(out, name)
+    ]
+
+
+def _write_tables(results: list[Judged]) -> None:
+    from odeclaims.report.draw import write_tables
+
+    for judged in results:
+        _say_written(write_tables(judged))
+
+
+def _write_overviews(out: Path, results: list[Judged]) -> None:
+    from odeclaims.report.draw import write_overviews
+
+    shown = [judged for judged in results if judged.profile != "smoke"]
+    _say_written(write_overviews(out, shown, list(find_claims().values())))
+
+
+def _write_page(
+    results: list[Judged], pictures: Iterable[list], claims: list[Claim], path: Path
 ) -> None:
-    """Do the work for each of the results, so many at a time, and name the files, in order."""
-    found = _existing(claims, profile, out)
-    parallel: Any = Parallel(n_jobs=min(len(found), jobs), return_as="generator")
-    for paths in parallel(delayed(work)(results) for results in found):
-        for path in paths:
-            console.print(f"wrote {path}", markup=False, highlight=False)
+    """Write the page; exit code 1 where rows cannot be read."""
+    from odeclaims.report.page import write_page
+
+    problems = write_page(results, pictures, claims, path)
+    for sentence in problems:
+        console.print(sentence, style="red", markup=False, highlight=False)
+    _say_written([path])
+    if problems:
+        raise typer.Exit(1)
+
+
+def _say_written(paths: list[Path]) -> None:
+    for path in paths:
+        console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+def _shown(results: list[Results], profile: str | None) -> list[Results]:
+    """Those that mean something: smoke walks the code, and is shown only where it is named."""
+    return [r for r in results if profile or r.profile != "smoke"]
 
 
 def _existing(claims: list[str] | None, profile: str | None, out: Path) -> list[Results]:
@@ -322,7 +388,7 @@ def _existing(claims: list[str] | None, profile: str | None, out: Path) -> list[
         FileNotFoundError: where there are none, or none of a claim that was named.
     """
     chosen = _choose(claims)
-    found = stored(out, chosen, profile)
+    found = read_results(out, chosen, profile)
     missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in found})
     if not found or (claims and missing):
         what = ", ".join(missing) if claims else "any claim"
@@ -349,18 +415,26 @@ def _choose(names: list[str] | None) -> list[Claim]:
 
 
 def _check_device(device: str, here: bool) -> None:
-    """Refuse what is no device, or where it is to be used ``here`` and there is none."""
+    """Check that torch knows the device and, where it is to be used ``here``, that it exists.
+
+    Raises:
+        ValueError: where it does not.
+    """
+    if device == "cpu":
+        return
+    import torch
+
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise ValueError(f"{device!r} is no torch device; expected cpu, cuda or cuda:N") from None
+        raise ValueError(f"unknown device {device!r}; expected cpu, cuda or cuda:N") from None
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported; expected cpu, cuda or cuda:N")
     if here and kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA GPU here")
 
 
-def _stored_outcome(results: Results) -> str:
+def _outcome(results: Results) -> str:
     path = results.verdict
     outcome = read_json(path).get("outcome", "unknown") if path.exists() else "not judged"
     return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"

@@ -1,4 +1,4 @@
-"""The claims, one file each. A file that is put here is found; nothing else needs to change.
+"""The claims, a folder or a file each. One that is put here is found; nothing else has to change.
 
 A distribution of one's own joins by naming its ``CLAIM`` under the entry point
 ``odeclaims.claims``.
@@ -23,6 +23,8 @@ def find_claims() -> dict[str, Claim]:
     """
     claims = {}
     for module in pkgutil.iter_modules(__path__):
+        if module.name.startswith("_"):
+            continue  # a figure that several claims share
         claim = getattr(importlib.import_module(f"{__name__}.{module.name}"), "CLAIM", None)
         if not isinstance(claim, Claim):
             raise ValueError(f"claims/{module.name}.py defines no CLAIM")

@@ -9,16 +9,19 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from odeclaims.claim import COMMON_COLUMNS, PROFILES, Claim, Criterion, Profile, Verdict
+from odeclaims.cell import PROFILES, Profile
+from odeclaims.claim import COMMON_COLUMNS, Claim, Criterion
+from odeclaims.record.files import write_text
+from odeclaims.record.judged import Judged
+from odeclaims.record.results import read_results
+from odeclaims.record.wording import MARKS
 from odeclaims.report.pictures import caption
-from odeclaims.report.tables import MARKS, column_frame, criteria_frame, markdown
-from odeclaims.store import Results, read_json, stored, write_text
+from odeclaims.report.tables import column_frame, markdown
 
 # A parameter with more values than this is shown by its first ones and its last.
 SHOWN_VALUES = 6
@@ -36,15 +39,6 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Found:
-    """What is known of a claim under one profile."""
-
-    results: Results
-    rows: pd.DataFrame
-    verdict: Verdict
-
-
 def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[Path]:
     """Write ``index.md`` and a ``<slug>.md`` for each claim into a folder that holds nothing else.
 
@@ -56,9 +50,9 @@ def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[
     Raises:
         CorruptFile: for rows that are not what was written.
     """
-    found = {claim.slug: _found(claim, out) for claim in claims}
-    pages = {f"{claim.slug}.md": claim_page(claim, found[claim.slug], folder) for claim in claims}
-    pages["index.md"] = _index(claims, found)
+    results = {claim.slug: _judge(claim, out) for claim in claims}
+    pages = {f"{c.slug}.md": claim_page(c, results[c.slug], folder) for c in claims}
+    pages["index.md"] = _index(claims, results)
     for old in folder.glob("*.md"):
         if old.name not in pages:
             old.unlink()
@@ -67,23 +61,18 @@ def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[
     return [folder / name for name in pages]
 
 
-def _found(claim: Claim, out: Path) -> list[Found]:
-    found = []
-    for results in stored(out, [claim], None):
-        if results.profile != "smoke":
-            rows = results.read()
-            found.append(Found(results, rows, claim.judge(rows)))
-    return found
+def _judge(claim: Claim, out: Path) -> list[Judged]:
+    return [Judged(r) for r in read_results(out, [claim], None) if r.profile != "smoke"]
 
 
-def _index(claims: Sequence[Claim], found: dict[str, list[Found]]) -> str:
+def _index(claims: Sequence[Claim], results: dict[str, list[Judged]]) -> str:
     rows = [
         {
             "claim": f"[{_plain(claim.title)}]({claim.slug}.md)",
             "what is claimed": _plain(claim.statement),
             "source": _plain(claim.source),
             "verdict (profile)": ", ".join(
-                f"{MARKS[f.verdict.outcome]} ({f.results.profile})" for f in found[claim.slug]
+                f"{MARKS[j.verdict.outcome]} ({j.profile})" for j in results[claim.slug]
             )
             or "not run yet",
         }
@@ -93,16 +82,16 @@ def _index(claims: Sequence[Claim], found: dict[str, list[Found]]) -> str:
     return "\n\n".join(["# The claims", markdown(pd.DataFrame(rows)), toctree]) + "\n"
 
 
-def claim_page(claim: Claim, found: Sequence[Found], folder: Path) -> str:
-    """The page of a claim that is to lie in ``folder``, with what was found under each profile."""
-    module = sys.modules[claim.measure.__module__]
+def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
+    """The page of a claim that is to lie in ``folder``, with its results under each profile."""
+    module = sys.modules[claim.module]
     place = f"It is the claim `{claim.slug}`, from {_source(module, folder)}."
-    findings = [part for each in found for part in _finding(each, folder)]
+    findings = [part for judged in results for part in _finding(judged, folder)]
     parts = [
         f"# {_plain(claim.title)}",
         f"> {_plain(claim.statement)}",
         f"Claimed in {_plain(claim.source)}. {place}",
-        inspect.getdoc(module) or "",
+        claim.description,
         "## What was published",
         _table(pd.DataFrame([vars(evidence) for evidence in claim.ledger]))
         if claim.ledger
@@ -165,27 +154,26 @@ def _rule(criterion: Criterion) -> dict[str, str]:
     }
 
 
-def _finding(found: Found, folder: Path) -> list[str]:
+def _finding(judged: Judged, folder: Path) -> list[str]:
     """The section of a profile: verdict, figure, table, caveats, and what made them."""
-    results, verdict = found.results, found.verdict
-    claim, name = results.claim, results.profile
-    criteria = criteria_frame(verdict)[["criterion", "holds if", "measured", "outcome"]]
-    files = [(results.folder / file, what) for file, what in FILES.items()]
+    claim, verdict, place = judged.claim, judged.verdict, judged.results.folder
+    criteria = judged.criteria[["criterion", "holds if", "measured", "outcome"]]
+    files = [(place / file, what) for file, what in FILES.items()]
     links = [f"[{what}]({_link(path, folder)})" for path, what in files if path.exists()]
-    parts = [f"### Profile {name}: {MARKS[verdict.outcome]}", _table(criteria)]
+    parts = [f"### Profile {judged.profile}: {MARKS[verdict.outcome]}", _table(criteria)]
     for draw, picture in ((claim.figure, "figure.png"), (claim.flips, "flips.png")):
-        if draw and (results.folder / picture).exists():
+        if draw and (place / picture).exists():
             shown = _plain(caption(draw, f"{claim.title}."))
-            parts += [f"![{shown}]({_link(results.folder / picture, folder)})", f"*{shown}*"]
-    parts += [_table(claim.table(found.rows))]
+            parts += [f"![{shown}]({_link(place / picture, folder)})", f"*{shown}*"]
+    parts += [_table(judged.table)]
     if verdict.caveats:
         parts += [_list(verdict.caveats)]
-    made = read_json(results.folder / "provenance.json")
+    made = judged.provenance
     commit, day = (str(made.get(key, "unknown"))[:10] for key in ("commit", "started"))
     machine = made.get("gpu") or made.get("cpu", "an unknown processor")
     return [
         *parts,
-        f"Measured on {day} at commit `{commit}` on {machine}: {len(found.rows)} rows.",
+        f"Measured on {day} at commit `{commit}` on {machine}: {len(judged.rows)} rows.",
         f"Files: {', '.join(links)}.",
     ]
 

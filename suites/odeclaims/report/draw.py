@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from odeclaims.claim import COMMON_COLUMNS, PROFILES, Claim
-from odeclaims.report.flips import flip_figure
-from odeclaims.report.hashes import hashes_csv
-from odeclaims.report.style import COLUMN_WIDTH, PAGE_WIDTH, save, save_animation, style
-from odeclaims.report.tables import MARKS, claim_markdown, column_frame, latex, markdown, measured
-from odeclaims.store import Results, stored, write_text
+from odeclaims.cell import PROFILES
+from odeclaims.claim import COMMON_COLUMNS, Claim
+from odeclaims.record.files import write_bytes, write_text
+from odeclaims.record.judged import Judged, hashes_csv
+from odeclaims.record.results import Results
+from odeclaims.record.wording import MARKS, measured
+from odeclaims.report.flips import flip_caption, flip_figure
+from odeclaims.report.pictures import Picture, caption, drawing, moving
+from odeclaims.report.style import (
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    animation_bytes,
+    save,
+    style,
+)
+from odeclaims.report.tables import claim_markdown, column_frame, latex, markdown
 
 # Where in the README what is written, between two comments.
 VERDICTS = (
@@ -25,62 +35,81 @@ GALLERY = (
 GALLERY_COLUMNS, GALLERY_WIDTH = 3, 270
 
 
-def draw_figure(results: Results) -> list[Path]:
-    """Draw the claim's figure and flip map as PNG and PDF, its animation as GIF; the files.
+def draw(
+    results: Results, *, files: bool = True, pictures: bool = False
+) -> tuple[list[Path], list[Picture]]:
+    """Draw the claim's figure, its flip map and its animation, as far as it has them.
 
-    Figure and flip map are then laid out anew for a column, as PDF.
+    Args:
+        results: whose rows are drawn.
+        files: write PNG and PDF for a page, PDF for a column, and the animation as GIF.
+        pictures: make them for the HTML page, too.
+
+    Returns:
+        The files that were written, and the pictures.
+
+    Raises:
+        FileNotFoundError: where nothing was measured.
+        CorruptFile: where the rows are not what was written.
     """
-    df, claim = results.read(), results.claim
-    figures = {"figure": lambda: claim.figure(df)}
+    df, claim, folder = results.read(), results.claim, results.folder
+    drawings = [("figure", caption(claim.figure, f"{claim.title}."), lambda: claim.figure(df))]
     if claim.flips:
         flips = claim.flips(df)
-        figures["flips"] = lambda: flip_figure(flips)
-    paths = []
-    for name, draw in figures.items():
+        drawings.append(("flips", flip_caption(flips), lambda: flip_figure(flips)))
+    paths, shown = [], []
+    for name, text, make in drawings:
         with style():
-            paths += save(draw(), results.folder, name)
-        with style(COLUMN_WIDTH):
-            figure = draw()
-            # A claim may have set a width of its own.
-            figure.set_figwidth(COLUMN_WIDTH)
-            paths += save(figure, results.folder, f"{name}-column", ["pdf"])
+            figure = make()
+            if files:
+                paths += save(figure, folder, name)
+            if pictures:
+                shown.append(drawing(figure, text))
+        if files:
+            with style(COLUMN_WIDTH):
+                figure = make()
+                # A claim may have set a width of its own.
+                figure.set_figwidth(COLUMN_WIDTH)
+                paths += save(figure, folder, f"{name}-column", ["pdf"])
     if claim.animation:
         with style():
-            paths.append(save_animation(claim.animation(df), results.folder))
-    return paths
+            frames = animation_bytes(claim.animation(df))
+        if files:
+            paths.append(write_bytes(folder / "animation.gif", frames))
+        if pictures:
+            shown.append(moving(frames, caption(claim.animation, f"{claim.title}.")))
+    return paths, shown
 
 
-def write_tables(results: Results) -> list[Path]:
-    """Write the claim's table as Markdown (with verdict and ledger), LaTeX and CSV.
+def write_tables(judged: Judged) -> list[Path]:
+    """Write the verdict, and the claim's table as Markdown (with the ledger), LaTeX and CSV.
 
     Beside them lie the names of all cells, by which ``odeclaims verify`` finds them again.
     """
-    df, claim = results.read(), results.claim
-    table = claim.table(df)
+    folder = judged.results.folder
+    judged.write_verdict()
     contents = {
-        "table.md": claim_markdown(claim, df, claim.judge(df)),
-        "table.tex": latex(table, claim),
-        "table.csv": table.to_csv(index=False, lineterminator="\n"),
-        "hashes.csv": hashes_csv(results),
+        "table.md": claim_markdown(judged),
+        "table.tex": latex(judged.table, judged.claim),
+        "table.csv": judged.table.to_csv(index=False, lineterminator="\n"),
+        "hashes.csv": hashes_csv(judged),
     }
     for name, text in contents.items():
-        write_text(results.folder / name, text)
-    return [results.folder / name for name in contents]
+        write_text(folder / name, text)
+    return [judged.results.verdict, *(folder / name for name in contents)]
 
 
-def verdict_table(out: Path, claims: Sequence[Claim]) -> str:
-    """The verdicts of all claims at a glance, as Markdown; each profile that was run is a row."""
+def verdict_table(results: Sequence[Judged]) -> str:
+    """The verdicts at a glance, as Markdown; each profile that was run is a row."""
     rows = []
-    for results in stored(out, claims, None):
-        if results.profile == "smoke":
-            continue
-        verdict = results.claim.judge(results.read())
+    for judged in results:
+        verdict = judged.verdict
         decisive = verdict.decisive
         rows.append(
             {
-                "claim": f"`{results.claim.slug}`",
-                "what is claimed": results.claim.statement,
-                "profile": results.profile,
+                "claim": f"`{judged.claim.slug}`",
+                "what is claimed": judged.claim.statement,
+                "profile": judged.profile,
                 "verdict": MARKS[verdict.outcome],
                 "what decided": f"{decisive.criterion.name} {decisive.criterion.reproduced}",
                 "measured": measured(decisive),
@@ -89,51 +118,55 @@ def verdict_table(out: Path, claims: Sequence[Claim]) -> str:
     return markdown(pd.DataFrame(rows)) if rows else "No results yet."
 
 
-def gallery(out: Path, claims: Sequence[Claim]) -> str:
+def gallery(results: Sequence[Judged]) -> str:
     """Every claim's figure of the largest profile that was run, small, as rows of a table in HTML.
 
-    Each leads to the claim's table. The paths are those from the folder that ``out`` lies in.
+    Each leads to the claim's table. The paths are those from the folder that the results lie in.
     """
-    largest = {results.claim.slug: results for results in stored(out, claims, None)}
+    largest = {judged.claim.slug: judged.results for judged in results}
     pictures = [
         f'<td><a href="{folder}/table.md"><img src="{folder}/figure.png" width="{GALLERY_WIDTH}"'
         f' alt="{escape(results.claim.title)}"></a><br>{escape(results.claim.title)}'
         f" ({results.profile})</td>"
         for _, results in sorted(largest.items())
-        if results.profile != "smoke"
-        for folder in [f"{out.name}/{results.profile}/{results.claim.slug}"]
+        for folder in [f"{results.out.name}/{results.profile}/{results.claim.slug}"]
     ]
     lines = [pictures[i : i + GALLERY_COLUMNS] for i in range(0, len(pictures), GALLERY_COLUMNS)]
     rows = ["\n".join(["<tr>", *line, "</tr>"]) for line in lines]
     return "\n".join(["<table>", *rows, "</table>"])
 
 
-def refreshed_readme(text: str, out: Path, claims: Sequence[Claim]) -> str:
-    """The README's text with the verdicts and the gallery of ``out``, where it has a place."""
+def refresh_readme(text: str, results: Sequence[Judged]) -> str:
+    """The README's text with the verdicts and the gallery of these results in their places."""
     for (start, end), make in ((VERDICTS, verdict_table), (GALLERY, gallery)):
-        before, found, rest = text.partition(start)
+        before, opened, rest = text.partition(start)
         _, closed, after = rest.partition(end)
-        if found and closed:
-            text = f"{before}{start}\n\n{make(out, claims)}\n\n{end}{after}"
+        if opened and closed:
+            text = f"{before}{start}\n\n{make(results)}\n\n{end}{after}"
     return text
 
 
-def refresh_readme(out: Path, claims: Sequence[Claim]) -> Path | None:
-    """Put verdicts and gallery into the README beside the results folder; ``None`` without one."""
-    path = out.resolve().parent / "README.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if VERDICTS[0] not in text:
-        return None
-    write_text(path, refreshed_readme(text, out, claims))
-    return path
+def write_overviews(out: Path, results: Sequence[Judged], claims: Sequence[Claim]) -> list[Path]:
+    """Write what lists all results: the README in their folder, and the one beside that folder.
+
+    The latter is left alone where it has no place for them, or where there is none.
+    """
+    contents = {out / "README.md": index(results, claims)}
+    readme = out.resolve().parent / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if VERDICTS[0] in text:
+        contents[readme] = refresh_readme(text, results)
+    for path, content in contents.items():
+        write_text(path, content)
+    return list(contents)
 
 
-def index(out: Path, claims: Sequence[Claim]) -> str:
+def index(results: Sequence[Judged], claims: Sequence[Claim]) -> str:
     """The text of ``README.md`` in the results folder: verdicts, and what every column means."""
     parts = [
         "# Results",
         "Written by `odeclaims tables`; every number follows from the CSV files in this folder.",
-        verdict_table(out, claims),
+        verdict_table(results),
         "## Layout",
         "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each criterion with its"
         " outcome, value and 95% interval), `figure.png` and `.pdf`, `table.md`, `.tex` and `.csv`,"
@@ -149,10 +182,3 @@ def index(out: Path, claims: Sequence[Claim]) -> str:
     for claim in claims:
         parts += [f"## Columns of {claim.slug}", markdown(column_frame(claim.columns))]
     return "\n\n".join(parts) + "\n"
-
-
-def write_index(out: Path, claims: Sequence[Claim]) -> Path:
-    """Write ``README.md`` into the results folder."""
-    path = out / "README.md"
-    write_text(path, index(out, claims))
-    return path

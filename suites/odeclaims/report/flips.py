@@ -9,9 +9,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from odeclaims.claim import FlipMap, judged
+from odeclaims.claim import FlipMap, outcome_of
+from odeclaims.record.wording import number
 from odeclaims.report.style import COLOURS, add_legend, drawing_width, in_column, wrap
-from odeclaims.report.tables import number
 
 # Colour-blind safe, and each outcome has a mark beside its number, so that print in grey will do.
 LOOKS = {
@@ -25,6 +25,15 @@ _NOTHING = "0.93"
 _PANELS_ABREAST = 3
 # Inches: a line of a panel, what its title and its axis take besides, the axis alone, the legend.
 _LINE, _AROUND, _AXIS, _LEGEND = 0.21, 0.75, 0.45, 0.3
+
+
+def flip_caption(flips: FlipMap) -> str:
+    """What the flip map shows, in a sentence."""
+    partly = f", in part for {flips.partly}" if flips.partly else ""
+    return (
+        f"Over which settings the verdict changes: {flips.quantity}, reproduced for"
+        f" {flips.reproduced}{partly}; empty where nothing was measured."
+    )
 
 
 def flip_figure(flips: FlipMap) -> Figure:
@@ -73,7 +82,7 @@ def _draw_panel(ax: Axes, flips: FlipMap, panel: str) -> None:
     ranks = np.full(values.shape, np.nan)
     for place, value in np.ndenumerate(values):
         if math.isfinite(value):
-            outcome = judged(float(value), flips.reproduced, flips.partly)
+            outcome = outcome_of(float(value), flips.reproduced, flips.partly)
             ranks[place] = outcomes.index(outcome)
             text = f"{number(value, 2)} {LOOKS[outcome][1]}"
             ax.text(place[1], place[0], text, ha="center", va="center", fontsize=6)

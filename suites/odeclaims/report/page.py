@@ -7,29 +7,28 @@ cells, and figures. The same rows give the same bytes.
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from odeclaims import __version__
-from odeclaims.cite import bibtex, sentence
-from odeclaims.claim import OUTCOMES, PROFILES, Claim, FlipMap, Verdict
-from odeclaims.report import tables
-from odeclaims.report.flips import flip_figure
-from odeclaims.report.hashes import HashedCell, cells
+from odeclaims.cell import PROFILES
+from odeclaims.claim import OUTCOMES, Claim, Verdict
+from odeclaims.record import wording
+from odeclaims.record.cite import bibtex, sentence
+from odeclaims.record.files import CorruptFile, write_text
+from odeclaims.record.judged import HashedCell, Judged
+from odeclaims.record.results import Results
+from odeclaims.record.wording import measured
 from odeclaims.report.html import template
-from odeclaims.report.pictures import Picture, caption, drawing, moving
-from odeclaims.report.style import style
-from odeclaims.report.tables import ledger_frame, measured
-from odeclaims.store import CorruptFile, Results, read_json, write_text
+from odeclaims.report.pictures import Picture
+from odeclaims.report.tables import ledger_frame
 
 UNREADABLE = "unreadable"
-LABELS = {**tables.LABELS, UNREADABLE: UNREADABLE}
+LABELS = {**wording.LABELS, UNREADABLE: UNREADABLE}
 # A column with longer texts than this, in characters, may break them into lines.
 LONG = 24
 
@@ -84,14 +83,20 @@ class Section:
         return self.content.verdict.outcome if self.content else UNREADABLE
 
 
-def write_page(found: Sequence[Results], claims: Sequence[Claim], path: Path) -> list[str]:
+def write_page(
+    results: Sequence[Judged],
+    pictures: Iterable[list[Picture]],
+    claims: Sequence[Claim],
+    path: Path,
+) -> list[str]:
     """Write the page of these results to ``path``, in one step.
 
     Rows that cannot be read do not cost the reader those of the other claims: the section then
     holds the sentence that says what is wrong in place of a verdict.
 
     Args:
-        found: the results to show.
+        results: the results to show.
+        pictures: for each of them, in their order, what was drawn from its rows.
         claims: the claims that were asked for; those without results are listed as not run.
         path: the page.
 
@@ -102,8 +107,8 @@ def write_page(found: Sequence[Results], claims: Sequence[Claim], path: Path) ->
         OSError: where the page cannot be written.
     """
     order = {claim.slug: place for place, claim in enumerate(claims)}
-    ranked = sorted(found, key=lambda r: (order[r.claim.slug], PROFILES.index(r.profile)))
-    sections = [_section(results) for results in ranked]
+    sections = [_section(*pair) for pair in zip(results, pictures, strict=True)]
+    sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
     write_text(path, _html(sections, claims))
     return [section.problem for section in sections if section.problem]
 
@@ -140,50 +145,27 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _section(results: Results) -> Section:
+def _section(judged: Judged, pictures: list[Picture]) -> Section:
     try:
-        return Section(results, _content(results))
+        return Section(judged.results, _content(judged, pictures))
     except (CorruptFile, FileNotFoundError) as error:
         # The page says where a file lies among the results, and not where those lie.
-        return Section(results, None, str(error).replace(f"{results.out}/", ""))
+        return Section(judged.results, None, str(error).replace(f"{judged.results.out}/", ""))
 
 
-def _content(results: Results) -> Content:
-    df, claim = results.read(), results.claim
-    made = read_json(results.provenance)
-    verdict, named = claim.judge(df), cells(results)
+def _content(judged: Judged, pictures: list[Picture]) -> Content:
+    verdict = judged.verdict
     return Content(
         verdict=verdict,
         summary=_summary(verdict),
-        ledger=ledger_frame(claim, verdict).to_dict("records"),
-        criteria=_grid(named, "criteria"),
-        table=_grid(named, "table"),
-        pictures=_pictures(claim, df),
-        made=made,
-        provenance=_provenance(made),
-        citation=sentence(results),
-        bibtex=bibtex(results),
-    )
-
-
-def _pictures(claim: Claim, df: pd.DataFrame) -> list[Picture]:
-    """The claim's figure, its flip map and its animation, as far as it has them."""
-    with style():
-        pictures = [drawing(claim.figure(df), caption(claim.figure, f"{claim.title}."))]
-        if claim.flips:
-            flips = claim.flips(df)
-            pictures.append(drawing(flip_figure(flips), _flip_caption(flips)))
-        if claim.animation:
-            text = caption(claim.animation, f"{claim.title}.")
-            pictures.append(moving(claim.animation(df), text))
-    return pictures
-
-
-def _flip_caption(flips: FlipMap) -> str:
-    partly = f", in part for {flips.partly}" if flips.partly else ""
-    return (
-        f"Over which settings the verdict changes: {flips.quantity}, reproduced for"
-        f" {flips.reproduced}{partly}; empty where nothing was measured."
+        ledger=ledger_frame(judged.claim, verdict).to_dict("records"),
+        criteria=_grid(judged.cells, "criteria"),
+        table=_grid(judged.cells, "table"),
+        pictures=pictures,
+        made=judged.provenance,
+        provenance=_provenance(judged.provenance),
+        citation=sentence(judged),
+        bibtex=bibtex(judged),
     )
 
 

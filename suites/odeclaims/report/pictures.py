@@ -3,20 +3,17 @@
 import base64
 import inspect
 import io
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.animation import FuncAnimation
 from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from odeclaims.report.style import save_animation
+from odeclaims.report.style import freeze_layout
 
 # A drawing that would be larger keeps its lines and letters, and gets its meshes and clouds of
 # points as pixels,
@@ -60,10 +57,8 @@ def drawing(figure: Figure, caption: str) -> Picture:
     return Picture(f"data:image/svg+xml,{text}", caption, width, height)
 
 
-def moving(animation: FuncAnimation, caption: str) -> Picture:
-    """The animation as GIF; the same animation, the same bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        frames = save_animation(animation, Path(folder)).read_bytes()
+def moving(frames: bytes, caption: str) -> Picture:
+    """An animation, given as the bytes of a GIF."""
     last = io.BytesIO()
     with Image.open(io.BytesIO(frames)) as image:
         image.seek(getattr(image, "n_frames", 1) - 1)
@@ -74,6 +69,7 @@ def moving(animation: FuncAnimation, caption: str) -> Picture:
 
 
 def _svg(figure: Figure) -> str:
+    freeze_layout(figure)
     text = _save(figure)
     if len(text) <= SVG_BYTES:
         return text

@@ -1,8 +1,10 @@
 """The one look of every figure, and how a figure becomes files."""
 
+import io
 import logging
 import math
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from odeclaims.record.files import write_bytes
 
 # Widths of a column and of a page in a two-column paper, in inches.
 COLUMN_WIDTH = 3.35
@@ -244,6 +248,16 @@ def _length(text: Text) -> float:
     return extent.height if text.get_rotation() == 90 else extent.width
 
 
+def freeze_layout(figure: Figure) -> None:
+    """Lay the figure out now and leave it so: otherwise each file lays it out twice anew."""
+    if figure.get_layout_engine() is None:
+        return
+    # Long tick labels move the axes, which changes the ticks: the second pass settles that.
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def save(
     figure: Figure, folder: Path, name: str = "figure", kinds: Sequence[str] = ("png", "pdf")
 ) -> list[Path]:
@@ -252,21 +266,18 @@ def save(
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
     # It warns that a font was made long ago, at each one that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
+    freeze_layout(figure)
     paths = []
     for kind in kinds:
-        path = folder / f"{name}.{kind}"
-        beside = path.with_suffix(f".{kind}.part")
-        figure.savefig(beside, format=kind, metadata=metadata[kind])
-        beside.replace(path)
-        paths.append(path)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=metadata[kind])
+        paths.append(write_bytes(folder / f"{name}.{kind}", buffer.getvalue()))
     return paths
 
 
-def save_animation(animation: FuncAnimation, folder: Path, name: str = "animation") -> Path:
-    """Write the animation as GIF, put in place whole; the same rows, the same bytes."""
-    path = folder / f"{name}.gif"
-    # Pillow takes the format from the ending, so that this one has to stay last.
-    beside = folder / f"{name}.part.gif"
-    animation.save(beside, writer=PillowWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
-    beside.replace(path)
-    return path
+def animation_bytes(animation: FuncAnimation) -> bytes:
+    """The animation as GIF; the same rows, the same bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "animation.gif"
+        animation.save(path, writer=PillowWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
+        return path.read_bytes()

@@ -1,54 +1,12 @@
-"""A claim's table as Markdown, LaTeX and CSV, and the numbers in it as text."""
+"""A claim's table as Markdown, LaTeX and CSV."""
 
-import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from odeclaims.claim import OUTCOMES, Claim, Column, Judgement, Verdict
-
-# What a reader is shown for an outcome, and how it stands in Markdown.
-LABELS = {outcome: outcome for outcome in OUTCOMES} | {"insufficient": "insufficient evidence"}
-MARKS = LABELS | {"not reproduced": "**not reproduced**"}
-
-
-def number(value: float | np.number | None, digits: int = 3) -> str:
-    """A number with that many significant digits; an empty string where there is none."""
-    if value is None or not math.isfinite(value):
-        return ""
-    if value == 0:
-        return "0"
-    magnitude = math.floor(math.log10(abs(value)))
-    if -3 <= magnitude < 6:
-        decimals = max(0, digits - 1 - magnitude)
-        return f"{value:.{decimals}f}"
-    return f"{value:.{digits - 1}e}"
-
-
-def measured(judgement: Judgement) -> str:
-    """The value that decided, with its interval where there is one, or what is lacking."""
-    if judgement.value is None:
-        return judgement.lacking
-    text = number(judgement.value)
-    if judgement.interval and judgement.interval[0] != judgement.interval[1]:
-        low, high = judgement.interval
-        text += f" [{number(low)}, {number(high)}]"
-    return text
-
-
-def criteria_frame(verdict: Verdict) -> pd.DataFrame:
-    """The criteria of a verdict as a table: what was asked, what was found."""
-    return pd.DataFrame(
-        {
-            "criterion": j.criterion.name,
-            "holds if": str(j.criterion.reproduced),
-            "measured": measured(j),
-            "outcome": j.outcome if j.criterion.decides else f"{j.outcome} (does not decide)",
-            "why this bound": j.criterion.because,
-        }
-        for j in verdict.judgements
-    )
+from odeclaims.claim import Claim, Column, Verdict
+from odeclaims.record.judged import Judged
+from odeclaims.record.wording import MARKS, escape_latex, measured
 
 
 def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
@@ -110,37 +68,18 @@ _FITTED = [
     r"\resizebox*{!}{\ifdim\totalheight>.8\textheight .8\textheight\else\totalheight\fi}{%",
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
 ]
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
 
 
-def escape_latex(text: str) -> str:
-    """The text with every character that LaTeX reads as a command written out."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def claim_markdown(claim: Claim, df: pd.DataFrame, verdict: Verdict) -> str:
+def claim_markdown(judged: Judged) -> str:
     """All that a reader needs beside the figure: verdict, table, ledger, caveats, deviations."""
+    claim, verdict = judged.claim, judged.verdict
     parts = [
         f"# {claim.title}",
         f"{claim.statement} ({claim.source})",
         f"Verdict: {MARKS[verdict.outcome]}.",
-        markdown(criteria_frame(verdict)),
+        markdown(judged.criteria),
         "## Table",
-        markdown(claim.table(df)),
+        markdown(judged.table),
         "## Evidence ledger",
         markdown(ledger_frame(claim, verdict)),
     ]

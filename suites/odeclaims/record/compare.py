@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from odeclaims.claim import PROFILES
-from odeclaims.report.tables import number
-from odeclaims.store import read_json
+from odeclaims.cell import PROFILES
+from odeclaims.record.files import read_json
+from odeclaims.record.wording import number
 
 
 @dataclass(frozen=True)

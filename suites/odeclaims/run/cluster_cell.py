@@ -1,6 +1,6 @@
 """One cell in a process of its own: an order comes in as JSON, and what was found goes out as JSON.
 
-python -m odeclaims.cluster_cell < order
+python -m odeclaims.run.cluster_cell < order
 """
 
 import json
@@ -10,10 +10,10 @@ import sys
 import threading
 from typing import Any
 
-from odeclaims.claim import Cell
-from odeclaims.provenance import versions
-from odeclaims.run import observe
-from odeclaims.source import source_digest
+from odeclaims.cell import Cell, Context
+from odeclaims.record.provenance import versions
+from odeclaims.record.source import source_digest
+from odeclaims.run.observe import observe
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
@@ -31,10 +31,10 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
         measure = pkgutil.resolve_name(order["measure"])
     except (ImportError, AttributeError) as error:
         return {"refused": f"it lacks the claim {cell.claim} ({error})"}
-    if cell.key(source_digest(measure)) != order["key"]:
+    if cell.key(source_digest(measure.__module__)) != order["key"]:
         return {"refused": f"its code of the claim {cell.claim} is not that of the run"}
-    found = observe(measure, cell, order["commit"])
-    return {"failed": found} if isinstance(found, str) else {"record": found}
+    record = observe(measure, cell, Context(), commit=order["commit"], timeout_s=order["timeout_s"])
+    return {"failed": record} if isinstance(record, str) else {"record": record}
 
 
 def _end_with_the_worker() -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from neural_ode.flows import CNF, PlanarFlow
-from odeclaims.claim import Row
+from odeclaims.cell import Row
 
 Flow = PlanarFlow | CNF
 

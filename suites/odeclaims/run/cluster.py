@@ -22,14 +22,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from odeclaims.cluster_worker import in_process
-from odeclaims.provenance import commit, versions
-from odeclaims.store import CellStore, described
+from odeclaims.record.cells import CellStore, describe
+from odeclaims.record.provenance import commit, versions
+from odeclaims.run.cluster_worker import in_process
+from odeclaims.run.tasks import Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-    from odeclaims.run import Task
 
 # Seconds in which a scheduler has to answer.
 CONNECT_S = 5
@@ -76,7 +75,7 @@ def workers(client: "Client") -> list[str]:
     return list(threads)
 
 
-def compute(client: "Client", store: CellStore, tasks: list["Task"], count: int) -> Iterator[str]:
+def compute(client: "Client", store: CellStore, tasks: list[Task], count: int) -> Iterator[str]:
     """The tasks on the workers, ``count`` of them in flight, as they end; each is kept at once.
 
     Yields:
@@ -111,20 +110,21 @@ def compute(client: "Client", store: CellStore, tasks: list["Task"], count: int)
         yield sentence
 
 
-def _worker_for(task: "Task", client: "Client", before: str | None) -> str | None:
+def _worker_for(task: Task, client: "Client", before: str | None) -> str | None:
     """The worker that a cell is bound to: timings are all taken on one, as long as it lives."""
-    if not task.cell.alone:
+    if not task.alone:
         return None
     found = workers(client)
     return before if before in found else next(iter(found), None)
 
 
-def _submit(client: "Client", task: "Task", made: dict[str, Any], worker: str | None) -> "Future":
+def _submit(client: "Client", task: Task, made: dict[str, Any], worker: str | None) -> "Future":
     measure = task.claim.measure
     order = {
         "measure": f"{measure.__module__}:{measure.__name__}",
-        "cell": described(task.cell),
+        "cell": describe(task.cell),
         "key": task.key,
+        "timeout_s": task.timeout_s,
         **made,
     }
     return client.submit(
@@ -138,7 +138,7 @@ def _submit(client: "Client", task: "Task", made: dict[str, Any], worker: str | 
     )
 
 
-def _answer(task: "Task", future: "Future", found: Any) -> dict[str, Any]:
+def _answer(task: Task, future: "Future", found: Any) -> dict[str, Any]:
     """What a worker says, or why it says nothing.
 
     Raises:
@@ -162,7 +162,7 @@ def _answer(task: "Task", future: "Future", found: Any) -> dict[str, Any]:
     )
 
 
-def _keep(store: CellStore, task: "Task", answer: dict[str, Any]) -> str:
+def _keep(store: CellStore, task: Task, answer: dict[str, Any]) -> str:
     """Write what was found; "" or a sentence that says why nothing was.
 
     Raises:

@@ -12,19 +12,17 @@ from torch import Tensor, nn
 from neural_ode import solve
 from neural_ode.data import Points
 from neural_ode.networks import OdeModel, ResidualModel
-from odeclaims.claim import Row
-from odeclaims.validity import FrozenFlow
+from odeclaims.cell import Row
+from odeclaims.kits.constants import INNER_RADIUS, OUTER_RADII
+from odeclaims.kits.validity import FrozenFlow
 
 # As in the released code of the ANODE paper.
 STEP_LIMIT = 1000
 
-# The ball and the shell of ``concentric_spheres``.
-INNER_RADIUS, OUTER_RADII = 0.5, (1.0, 1.5)
-
 Model = OdeModel | ResidualModel
 
 
-def training(
+def training_epochs(
     model: Model,
     data: Points,
     *,
@@ -70,8 +68,8 @@ def training(
 
 
 def fit(model: Model, data: Points, **settings: Any) -> list[Row]:
-    """The whole of a ``training``, which see for the arguments: a row for each epoch."""
-    return list(training(model, data, **settings))
+    """Train to the end: the rows of ``training_epochs``, which has the arguments, as a list."""
+    return list(training_epochs(model, data, **settings))
 
 
 class Frozen(FrozenFlow):

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from odeclaims.claim import Claim, Judgement
-from odeclaims.provenance import commit_of
-from odeclaims.report.hashes import HashedCell, cells
-from odeclaims.report.tables import LABELS, escape_latex, measured
-from odeclaims.store import Results, read_json
+from odeclaims.record.judged import HashedCell, Judged
+from odeclaims.record.provenance import commit_of
+from odeclaims.record.wording import LABELS, escape_latex, measured
 
 
-def bibtex(results: Results) -> str:
+def bibtex(judged: Judged) -> str:
     """BibTeX entries: the papers that the claim's source names, then this suite.
 
     The suite's entry has the commit, the version, the profile and the digest of the rows.
@@ -20,33 +19,31 @@ def bibtex(results: Results) -> str:
         FileNotFoundError: where nothing was measured.
         CorruptFile: where the provenance cannot be read.
     """
-    return "\n\n".join([*_sources(results.claim), _suite(results)]) + "\n"
+    return "\n\n".join([*_sources(judged.claim), _suite(judged)]) + "\n"
 
 
-def sentence(results: Results) -> str:
+def sentence(judged: Judged) -> str:
     """One sentence with every deciding number, its interval, its bound and the name of its cell.
 
     Raises:
         FileNotFoundError: where nothing was measured.
         CorruptFile: where the rows are not what was written.
     """
-    claim = results.claim
-    verdict = claim.judge(results.read())
-    made = read_json(results.provenance)
-    names = {c.row: c for c in cells(results) if c.table == "criteria" and c.column == "measured"}
-    found = "; ".join(
-        _found(judgement, names[row])
+    claim, verdict, provenance = judged.claim, judged.verdict, judged.provenance
+    names = {c.row: c for c in judged.cells if c.table == "criteria" and c.column == "measured"}
+    numbers = "; ".join(
+        _number(judgement, names[row])
         for row, judgement in enumerate(verdict.judgements)
         if judgement.criterion.decides
     )
     return (
         f'The claim "{claim.statement.rstrip(".")}" ({claim.source}) is judged'
-        f' "{LABELS[verdict.outcome]}" by odeclaims {made["odeclaims"]}'
-        f" (commit {commit_of(made, short=True)}, profile {results.profile}): {found}."
+        f' "{LABELS[verdict.outcome]}" by odeclaims {provenance["odeclaims"]}'
+        f" (commit {commit_of(provenance, short=True)}, profile {judged.profile}): {numbers}."
     )
 
 
-def _found(judgement: Judgement, cell: HashedCell) -> str:
+def _number(judgement: Judgement, cell: HashedCell) -> str:
     criterion = judgement.criterion
     if judgement.value is None:
         return f"{criterion.name}: not judged, {judgement.lacking} [{cell.hash}]"
@@ -76,16 +73,16 @@ def _names(source: str, entry: str) -> bool:
     return bool(re.search(rf"\b{author[1]}\b( et al\.| and \w+)? {year[1]}\b", source))
 
 
-def _suite(results: Results) -> str:
-    made = read_json(results.provenance)
+def _suite(judged: Judged) -> str:
+    made = judged.provenance
     return "\n".join(
         [
-            f"@software{{odeclaims_{results.claim.slug}_{results.profile},",
+            f"@software{{odeclaims_{judged.claim.slug}_{judged.profile},",
             "  title = {odeclaims: the published claims about Neural ODEs, measured again},",
             "  author = {{The odeclaims contributors}},",
             f"  version = {{{made['odeclaims']}}},",
             f"  year = {{{str(made['started'])[:4]}}},",
-            f"  note = {{Claim {escape_latex(results.claim.slug)}, profile {results.profile},"
+            f"  note = {{Claim {escape_latex(judged.claim.slug)}, profile {judged.profile},"
             f" commit {commit_of(made)}, data.csv SHA-256 {made['data_sha256'][:16]}}},",
             "}",
         ]

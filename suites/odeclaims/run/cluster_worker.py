@@ -30,7 +30,7 @@ def in_process(order: str) -> dict[str, Any]:
     key = worker.get_current_task()
     # The process is to find the same packages as this one.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "odeclaims.cluster_cell"]
+    command = [sys.executable, "-m", "odeclaims.run.cluster_cell"]
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, env=environment) as process,

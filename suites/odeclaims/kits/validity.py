@@ -15,27 +15,8 @@ from torch import Tensor, nn
 
 from neural_ode import Solution, solve
 from neural_ode.integrate import Field
-from odeclaims.claim import Column, Row, guarded
-
-# The first two are those of the replication that the ledgers cite; a reference may be uncertain by
-# half of what it judges, since the gradient through a ReLU converges slowly.
-RECONSTRUCTION_LIMIT = 1e-2
-GRADIENT_LIMIT = 1e-2
-REFERENCE_LIMIT = 5e-3
-
-STAMP_COLUMNS = {
-    "reconstruction_error": Column(
-        "relative L2 distance between the start and where 0 -> T -> 0 ends, same solver"
-    ),
-    "gradient_error": Column("relative L2 error of the gradient against a tight float64 reference"),
-    "reference_error": Column(
-        "relative L2 distance between the reference and a second, looser one"
-    ),
-    "valid": Column(
-        f"reconstruction below {RECONSTRUCTION_LIMIT:g}, gradient below {GRADIENT_LIMIT:g},"
-        f" reference below {REFERENCE_LIMIT:g}"
-    ),
-}
+from odeclaims.cell import Row, guarded
+from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT, REFERENCE_LIMIT
 
 
 def relative_error(value: Tensor, reference: Tensor) -> float:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from odeclaims import __version__
 
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "joblib")
@@ -39,6 +37,8 @@ def versions() -> dict[str, str]:
 
 def machine(device: str) -> dict[str, Any]:
     """What computes here: versions, system and processor, and the GPU if ``device`` is one."""
+    import torch
+
     # A run on a cluster may be started where there is no GPU.
     gpu = device.startswith("cuda") and torch.cuda.is_available()
     return {

@@ -1,0 +1,92 @@
+"""Files that are written whole or not at all, and set aside rather than lost."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+class CorruptFile(ValueError):
+    """A results file that is not what this program wrote; the message says what is wrong."""
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Put ``content`` at ``path`` in one step: a reader sees the old file or the new, never half.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: where the folder cannot be written or the disk is full; the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except OSError as error:
+        Path(beside).unlink(missing_ok=True)
+        # A full disk says what is wrong, but not where.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Put ``text`` at ``path`` as UTF-8; see ``write_bytes``."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Put ``content`` at ``path`` as indented JSON, in one step."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def remove_litter(out: Path) -> None:
+    """Remove what a run that was killed left half written; for whoever holds the folder's lock.
+
+    Other commands write figures and tables without the lock, so theirs are left alone.
+    """
+    for written in ("cells/*/.*", "*/*/.data.csv", "*/*/.provenance.json", "*/*/.verdict.json"):
+        for path in out.glob(f"{written}.*.part"):
+            path.unlink()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be trusted, so that it is kept but never read again."""
+    for count in range(1, 1000):
+        aside = path.with_name(f"{path.name}.corrupt-{count}")
+        if not aside.exists():
+            path.rename(aside)
+            return aside
+    raise CorruptFile(f"{path}: 999 corrupt copies lie beside it, remove some")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        CorruptFile: where it is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CorruptFile(f"{path} holds {type(content).__name__}, expected an object")
+    return content
+
+
+def sha256(content: str | bytes) -> str:
+    """The SHA-256 digest of a text or of bytes, in hexadecimal digits."""
+    raw = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(raw).hexdigest()

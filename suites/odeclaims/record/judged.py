@@ -1,0 +1,160 @@
+"""A result with all that follows from its rows, each part worked out once.
+
+The cells of its two tables have names. A name is short, and only its content gives it: it holds the
+claim, the profile, the place in the table and the text, and nothing else. So a number that is cited
+with it can be derived again out of the raw rows, today or after the claim has been measured again:
+as long as the same text stands in the same place, the name is the same.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from odeclaims.cell import digest
+from odeclaims.claim import Claim, Verdict
+from odeclaims.record.files import read_json, write_json
+from odeclaims.record.results import Results
+from odeclaims.record.wording import criteria_frame
+
+# Hexadecimal digits: with ten thousand cells two of them share a name once in twenty thousand.
+DIGITS = 10
+
+# Of what is worked out again from the same rows, the last digits differ between processors; where
+# they cancel, all that is left may be such a digit of numbers of about one.
+ROUNDING, ROUNDED_ZERO = 1e-9, 1e-15
+
+
+@dataclass(frozen=True)
+class HashedCell:
+    """A cell of a table with its name.
+
+    Attributes:
+        hash: ten hexadecimal digits.
+        table: ``criteria`` or ``table``.
+        row: the number of its row, from 0.
+        column: the heading of its column.
+        text: what stands in it.
+    """
+
+    hash: str
+    table: str
+    row: int
+    column: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows of a result, the verdict and the table that follow from them, and the provenance.
+
+    Whoever reads an attribute first pays for it, and may see the errors of ``Results.read``.
+    """
+
+    results: Results
+
+    @property
+    def claim(self) -> Claim:
+        """Whose result it is."""
+        return self.results.claim
+
+    @property
+    def profile(self) -> str:
+        """Under which profile it was measured."""
+        return self.results.profile
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The rows as they were measured; nobody may change them.
+
+        Raises:
+            FileNotFoundError: where nothing was measured.
+            CorruptFile: where the rows are not what was written.
+        """
+        return self.results.read()
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the claim's criteria make of the rows."""
+        return self.claim.judge(self.rows)
+
+    @cached_property
+    def criteria(self) -> pd.DataFrame:
+        """The verdict as a table, a line for each criterion."""
+        return criteria_frame(self.verdict)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The claim's own table."""
+        return self.claim.table(self.rows)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What made the rows.
+
+        Raises:
+            CorruptFile: where the file is not JSON.
+        """
+        return read_json(self.results.provenance)
+
+    @cached_property
+    def cells(self) -> list[HashedCell]:
+        """Every cell of the two tables, with its name."""
+        tables = {"criteria": self.criteria, "table": self.table}
+        return [cell for name, table in tables.items() for cell in self._named(name, table)]
+
+    def _named(self, name: str, table: pd.DataFrame) -> Iterator[HashedCell]:
+        place = (self.profile, self.claim.slug, name)
+        for column in table.columns:
+            for row, value in enumerate(table[column].astype(str)):
+                hashed = digest(*place, row, str(column), value)[:DIGITS]
+                yield HashedCell(hashed, name, row, str(column), value)
+
+    def stale(self) -> str:
+        """What is wrong with the stored verdict; "" where it follows from the rows."""
+        if not self.results.verdict.exists():
+            return "there are rows but no verdict.json"
+        stored = read_json(self.results.verdict)
+        now = json.loads(json.dumps(self.verdict.as_dict()))
+        parts = [name for name in now if not _agree(now[name], stored.get(name))]
+        return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
+
+    def write_verdict(self) -> None:
+        """Write the verdict that follows from the rows."""
+        write_json(self.results.verdict, self.verdict.as_dict())
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values out of JSON are the same, but for how a processor rounds."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_agree, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDED_ZERO)
+    return one == other
+
+
+def hashes_csv(judged: Judged) -> str:
+    """The named cells as CSV, to lie beside the table."""
+    frame = pd.DataFrame(vars(cell) for cell in judged.cells)
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def find_cells(name: str, among: Iterable[Judged]) -> list[tuple[Judged, HashedCell]]:
+    """The cells of that name, each with the result that it stands in.
+
+    Raises:
+        ValueError: where ``name`` cannot be the name of a cell.
+    """
+    wanted = name.strip().lower()
+    if len(wanted) != DIGITS or set(wanted) - set("0123456789abcdef"):
+        raise ValueError(
+            f"{name!r} is not the name of a table cell; expected {DIGITS} hexadecimal digits, as"
+            " they stand in hashes.csv and in the report"
+        )
+    return [(judged, cell) for judged in among for cell in judged.cells if cell.hash == wanted]

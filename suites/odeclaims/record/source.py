@@ -1,0 +1,107 @@
+"""The digest of the code that computes a measurement, so that no result outlives its code.
+
+It covers the module that holds a claim's ``measure``, and every module of this project and of the
+claim's own package that it imports, directly or not, each in whole. Comments, docstrings and layout
+do not enter.
+
+What judges and shows is in no digest, so a change of a rule, a colour or a caption measures nothing
+again. The rooms of a claim see to that: ``measure`` imports neither ``judge`` nor ``show``. A claim
+of one file has the whole file in its digest, its rules and its figure included; what that file
+imports from ``NOT_MEASURING`` is left out.
+"""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from odeclaims.cell import digest
+
+# What only a claim of one file imports beside what it measures with.
+NOT_MEASURING = (
+    "odeclaims.claim",
+    "odeclaims.statistics",
+    "odeclaims.record",
+    "odeclaims.report",
+    "odeclaims.kits.columns",
+    "odeclaims.kits.marks",
+    "odeclaims.kits.needs",
+    "odeclaims.kits.rows",
+)
+
+
+def source_digest(module: str) -> str:
+    """The digest of a module, by its name, and of all code of this project that it imports.
+
+    Raises:
+        ValueError: where the source of the module is not at hand.
+    """
+    packages = frozenset({"neural_ode", "odeclaims", module.partition(".")[0]})
+    modules = {module}
+    _collect(_parse(module), module, packages, modules)
+    return digest({name: _plain(_parse(name)) for name in sorted(modules)})
+
+
+def _collect(tree: ast.AST, module: str, packages: frozenset[str], modules: set[str]) -> None:
+    """Add to ``modules`` every module of ``packages`` that ``tree`` imports, directly or not."""
+    for name in _imports(tree, module):
+        inside = name.partition(".")[0] in packages and not _is_or_is_in(name, NOT_MEASURING)
+        if inside and name not in modules and _path(name):
+            modules.add(name)
+            _collect(_parse(name), name, packages, modules)
+
+
+def _imports(tree: ast.AST, module: str) -> Iterator[str]:
+    """The absolute names of the modules, or of things in modules, that are imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.rsplit(".", node.level)[0]
+                base = f"{package}.{base}".rstrip(".")
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _is_or_is_in(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _plain(tree: ast.AST) -> str:
+    """The tree as text, without docstrings and positions."""
+    bare = ast.parse(ast.unparse(tree))
+    for node in ast.walk(bare):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and len(body) > 1 and _is_text(body[0]):
+            del body[0]
+    return ast.dump(bare)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+@cache
+def _path(module: str) -> Path | None:
+    """The file of a module; ``None`` for what is not a module of Python source."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    path = Path(spec.origin) if spec and spec.origin else None
+    return path if path and path.suffix == ".py" else None
+
+
+@cache
+def _parse(module: str) -> ast.Module:
+    path = _path(module)
+    if path is None:
+        raise ValueError(f"the source of {module} is not at hand, so its results cannot be kept")
+    return ast.parse(path.read_text(encoding="utf-8"))

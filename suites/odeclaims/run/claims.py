@@ -1,0 +1,174 @@
+"""A run of claims: from their cells to rows, provenance and verdict.
+
+A worker writes each finished cell to disk itself, so that a killed run loses only the cells in
+flight. Cells that measure time run afterwards, one at a time and with nothing beside them. On a
+cluster (``cluster.py``) a worker returns what it measured, and this process writes it.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from odeclaims.cell import Profile
+from odeclaims.claim import Claim
+from odeclaims.record.cells import CellStore
+from odeclaims.record.files import CorruptFile, remove_litter
+from odeclaims.record.frame import frame
+from odeclaims.record.provenance import machine, provenance
+from odeclaims.record.results import Results
+from odeclaims.run import cluster
+from odeclaims.run.pool import in_processes
+from odeclaims.run.progress import STATES, cell_counter, progress_bar, reports_of_cells
+from odeclaims.run.tasks import THREADS, Compute, Summary, Task, list_tasks
+
+
+def run_claims(
+    claims: Sequence[Claim],
+    profile: Profile,
+    out: Path,
+    *,
+    jobs: int | None,
+    fresh: bool = False,
+    scheduler: str | None = None,
+    console: Console,
+) -> Summary:
+    """Measure what is not measured yet, then write rows, provenance and verdict of each claim.
+
+    Args:
+        claims: the claims to run.
+        profile: how large.
+        out: the results folder; only one run may write to it at a time.
+        jobs: cells that run side by side; by default one a core, or as many as the cluster
+            takes.
+        fresh: measure again what is finished.
+        scheduler: the address of a Dask cluster that measures; by default this machine does.
+        console: where progress is shown.
+
+    Raises:
+        ValueError: where another run writes to ``out``, or the cluster's workers have other code.
+        OSError: where ``out`` cannot be written, or the scheduler cannot be reached.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_run(out), ExitStack() as stack:
+        tasks = list_tasks(claims, profile)
+        store, summary = CellStore(out), Summary()
+        open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
+        summary.reused = len(tasks) - len(open_tasks)
+        for path in out.glob(STATES):
+            path.unlink()  # of a run that was killed
+        remove_litter(out)
+        if scheduler:
+            client = stack.enter_context(cluster.connected(scheduler))
+            compute: Compute = partial(cluster.compute, client, store)
+            # Dask itself gives a worker as many as it has threads, and workers may join later.
+            jobs = jobs or max(1, len(open_tasks))
+            if not cluster.workers(client):
+                console.print("The scheduler has no workers yet; waiting for them.", style="yellow")
+        else:
+            compute = partial(in_processes, store, console)
+            jobs = jobs or os.cpu_count() or 1
+        for sentence in _compute(open_tasks, compute, jobs, store.out, console):
+            summary.computed += not sentence
+            summary.failures += [sentence] if sentence else []
+        for claim in claims:
+            try:
+                of_claim = [t for t in tasks if t.claim is claim]
+                _assemble(claim, profile, of_claim, store, out, console)
+            except ValueError as error:
+                # One claim's rows are not what it describes; the others still have theirs.
+                summary.failures.append(str(error))
+        return summary
+
+
+@contextmanager
+def _only_run(out: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system gives back even when this process is killed."""
+    lock = FileLock(out / ".run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another run is writing to {out}; wait for it or use --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _finished(store: CellStore, task: Task, console: Console) -> bool:
+    record, problem = store.read(task.cell, task.key)
+    if problem:
+        console.print(problem, style="yellow", markup=False)
+    return record is not None
+
+
+def _compute(
+    tasks: list[Task], compute: Compute, jobs: int, out: Path, console: Console
+) -> Iterator[str]:
+    """Compute the tasks; for each, as it ends, yield "" or a sentence that says why it failed."""
+    together = [t for t in tasks if not t.alone]
+    alone = [t for t in tasks if t.alone]
+    report = cell_counter(console, len(tasks))
+    with progress_bar(console, out) as progress, reports_of_cells(console, out):
+        bar = progress.add_task("cells", total=len(tasks), running=0)
+        for batch, count in ((together, jobs), (alone, 1)):
+            progress.update(bar, running=min(count, len(batch)))
+            for done, sentence in enumerate(compute(batch, count), start=1):
+                progress.update(bar, advance=1, running=min(count, len(batch) - done))
+                report()
+                yield sentence
+
+
+def _assemble(
+    claim: Claim,
+    profile: Profile,
+    tasks: list[Task],
+    store: CellStore,
+    out: Path,
+    console: Console,
+) -> None:
+    """Write the claim's rows, if every one of its cells is finished."""
+    records = [store.read(task.cell, task.key)[0] for task in tasks]
+    finished = [record for record in records if record is not None]
+    if not finished or len(finished) < len(records):
+        return
+    df = frame(claim, [row for record in finished for row in record["rows"]])
+    made = provenance(profile.device) | {
+        "profile": profile.name,
+        "device": profile.device,
+        "threads": THREADS,
+        "datasets": dict(claim.datasets),
+        "seeds": sorted({record["seed"] for record in finished}),
+        "cells": len(finished),
+        "cells_made_at_commits": sorted({str(record["commit"]) for record in finished}),
+        "started": min(record["started"] for record in finished),
+        "duration_s": round(sum(record["duration_s"] for record in finished), 3),
+    }
+    made |= _machines(finished, profile.device)
+    results = Results(out, profile.name, claim)
+    try:
+        results.read()
+    except FileNotFoundError:
+        pass
+    except CorruptFile as error:
+        # What was there is set aside, so that the new rows do not take its place.
+        console.print(str(error), style="yellow", markup=False)
+    results.write(df, made)
+
+
+def _machines(records: list[dict[str, Any]], device: str) -> dict[str, Any]:
+    """What measured the cells, with their numbers, unless all were measured on a machine as this.
+
+    Cells that were kept before this was recorded are not counted.
+    """
+    found = Counter(json.dumps(record["machine"]) for record in records if "machine" in record)
+    if set(found) <= {json.dumps(machine(device))}:
+        return {}
+    return {"machines": [json.loads(text) | {"cells": count} for text, count in found.items()]}

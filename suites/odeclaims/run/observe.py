@@ -1,0 +1,145 @@
+"""One cell measured in this process: the worker's side of a run."""
+
+import gc
+import json
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from odeclaims.cell import Cell, Context, Row, guarded
+from odeclaims.claim import Measure
+from odeclaims.record.cells import CellStore, describe
+from odeclaims.record.provenance import machine
+from odeclaims.run.tasks import THREADS
+
+
+class CellTimeout(Exception):
+    """A cell that took longer than it may."""
+
+
+def measure_and_keep(
+    measure: Measure,
+    cell: Cell,
+    key: str,
+    timeout_s: float,
+    store: CellStore,
+    commit: str | None,
+) -> tuple[str, str]:
+    """Measure one cell and keep it.
+
+    Returns:
+        Its key, and "" or a sentence that says why there is nothing to keep.
+    """
+    checkpoint, progress = (
+        store.path(cell, key).with_suffix(suffix) for suffix in (".checkpoint", ".progress")
+    )
+    context = Context(checkpoint, progress, cell.label())
+    try:
+        record = observe(measure, cell, context, commit=commit, timeout_s=timeout_s)
+    finally:
+        progress.unlink(missing_ok=True)
+    if isinstance(record, str):
+        return key, record
+    store.write(cell, key, record)
+    checkpoint.unlink(missing_ok=True)
+    return key, ""
+
+
+def observe(
+    measure: Measure, cell: Cell, context: Context, *, commit: str | None, timeout_s: float
+) -> dict[str, Any] | str:
+    """Measure one cell in this process.
+
+    Args:
+        measure: its claim's.
+        cell: the cell.
+        context: what the run lends to it.
+        commit: of the code.
+        timeout_s: seconds after which it is given up.
+
+    Returns:
+        What is kept of it, or a sentence that says why there is nothing to keep.
+    """
+    _freeze_imports()
+    torch.set_num_threads(THREADS)
+    # What is called float32 is float32 on a GPU too, where convolutions would round to ten bits.
+    torch.backends.cudnn.allow_tf32 = False
+    started = time.perf_counter()
+    record: dict[str, Any] = {
+        "cell": describe(cell),
+        "seed": cell.seed,
+        "commit": commit,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        record["rows"] = _rows(measure, cell, context, timeout_s)
+        # A row that JSON cannot hold is this cell's failure, and not that of the run.
+        json.dumps(record["rows"])
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return (
+            f"{cell.label()} failed: {type(error).__name__}: {error}"
+            f" ({Path(where.filename).name}, line {where.lineno})"
+        )
+    record["duration_s"] = round(time.perf_counter() - started, 3)
+    record["machine"] = machine(cell.device)
+    return record
+
+
+@cache
+def _freeze_imports() -> None:
+    """Leave what the imports made to no collection of garbage, once in this process.
+
+    A cell that meters memory collects before it does; walking the imports took 0.15 s each time.
+    """
+    gc.freeze()
+
+
+def _rows(measure: Measure, cell: Cell, context: Context, timeout_s: float) -> list[Row]:
+    """The rows of a cell, each with the parameters, the seed and a status."""
+    measured: list[Row] = []
+
+    def observe() -> Row:
+        measured.extend(measure(cell, context))
+        return {}
+
+    try:
+        with _time_limit(timeout_s):
+            outcome = guarded(observe)
+    except CellTimeout:
+        outcome = {"status": "timeout"}
+    common: Row = {
+        "repetition": cell.repetition,
+        "seed": cell.seed,
+        "device": torch.device(cell.device).type,
+    }
+    rows = measured if outcome["status"] == "ok" else [outcome]
+    return [{**cell.params, "status": "ok", **common, **row} for row in rows]
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise CellTimeout in this thread after so many seconds, where the system has alarms."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise CellTimeout
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

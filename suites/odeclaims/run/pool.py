@@ -1,0 +1,90 @@
+"""The worker processes of this machine, and what becomes of a cell that kills its worker."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from joblib import Parallel, delayed
+from rich.console import Console
+
+from odeclaims.record.cells import CellStore
+from odeclaims.record.provenance import commit
+from odeclaims.run.observe import measure_and_keep
+from odeclaims.run.progress import STATES
+from odeclaims.run.tasks import Task
+
+
+def in_processes(
+    store: CellStore, console: Console, tasks: list[Task], count: int
+) -> Iterator[str]:
+    """The tasks in worker processes of this machine, ``count`` of them in flight, as they end.
+
+    When a worker dies, joblib ends the others too. The cells that were in flight are then measured
+    again one at a time, so that the one that takes its worker with it is known. It has failed, and
+    the rest goes on.
+    """
+    left = {task.key: task for task in tasks}
+    while left:
+        before = {key: _written(store, task) for key, task in left.items()}
+        try:
+            for key, sentence in _processes(list(left.values()), store, count):
+                del left[key]
+                yield sentence
+        except BrokenProcessPool as death:
+            for key, task in list(left.items()):
+                if _written(store, task) != before[key]:
+                    # It was kept, and only the word that it was did not arrive.
+                    del left[key]
+                    yield ""
+            for path in store.out.glob(STATES):
+                path.unlink()
+            # Tasks are taken in their order, so those in flight are the first that are left.
+            flying = [left.pop(key) for key in list(left)[:count]]
+            names = "; ".join(task.cell.label() for task in flying)
+            reason = _reason(death)
+            if len(flying) == 1:
+                yield f"{names} failed: {reason}"
+                continue
+            console.print(
+                f"{reason} In flight were {names}; they are measured again, one at a time.",
+                style="yellow",
+                markup=False,
+                highlight=False,
+            )
+            for task in flying:
+                yield from in_processes(store, console, [task], 1)
+
+
+def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tuple[str, str]]:
+    """For each task, as it ends, its key and what ``measure_and_keep`` says."""
+    made_at = commit()
+    # With a single job joblib would stay in this process, where a timeout, a crash or the thread of
+    # the progress display would touch the measurement. So there are two workers at least, and what
+    # limits the cells in flight is the number dispatched.
+    parallel: Any = Parallel(
+        n_jobs=max(2, count),
+        # Both are annotated as texts, and taken as numbers too.
+        pre_dispatch=count,  # type: ignore[arg-type]
+        batch_size=1,  # type: ignore[arg-type]
+        return_as="generator_unordered",
+    )
+    yield from parallel(
+        delayed(measure_and_keep)(
+            task.claim.measure, task.cell, task.key, task.timeout_s, store, made_at
+        )
+        for task in tasks
+    )
+
+
+def _written(store: CellStore, task: Task) -> int | None:
+    """When the task's cell was last kept, in nanoseconds; ``None`` where it never was."""
+    path = store.path(task.cell, task.key)
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _reason(death: BrokenProcessPool) -> str:
+    """Why the worker processes ended, in one sentence."""
+    codes = ", ".join(re.findall(r"[A-Z]+\(-?\d+\)", str(death)))
+    what = str(death).partition(".")[0]
+    return f"{what}, with {codes}." if codes else f"{what}."
