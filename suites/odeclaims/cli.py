@@ -21,7 +21,7 @@ from odeclaims.cell import PROFILES, Profile, ProfileName
 from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
 from odeclaims.record.files import CorruptFile, read_json
-from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.judged import Judged, find_cells, read_judged
 from odeclaims.record.results import Results, read_results
 
 app = typer.Typer(
@@ -180,10 +180,17 @@ def report(
     Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
     the rows of a claim cannot be read; the page then says so in their place.
     """
-    results = _shown(_existing(claims, profile, out), profile)
-    judged = [Judged(r) for r in results]
-    pictures = (shown for _, shown in _draw(results, files=False, pictures=True))
-    _write_page(judged, pictures, _choose(claims), to or out / "report.html")
+    from odeclaims.report.page import write_page
+
+    judged, problems = read_judged(_shown(_existing(claims, profile, out), profile))
+    drawn = _draw([j.results for j in judged], files=False, pictures=True)
+    path = to or out / "report.html"
+    write_page(judged, (shown for _, shown in drawn), problems, _choose(claims), path)
+    for _, sentence in problems:
+        console.print(sentence, style="red", markup=False, highlight=False)
+    _say_written([path])
+    if problems:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -193,6 +200,8 @@ def redraw(out: Out = Path("results")) -> None:
     It is figures, tables and report in one, over all results: each is read, judged and drawn once.
     Nothing is measured.
     """
+    from odeclaims.report.page import write_page
+
     results = _shown(_existing(None, None, out), None)
     judged = [Judged(r) for r in results]
     drawn = _draw(results, pictures=True)
@@ -203,7 +212,8 @@ def redraw(out: Out = Path("results")) -> None:
         _say_written(paths)
         pictures.append(shown)
     _say_written(_draw_joint_figures(None, out))
-    _write_page(judged, pictures, _choose(None), out / "report.html")
+    write_page(judged, pictures, [], _choose(None), out / "report.html")
+    _say_written([out / "report.html"])
 
 
 @app.command()
@@ -355,20 +365,6 @@ def _write_overviews(out: Path, results: list[Judged]) -> None:
 
     shown = [judged for judged in results if judged.profile != "smoke"]
     _say_written(write_overviews(out, shown, list(find_claims().values())))
-
-
-def _write_page(
-    results: list[Judged], pictures: Iterable[list], claims: list[Claim], path: Path
-) -> None:
-    """Write the page; exit code 1 where rows cannot be read."""
-    from odeclaims.report.page import write_page
-
-    problems = write_page(results, pictures, claims, path)
-    for sentence in problems:
-        console.print(sentence, style="red", markup=False, highlight=False)
-    _say_written([path])
-    if problems:
-        raise typer.Exit(1)
 
 
 def _say_written(paths: list[Path]) -> None:

@@ -19,7 +19,7 @@ from odeclaims.cell import PROFILES
 from odeclaims.claim import OUTCOMES, Claim, Verdict
 from odeclaims.record import wording
 from odeclaims.record.cite import bibtex, sentence
-from odeclaims.record.files import CorruptFile, write_text
+from odeclaims.record.files import write_text
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.results import Results
 from odeclaims.record.wording import measured
@@ -86,9 +86,10 @@ class Section:
 def write_page(
     results: Sequence[Judged],
     pictures: Iterable[list[Picture]],
+    problems: Sequence[tuple[Results, str]],
     claims: Sequence[Claim],
     path: Path,
-) -> list[str]:
+) -> None:
     """Write the page of these results to ``path``, in one step.
 
     Rows that cannot be read do not cost the reader those of the other claims: the section then
@@ -97,20 +98,22 @@ def write_page(
     Args:
         results: the results to show.
         pictures: for each of them, in their order, what was drawn from its rows.
+        problems: results that cannot be read, each with a sentence that says why.
         claims: the claims that were asked for; those without results are listed as not run.
         path: the page.
-
-    Returns:
-        A sentence for each of the results that cannot be read.
 
     Raises:
         OSError: where the page cannot be written.
     """
     order = {claim.slug: place for place, claim in enumerate(claims)}
-    sections = [_section(*pair) for pair in zip(results, pictures, strict=True)]
+    sections = [
+        Section(judged.results, _content(judged, shown))
+        for judged, shown in zip(results, pictures, strict=True)
+    ]
+    # The page says where a file lies among the results, and not where those lie.
+    sections += [Section(r, None, text.replace(f"{r.out}/", "")) for r, text in problems]
     sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
     write_text(path, _html(sections, claims))
-    return [section.problem for section in sections if section.problem]
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
@@ -143,14 +146,6 @@ def _asset(name: str) -> str:
 def _digest(text: str) -> str:
     """The digest by which the page's policy admits this style or script, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _section(judged: Judged, pictures: list[Picture]) -> Section:
-    try:
-        return Section(judged.results, _content(judged, pictures))
-    except (CorruptFile, FileNotFoundError) as error:
-        # The page says where a file lies among the results, and not where those lie.
-        return Section(judged.results, None, str(error).replace(f"{judged.results.out}/", ""))
 
 
 def _content(judged: Judged, pictures: list[Picture]) -> Content:
