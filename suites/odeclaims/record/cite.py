@@ -30,7 +30,7 @@ def sentence(judged: Judged) -> str:
         CorruptFile: where the rows are not what was written.
     """
     claim, verdict, provenance = judged.claim, judged.verdict, judged.provenance
-    names = {c.row: c for c in judged.cells if c.table == "criteria" and c.column == "measured"}
+    names = {cell.row: cell for cell in judged.criteria_cells if cell.column == "measured"}
     numbers = "; ".join(
         _number(judgement, names[row])
         for row, judgement in enumerate(verdict.judgements)

@@ -104,8 +104,12 @@ class Judged:
     @cached_property
     def cells(self) -> list[HashedCell]:
         """Every cell of the two tables, with its name."""
-        tables = {"criteria": self.criteria, "table": self.table}
-        return [cell for name, table in tables.items() for cell in self._named(name, table)]
+        return [*self.criteria_cells, *self._named("table", self.table)]
+
+    @cached_property
+    def criteria_cells(self) -> list[HashedCell]:
+        """Every cell of the verdict's table alone, for which nothing that draws is imported."""
+        return list(self._named("criteria", self.criteria))
 
     def _named(self, name: str, table: pd.DataFrame) -> Iterator[HashedCell]:
         place = (self.profile, self.claim.slug, name)

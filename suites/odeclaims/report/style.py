@@ -250,11 +250,10 @@ def _length(text: Text) -> float:
 
 def freeze_layout(figure: Figure) -> None:
     """Lay the figure out now and leave it so: otherwise each file lays it out twice anew."""
-    if figure.get_layout_engine() is None:
+    engine = figure.get_layout_engine()
+    if engine is None:
         return
-    # Long tick labels move the axes, which changes the ticks: the second pass settles that.
-    for _ in range(2):
-        figure.draw_without_rendering()
+    engine.execute(figure)
     figure.set_layout_engine("none")
 
 
