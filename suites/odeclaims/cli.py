@@ -273,24 +273,24 @@ def compare(
     """
     from odeclaims.record.compare import compare as compare_folders
 
-    found = compare_folders(before, after)
+    comparison = compare_folders(before, after)
     table = Table("claim", "criterion", "before", "after", "what changed")
-    for row in found.numbers[found.numbers["moved"] != ""].to_dict("records"):
+    for row in comparison.numbers[comparison.numbers["moved"] != ""].to_dict("records"):
         table.add_row(
             *(escape(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
         )
     if table.row_count:
         console.print(table)
-    for line in found.alone:
+    for line in comparison.alone:
         console.print(line, markup=False, highlight=False)
-    changed = found.verdicts[found.verdicts["changed"]]
+    changed = comparison.verdicts[comparison.verdicts["changed"]]
     for row in changed.to_dict("records"):
         console.print(f"{row['claim']}: {row['before']} became {row['after']}")
     console.print(
-        f"{len(found.verdicts)} claims compared, {len(changed)} verdicts changed,"
-        f" {table.row_count} of {len(found.numbers)} numbers moved."
+        f"{len(comparison.verdicts)} claims compared, {len(changed)} verdicts changed,"
+        f" {table.row_count} of {len(comparison.numbers)} numbers moved."
     )
-    if found.changed:
+    if comparison.changed:
         raise typer.Exit(1)
 
 
@@ -388,15 +388,15 @@ def _existing(claims: list[str] | None, profile: str | None, out: Path) -> list[
         FileNotFoundError: where there are none, or none of a claim that was named.
     """
     chosen = _choose(claims)
-    found = read_results(out, chosen, profile)
-    missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in found})
-    if not found or (claims and missing):
+    results = read_results(out, chosen, profile)
+    missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in results})
+    if not results or (claims and missing):
         what = ", ".join(missing) if claims else "any claim"
         under = f" under the profile {profile}" if profile else ""
         raise FileNotFoundError(
             f"{out} has no results of {what}{under}; `odeclaims run` makes them"
         )
-    return found
+    return results
 
 
 def _choose(names: list[str] | None) -> list[Claim]:
@@ -440,11 +440,11 @@ def _outcome(results: Results) -> str:
     return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"
 
 
-def _print_verdicts(found: list[Results]) -> None:
-    if not found:
+def _print_verdicts(measured: list[Results]) -> None:
+    if not measured:
         return
     table = Table("claim", "criterion", "holds if", "measured", "outcome")
-    for results in found:
+    for results in measured:
         rows: list[dict[str, Any]] = read_json(results.verdict)["criteria"]
         for i, row in enumerate(rows):
             value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"

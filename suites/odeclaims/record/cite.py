@@ -7,7 +7,7 @@ from importlib.resources import files
 from odeclaims.claim import Claim, Judgement
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.provenance import commit_of
-from odeclaims.record.wording import LABELS, escape_latex, measured
+from odeclaims.record.wording import LABELS, escape_latex, format_value
 
 
 def bibtex(judged: Judged) -> str:
@@ -49,7 +49,7 @@ def _number(judgement: Judgement, cell: HashedCell) -> str:
         return f"{criterion.name}: not judged, {judgement.lacking} [{cell.hash}]"
     spread = " with its 95% interval" if judgement.interval else ""
     return (
-        f"{criterion.name}: {measured(judgement)}{spread}, asked for"
+        f"{criterion.name}: {format_value(judgement)}{spread}, asked for"
         f" {criterion.reproduced} [{cell.hash}]"
     )
 

@@ -122,9 +122,9 @@ class Judged:
         """What is wrong with the stored verdict; "" where it follows from the rows."""
         if not self.results.verdict.exists():
             return "there are rows but no verdict.json"
-        stored = read_json(self.results.verdict)
+        kept = read_json(self.results.verdict)
         now = json.loads(json.dumps(self.verdict.as_dict()))
-        parts = [name for name in now if not _agree(now[name], stored.get(name))]
+        parts = [name for name in now if not _agree(now[name], kept.get(name))]
         return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
 
     def write_verdict(self) -> None:

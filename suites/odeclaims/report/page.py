@@ -22,7 +22,7 @@ from odeclaims.record.cite import bibtex, sentence
 from odeclaims.record.files import CorruptFile, write_text
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.results import Results
-from odeclaims.record.wording import measured
+from odeclaims.record.wording import format_value
 from odeclaims.report.html import template
 from odeclaims.report.pictures import Picture
 from odeclaims.report.tables import ledger_frame
@@ -128,7 +128,7 @@ def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
         version=__version__,
         commits=sorted({str(m.get("commit"))[:10] for m in made}),
         days=sorted({str(m.get("started"))[:10] for m in made}),
-        measured=measured,
+        format_value=format_value,
         css=css,
         js=js,
         css_digest=_digest(css),
@@ -186,8 +186,8 @@ def _summary(verdict: Verdict) -> str:
 
 
 def _grid(named: Sequence[HashedCell], table: str) -> Grid:
-    chosen = [cell for cell in named if cell.table == table]
-    by_row = groupby(sorted(chosen, key=lambda cell: cell.row), key=lambda cell: cell.row)
+    of_table = [cell for cell in named if cell.table == table]
+    by_row = groupby(sorted(of_table, key=lambda cell: cell.row), key=lambda cell: cell.row)
     rows = [list(row) for _, row in by_row]
     columns = list(zip(*rows, strict=True))
     kinds = [_kind([cell.text for cell in column]) for column in columns]
