@@ -7,7 +7,7 @@ A command imports what it needs when it is called, since torch and matplotlib ta
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -181,9 +181,8 @@ def report(
     the rows of a claim cannot be read; the page then says so in their place.
     """
     results = _shown(_existing(claims, profile, out), profile)
-    judged = [Judged(r) for r in results]
-    pictures = (shown for _, shown in _draw(results, files=False, pictures=True))
-    _write_page(judged, pictures, _choose(claims), to or out / "report.html")
+    path = to or out / "report.html"
+    _write_page([Judged(r) for r in results], _draw_pictures, _choose(claims), path)
 
 
 @app.command()
@@ -195,6 +194,9 @@ def redraw(out: Out = Path("results")) -> None:
     """
     results = _shown(_existing(None, None, out), None)
     judged = [Judged(r) for r in results]
+    for each in judged:
+        _ = each.rows  # rows that cannot be read end this here
+    # Other processes draw while this one judges.
     drawn = _draw(results, pictures=True)
     _write_tables(judged)
     _write_overviews(out, judged)
@@ -203,7 +205,7 @@ def redraw(out: Out = Path("results")) -> None:
         _say_written(paths)
         pictures.append(shown)
     _say_written(_draw_joint_figures(None, out))
-    _write_page(judged, pictures, _choose(None), out / "report.html")
+    _write_page(judged, lambda _: pictures, _choose(None), out / "report.html")
 
 
 @app.command()
@@ -329,9 +331,13 @@ def _draw(results: list[Results], **what: bool) -> Iterable[tuple[list[Path], li
 
     from odeclaims.report.draw import draw
 
-    jobs = min(len(results), os.cpu_count() or 1)
+    jobs = max(1, min(len(results), os.cpu_count() or 1))
     parallel: Any = Parallel(n_jobs=jobs, return_as="generator")
     return parallel(delayed(draw)(r, **what) for r in results)
+
+
+def _draw_pictures(results: list[Results]) -> Iterable[list]:
+    return (pictures for _, pictures in _draw(results, files=False, pictures=True))
 
 
 def _draw_joint_figures(profile: str | None, out: Path) -> list[Path]:
@@ -358,12 +364,15 @@ def _write_overviews(out: Path, results: list[Judged]) -> None:
 
 
 def _write_page(
-    results: list[Judged], pictures: Iterable[list], claims: list[Claim], path: Path
+    results: list[Judged],
+    draw_all: Callable[[list[Results]], Iterable[list]],
+    claims: list[Claim],
+    path: Path,
 ) -> None:
     """Write the page; exit code 1 where rows cannot be read."""
     from odeclaims.report.page import write_page
 
-    problems = write_page(results, pictures, claims, path)
+    problems = write_page(results, draw_all, claims, path)
     for sentence in problems:
         console.print(sentence, style="red", markup=False, highlight=False)
     _say_written([path])

@@ -7,7 +7,7 @@ cells, and figures. The same rows give the same bytes.
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -26,6 +26,9 @@ from odeclaims.record.wording import format_value
 from odeclaims.report.html import template
 from odeclaims.report.pictures import Picture
 from odeclaims.report.tables import ledger_frame
+
+# For each of some results, in their order, the pictures of it.
+DrawAll = Callable[[list[Results]], Iterable[list[Picture]]]
 
 UNREADABLE = "unreadable"
 LABELS = {**wording.LABELS, UNREADABLE: UNREADABLE}
@@ -84,10 +87,7 @@ class Section:
 
 
 def write_page(
-    results: Sequence[Judged],
-    pictures: Iterable[list[Picture]],
-    claims: Sequence[Claim],
-    path: Path,
+    results: Sequence[Judged], draw_all: DrawAll, claims: Sequence[Claim], path: Path
 ) -> list[str]:
     """Write the page of these results to ``path``, in one step.
 
@@ -96,7 +96,7 @@ def write_page(
 
     Args:
         results: the results to show.
-        pictures: for each of them, in their order, what was drawn from its rows.
+        draw_all: draws those of them that can be read.
         claims: the claims that were asked for; those without results are listed as not run.
         path: the page.
 
@@ -106,8 +106,17 @@ def write_page(
     Raises:
         OSError: where the page cannot be written.
     """
+    sections, readable = [], []
+    for judged in results:
+        problem = _problem(judged)
+        if problem:
+            sections.append(Section(judged.results, None, problem))
+        else:
+            readable.append(judged)
+    drawn = draw_all([judged.results for judged in readable])
+    for judged, pictures in zip(readable, drawn, strict=True):
+        sections.append(Section(judged.results, _content(judged, pictures)))
     order = {claim.slug: place for place, claim in enumerate(claims)}
-    sections = [_section(*pair) for pair in zip(results, pictures, strict=True)]
     sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
     write_text(path, _html(sections, claims))
     return [section.problem for section in sections if section.problem]
@@ -145,12 +154,14 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _section(judged: Judged, pictures: list[Picture]) -> Section:
+def _problem(judged: Judged) -> str:
+    """Why a result cannot be read; "" where it can."""
     try:
-        return Section(judged.results, _content(judged, pictures))
+        _ = judged.rows, judged.provenance
     except (CorruptFile, FileNotFoundError) as error:
         # The page says where a file lies among the results, and not where those lie.
-        return Section(judged.results, None, str(error).replace(f"{judged.results.out}/", ""))
+        return str(error).replace(f"{judged.results.out}/", "")
+    return ""
 
 
 def _content(judged: Judged, pictures: list[Picture]) -> Content:
