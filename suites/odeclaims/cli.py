@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from odeclaims import __version__
 from odeclaims.cell import PROFILES, Profile, ProfileName
 from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
-from odeclaims.record.files import CorruptFile, read_json
+from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged, find_cells
 from odeclaims.record.results import Results, read_results
+from odeclaims.terminal import (
+    claims_table,
+    console,
+    error_sentence,
+    print_comparison,
+    print_verdicts,
+    say_written,
+)
 
 app = typer.Typer(
     help="Measure the claims of the Neural ODE papers, judge them, and draw the papers' figures.",
@@ -31,18 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
-console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
 MOST_SEEDS = 10_000
-
-STYLES = {
-    "reproduced": "green",
-    "partly": "yellow",
-    "not reproduced": "red",
-    "insufficient": "dim",
-}
 
 Names = Annotated[
     list[str] | None,
@@ -69,16 +65,8 @@ def version(
 @app.command("list")
 def list_claims(out: Out = Path("results")) -> None:
     """List the claims with the verdicts found in the results folder."""
-    table = Table("claim", "what is claimed", "source", "verdict (profile)")
-    for claim in find_claims().values():
-        verdicts = [f"{_outcome(r)} ({r.profile})" for r in read_results(out, [claim], None)]
-        table.add_row(
-            claim.slug,
-            escape(claim.statement),
-            escape(claim.source),
-            "\n".join(verdicts) or "not run yet",
-        )
-    console.print(table)
+    claims = list(find_claims().values())
+    console.print(claims_table(claims, {c.slug: read_results(out, [c], None) for c in claims}))
 
 
 @app.command()
@@ -138,7 +126,7 @@ def run(
         console.print(sentence, style="red", markup=False, highlight=False)
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
-    _print_verdicts(read_results(out, chosen, profile))
+    print_verdicts(read_results(out, chosen, profile))
     console.print(f"{summary.computed} cells measured, {summary.reused} taken from before.")
     if summary.failures:
         raise typer.Exit(1)
@@ -148,8 +136,8 @@ def run(
 def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
     for paths, _ in _draw(_existing(claims, profile, out)):
-        _say_written(paths)
-    _say_written(_draw_joint_figures(profile, out))
+        say_written(paths)
+    say_written(_draw_joint_figures(profile, out))
 
 
 @app.command()
@@ -202,23 +190,50 @@ def redraw(out: Out = Path("results")) -> None:
     _write_overviews(out, judged)
     pictures = []
     for paths, shown in drawn:
-        _say_written(paths)
+        say_written(paths)
         pictures.append(shown)
-    _say_written(_draw_joint_figures(None, out))
+    say_written(_draw_joint_figures(None, out))
     _write_page(judged, lambda _: pictures, _choose(None), out / "report.html")
 
 
 @app.command()
-def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
-    """Check that every stored verdict still follows from its CSV; exit code 1 if not."""
-    stale = 0
-    for results in _existing(claims, profile, out):
-        difference = Judged(results).stale()
-        stale += bool(difference)
-        state = f"[red]{difference}" if difference else "[green]follows from its rows"
-        console.print(f"{results.profile}/{results.claim.slug}: {state}", highlight=False)
-    if stale:
+def check(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Also compare the files with those of a Git commit."),
+    ] = None,
+) -> None:
+    """Check that every stored verdict still follows from its CSV; exit code 1 if not.
+
+    A digest says that the files of a folder belong together, not who wrote them; --against says
+    whether they are those of a commit.
+    """
+    from odeclaims.record.against import check_revision, differences
+
+    results = _existing(claims, profile, out)
+    if against:
+        check_revision(out, against)
+    bad = 0
+    for each in results:
+        problem = _problem(each) or (differences(each, against) if against else "")
+        bad += bool(problem)
+        style, state = ("red", problem) if problem else ("green", "follows from its rows")
+        line = Text(f"{each.profile}/{each.claim.slug}: ").append(state, style=style)
+        console.print(line, highlight=False)
+    console.print(f"{len(results)} results checked, {bad} of them with a problem.")
+    if bad:
         raise typer.Exit(1)
+
+
+def _problem(results: Results) -> str:
+    """What is wrong with the stored files; "" where nothing is."""
+    try:
+        return Judged(results).stale()
+    except (CorruptFile, FileNotFoundError) as error:
+        return str(error)
 
 
 @app.command()
@@ -231,11 +246,11 @@ def cite(
 
     Each number is followed by the name of its table cell, which `odeclaims verify` takes.
     """
-    from odeclaims.record.cite import bibtex, sentence
+    from odeclaims.record.cite import bibtex, cited_sentence
 
     for results in _existing([claim], profile, out):
         judged = Judged(results)
-        sys.stdout.write(f"{bibtex(judged)}\n{sentence(judged)}\n\n")
+        sys.stdout.write(f"{bibtex(judged)}\n{cited_sentence(judged)}\n\n")
 
 
 @app.command()
@@ -251,7 +266,7 @@ def verify(
         made = judged.provenance
         sys.stdout.write(
             f"{judged.profile}/{judged.claim.slug}, {cell.table}, row {cell.row + 1},"
-            f" {cell.column}: {cell.text}\n"
+            f" {cell.column}: {escape_controls(cell.text)}\n"
             f"made again from the {made['rows']} rows of {judged.results.data}, measured at commit"
             f" {commit_of(made)}\n"
         )
@@ -276,22 +291,7 @@ def compare(
     from odeclaims.record.compare import compare as compare_folders
 
     comparison = compare_folders(before, after)
-    table = Table("claim", "criterion", "before", "after", "what changed")
-    for row in comparison.numbers[comparison.numbers["moved"] != ""].to_dict("records"):
-        table.add_row(
-            *(escape(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
-        )
-    if table.row_count:
-        console.print(table)
-    for line in comparison.alone:
-        console.print(line, markup=False, highlight=False)
-    changed = comparison.verdicts[comparison.verdicts["changed"]]
-    for row in changed.to_dict("records"):
-        console.print(f"{row['claim']}: {row['before']} became {row['after']}")
-    console.print(
-        f"{len(comparison.verdicts)} claims compared, {len(changed)} verdicts changed,"
-        f" {table.row_count} of {len(comparison.numbers)} numbers moved."
-    )
+    print_comparison(comparison)
     if comparison.changed:
         raise typer.Exit(1)
 
@@ -353,14 +353,14 @@ def _write_tables(results: list[Judged]) -> None:
     from odeclaims.report.draw import write_tables
 
     for judged in results:
-        _say_written(write_tables(judged))
+        say_written(write_tables(judged))
 
 
 def _write_overviews(out: Path, results: list[Judged]) -> None:
     from odeclaims.report.draw import write_overviews
 
     shown = [judged for judged in results if judged.profile != "smoke"]
-    _say_written(write_overviews(out, shown, list(find_claims().values())))
+    say_written(write_overviews(out, shown, list(find_claims().values())))
 
 
 def _write_page(
@@ -375,14 +375,9 @@ def _write_page(
     problems = write_page(results, draw_all, claims, path)
     for sentence in problems:
         console.print(sentence, style="red", markup=False, highlight=False)
-    _say_written([path])
+    say_written([path])
     if problems:
         raise typer.Exit(1)
-
-
-def _say_written(paths: list[Path]) -> None:
-    for path in paths:
-        console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 def _shown(results: list[Results], profile: str | None) -> list[Results]:
@@ -443,44 +438,10 @@ def _check_device(device: str, here: bool) -> None:
         raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA GPU here")
 
 
-def _outcome(results: Results) -> str:
-    path = results.verdict
-    outcome = read_json(path).get("outcome", "unknown") if path.exists() else "not judged"
-    return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"
-
-
-def _print_verdicts(measured: list[Results]) -> None:
-    if not measured:
-        return
-    table = Table("claim", "criterion", "holds if", "measured", "outcome")
-    for results in measured:
-        rows: list[dict[str, Any]] = read_json(results.verdict)["criteria"]
-        for i, row in enumerate(rows):
-            value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"
-            colour = STYLES[row["outcome"]]
-            table.add_row(
-                results.claim.slug if i == 0 else "",
-                escape(row["name"]),
-                row["reproduced_if"],
-                escape(value),
-                f"[{colour}]{row['outcome']}[/]" + ("" if row["decides"] else " (not deciding)"),
-                end_section=i == len(rows) - 1,
-            )
-    console.print(table)
-
-
 def main() -> None:
     """Run the command line; what a user can mend is one sentence and exit code 2."""
     try:
         app()
     except (CorruptFile, ValueError, OSError) as error:
-        sys.stderr.write(f"odeclaims: {_sentence(error)}\n")
+        sys.stderr.write(f"odeclaims: {error_sentence(error)}\n")
         sys.exit(2)
-
-
-def _sentence(error: Exception) -> str:
-    """The error in one line; an operating system's error with its file and its reason."""
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split())

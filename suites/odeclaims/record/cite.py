@@ -22,7 +22,7 @@ def bibtex(judged: Judged) -> str:
     return "\n\n".join([*_sources(judged.claim), _suite(judged)]) + "\n"
 
 
-def sentence(judged: Judged) -> str:
+def cited_sentence(judged: Judged) -> str:
     """One sentence with every deciding number, its interval, its bound and the name of its cell.
 
     Raises:
@@ -80,7 +80,7 @@ def _suite(judged: Judged) -> str:
             f"@software{{odeclaims_{judged.claim.slug}_{judged.profile},",
             "  title = {odeclaims: the published claims about Neural ODEs, measured again},",
             "  author = {{The odeclaims contributors}},",
-            f"  version = {{{made['odeclaims']}}},",
+            f"  version = {{{escape_latex(made['odeclaims'])}}},",
             f"  year = {{{str(made['started'])[:4]}}},",
             f"  note = {{Claim {escape_latex(judged.claim.slug)}, profile {judged.profile},"
             f" commit {commit_of(made)}, data.csv SHA-256 {made['data_sha256'][:16]}}},",

@@ -17,8 +17,8 @@ import pandas as pd
 
 from odeclaims.cell import digest
 from odeclaims.claim import Claim, Verdict
-from odeclaims.record.files import read_json, write_json
-from odeclaims.record.results import Results
+from odeclaims.record.files import write_json
+from odeclaims.record.results import Results, provenance_digest
 from odeclaims.record.wording import criteria_frame
 
 # Hexadecimal digits: with ten thousand cells two of them share a name once in twenty thousand.
@@ -97,9 +97,9 @@ class Judged:
         """What made the rows.
 
         Raises:
-            CorruptFile: where the file is not JSON.
+            CorruptFile: where the file is not a provenance.
         """
-        return read_json(self.results.provenance)
+        return self.results.read_provenance()
 
     @cached_property
     def cells(self) -> list[HashedCell]:
@@ -119,10 +119,12 @@ class Judged:
                 yield HashedCell(hashed, name, row, str(column), value)
 
     def stale(self) -> str:
-        """What is wrong with the stored verdict; "" where it follows from the rows."""
+        """What is wrong with the files; "" where the verdict follows from the rows as recorded."""
         if not self.results.verdict.exists():
             return "there are rows but no verdict.json"
-        kept = read_json(self.results.verdict)
+        if self.provenance.get("sha256") not in (None, provenance_digest(self.provenance)):
+            return "provenance.json was changed after it was written"
+        kept = self.results.read_verdict()
         now = json.loads(json.dumps(self.verdict.as_dict()))
         parts = [name for name in now if not _agree(now[name], kept.get(name))]
         return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""

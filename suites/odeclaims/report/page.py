@@ -18,7 +18,7 @@ from odeclaims import __version__
 from odeclaims.cell import PROFILES
 from odeclaims.claim import OUTCOMES, Claim, Verdict
 from odeclaims.record import wording
-from odeclaims.record.cite import bibtex, sentence
+from odeclaims.record.cite import bibtex, cited_sentence
 from odeclaims.record.files import CorruptFile, write_text
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.results import Results
@@ -175,7 +175,7 @@ def _content(judged: Judged, pictures: list[Picture]) -> Content:
         pictures=pictures,
         made=judged.provenance,
         provenance=_provenance(judged.provenance),
-        citation=sentence(judged),
+        citation=cited_sentence(judged),
         bibtex=bibtex(judged),
     )
 
