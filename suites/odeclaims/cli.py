@@ -6,6 +6,7 @@ A command imports what it needs when it is called, since torch and matplotlib ta
 
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -48,6 +49,14 @@ Out = Annotated[Path, typer.Option(help="The results folder.")]
 AnyProfile = Annotated[
     ProfileName | None, typer.Option(help="Only this profile; by default all that have results.")
 ]
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked this process to end, as a scheduler does before it kills."""
+
+
+def _stop(*_: object) -> None:
+    raise Terminated
 
 
 @app.callback(invoke_without_command=True)
@@ -109,6 +118,7 @@ def run(
 
     chosen = _choose(claims)
     _check_device(device, here=scheduler is None)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         summary = run_claims(
             chosen,
@@ -119,9 +129,9 @@ def run(
             scheduler=scheduler,
             console=console,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
     for sentence in summary.failures[:5]:
         console.print(sentence, style="red", markup=False, highlight=False)
     if len(summary.failures) > 5:

@@ -7,6 +7,7 @@ cluster (``cluster.py``) a worker returns what it measured, and this process wri
 
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from odeclaims.cell import Profile
+from odeclaims.cell import Profile, digest
 from odeclaims.claim import Claim
 from odeclaims.record.cells import CellStore
 from odeclaims.record.files import CorruptFile, remove_litter
@@ -90,16 +91,25 @@ def run_claims(
 
 @contextmanager
 def _only_run(out: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system gives back even when this process is killed."""
-    lock = FileLock(out / ".run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another run is writing to {out}; wait for it or use --out") from None
-    try:
+    """Hold the folder's locks, which the system gives back even when this process is killed.
+
+    One lies in the folder, where runs on other machines see it. The other lies outside: it stays
+    when the folder is deleted and made again beside a run that still writes to it.
+
+    Raises:
+        ValueError: where another run holds one of them.
+    """
+    whose = f"{getattr(os, 'getuid', int)()}-{digest(str(out.resolve()))}"
+    outside = Path(tempfile.gettempdir()) / f"odeclaims-{whose}.lock"
+    with ExitStack() as held:
+        for path in (outside, out / ".run.lock"):
+            try:
+                held.enter_context(FileLock(path).acquire(timeout=0))
+            except Timeout:
+                raise ValueError(
+                    f"another run is writing to {out}; wait for it or use --out"
+                ) from None
         yield
-    finally:
-        lock.release()
 
 
 def _finished(store: CellStore, task: Task, console: Console) -> bool:
