@@ -15,16 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from odeclaims import __version__
-from odeclaims.backends import find_backends
 from odeclaims.cite import bibtex
 from odeclaims.cite import sentence as cited_sentence
 from odeclaims.claim import PROFILES, Claim, Profile, ProfileName
 from odeclaims.claims import find_claims
 from odeclaims.compare import compare as compare_folders
-from odeclaims.conform import chosen as chosen_backends
-from odeclaims.conform import conform as conform_backend
 from odeclaims.provenance import commit_of
-from odeclaims.report import conform as scorecards
 from odeclaims.report.draw import draw_figure, refresh_readme, write_index, write_tables
 from odeclaims.report.figure3 import draw_figure3
 from odeclaims.report.hashes import find as find_cells
@@ -288,13 +284,18 @@ def conform(
 
     Writes scorecard.csv, .md, .json and .html for each into conform/<backend>.
     """
+    # The checks import torch, which the other commands do not need.
+    from odeclaims.backends import choose_backends, find_backends
+    from odeclaims.conform.scorecard import fill_scorecard
+    from odeclaims.conform.show import backends_table, terminal_table, write
+
     if not backends:
-        console.print(scorecards.registered(find_backends()))
+        console.print(backends_table(find_backends()))
     cards = []
-    for backend in chosen_backends(backends or []):
-        cards.append(conform_backend(backend))
-        console.print(scorecards.terminal(cards[-1]))
-        for path in scorecards.write(cards[-1], out):
+    for backend in choose_backends(backends or []):
+        cards.append(fill_scorecard(backend))
+        console.print(terminal_table(cards[-1]))
+        for path in write(cards[-1], out):
             console.print(f"wrote {path}", markup=False, highlight=False)
     if any(card.failed for card in cards):
         raise typer.Exit(1)
