@@ -49,9 +49,8 @@ def stiff(backend: Backend) -> Observation:
         return Observation(0, f"raises {shorten_error(error)}")
     if not np.isfinite(answer.states).all():
         return Observation(0, "answers with values that are not finite")
-    return Observation(
-        error_in_tolerances(answer, known, tol), f"solved with {answer.nfe_forward} evaluations"
-    )
+    cost = "" if answer.nfe_forward is None else f" with {answer.nfe_forward} evaluations"
+    return Observation(error_in_tolerances(answer, known, tol), f"solved{cost}")
 
 
 CHECKS = [
