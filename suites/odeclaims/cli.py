@@ -318,19 +318,17 @@ def conform(
 
     Writes scorecard.csv, .md, .json and .html for each into conform/<backend>.
     """
-    from odeclaims.backends import find_backends
-    from odeclaims.conform import chosen as chosen_backends
-    from odeclaims.conform import conform as conform_backend
-    from odeclaims.report import conform as scorecards
+    from odeclaims.backends import choose_backends, find_backends
+    from odeclaims.conform.scorecard import fill_scorecard
+    from odeclaims.conform.show import backends_table, terminal_table, write
 
     if not backends:
-        console.print(scorecards.registered(find_backends()))
+        console.print(backends_table(find_backends()))
     cards = []
-    for backend in chosen_backends(backends or []):
-        cards.append(conform_backend(backend))
-        console.print(scorecards.terminal(cards[-1]))
-        for path in scorecards.write(cards[-1], out):
-            console.print(f"wrote {path}", markup=False, highlight=False)
+    for backend in choose_backends(backends or []):
+        cards.append(fill_scorecard(backend))
+        console.print(terminal_table(cards[-1]))
+        say_written(write(cards[-1], out))
     if any(card.failed for card in cards):
         raise typer.Exit(1)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
+from odeclaims.store import Results, stored
 
 from odeclaims.claim import OUTCOMES, Profile
 from odeclaims.claims import find_claims
 from odeclaims.report.draw import GALLERY, VERDICTS, index, refreshed_readme
-from odeclaims.store import Results, stored
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = find_claims()

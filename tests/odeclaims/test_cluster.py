@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from odeclaims.cluster import _answer, _keep
+from odeclaims.provenance import versions
+from odeclaims.source import source_digest
+from odeclaims.store import CellStore, described
 
 from odeclaims import cluster_cell
 from odeclaims.claim import Cell
-from odeclaims.cluster import _answer, _keep
-from odeclaims.provenance import versions
 from odeclaims.run import Task
-from odeclaims.source import source_digest
-from odeclaims.store import CellStore, described
 
 distributed = pytest.importorskip("distributed")
 

@@ -1,5 +1,4 @@
 import pytest
-
 from odeclaims.compare import compare, moved
 from odeclaims.store import CorruptFile, write_json, write_text
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from odeclaims.store import CellStore
 from torch import nn
 
 from neural_ode.data import MNIST
@@ -25,7 +26,6 @@ from neural_ode.networks import OdeClassifier
 from neural_ode.training import train_classifier
 from odeclaims.claim import Cell
 from odeclaims.run import _work
-from odeclaims.store import CellStore
 
 KILLS = 20
 

@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
+from odeclaims.report.figure3 import draw_figure3, figure3
 
 from odeclaims.claims import backward_nfe, nfe_growth, tolerance_tradeoff
-from odeclaims.report.figure3 import draw_figure3, figure3
 
 
 def frame(claim, rows) -> pd.DataFrame:

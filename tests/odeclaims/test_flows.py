@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 import torch
+from odeclaims.flows import GRID, centres, evaluations, mean, picture, picture_rows, progress
 
 from neural_ode.flows import CNF, PlanarField, PlanarFlow, StandardNormal
-from odeclaims.flows import GRID, centres, evaluations, mean, picture, picture_rows, progress
 
 
 def test_the_centres_fill_the_window_line_by_line():

@@ -3,12 +3,12 @@
 import io
 import time
 
+from odeclaims.store import CellStore
 from rich.console import Console
 
 from odeclaims import run
 from odeclaims.claim import Cell
 from odeclaims.run import _progress, _reports_of_cells, _states, _work
-from odeclaims.store import CellStore
 
 CELL = Cell("toy", {"x": 1})
 

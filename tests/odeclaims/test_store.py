@@ -4,9 +4,9 @@ import json
 
 import pytest
 from matplotlib.figure import Figure
+from odeclaims.store import CellStore, CorruptFile, Results, frame, set_aside, write_text
 
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
-from odeclaims.store import CellStore, CorruptFile, Results, frame, set_aside, write_text
 
 CLAIM = Claim(
     slug="toy",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from odeclaims.store import CellStore, CorruptFile, Results, frame
 
 from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Scalar
-from odeclaims.store import CellStore, CorruptFile, Results, frame
 
 CLAIM = Claim(
     slug="toy",

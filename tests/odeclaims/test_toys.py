@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from odeclaims.toys import Frozen, accuracies, at, circle, fit, spheres_grid, training
+from odeclaims.validity import STAMP_COLUMNS
 
 from neural_ode import StepLimit
 from neural_ode.data import Points, concentric_spheres
 from neural_ode.networks import ResidualModel, augmented_model
-from odeclaims.toys import Frozen, accuracies, at, circle, fit, spheres_grid, training
-from odeclaims.validity import STAMP_COLUMNS
 
 
 def generator(seed: int = 0) -> torch.Generator:

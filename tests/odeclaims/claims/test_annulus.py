@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.animation import PillowWriter
+from odeclaims.validity import STAMP_COLUMNS
 from PIL import Image
 
 from neural_ode import StepLimit
@@ -16,7 +17,6 @@ from neural_ode.data import concentric_spheres
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import annulus as claim
 from odeclaims.claims.annulus import CLAIM, TOLERANCES, Looked, circle_image, seen
-from odeclaims.validity import STAMP_COLUMNS
 
 SMALL: dict[str, Any] = {
     "points": 48,

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from odeclaims.validity import STAMP_COLUMNS
 
 from neural_ode import StepLimit
 from odeclaims.claim import Cell, Profile
@@ -17,7 +18,6 @@ from odeclaims.claims.annulus_generalisation import (
     TOLERANCES,
     WEDGES,
 )
-from odeclaims.validity import STAMP_COLUMNS
 
 SMALL: dict[str, Any] = {
     "points": 48,

@@ -5,13 +5,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from odeclaims.toys import Frozen
+from odeclaims.validity import STAMP_COLUMNS
 
 from neural_ode import StepLimit
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import augmentation_sweep as claim
 from odeclaims.claims.augmentation_sweep import CLAIM, SWEEP, TASKS, TOLERANCES
-from odeclaims.toys import Frozen
-from odeclaims.validity import STAMP_COLUMNS
 
 SMALL: dict[str, Any] = {
     "points": 48,

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 import torchdiffeq
+from odeclaims.validity import relative_error
 from torch import nn
 
 from neural_ode import Adjoint, Backprop
@@ -11,7 +12,6 @@ from neural_ode.networks import ConvField
 from odeclaims.claim import Profile
 from odeclaims.claims import backward_nfe
 from odeclaims.claims.backward_nfe import CLAIM, METHODS, PUBLISHED, Block, Setting
-from odeclaims.validity import relative_error
 
 TOLERANCES = [10.0**-i for i in range(6)]
 

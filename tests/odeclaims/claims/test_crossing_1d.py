@@ -5,12 +5,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from odeclaims.validity import STAMP_COLUMNS
 
 from neural_ode import StepLimit
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import crossing_1d as claim
 from odeclaims.claims.crossing_1d import CLAIM, REFINEMENTS, TOLERANCES
-from odeclaims.validity import STAMP_COLUMNS
 
 SMALL: dict[str, Any] = {
     "augment_dim": 0,

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from odeclaims.flows import GRID, centres
 
 from neural_ode.flows import CNF, PlanarFlow
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import maximum_likelihood as claim
 from odeclaims.claims.maximum_likelihood import CLAIM, DATA, EVEN_TIME, NAMES, SHARES, Runs
-from odeclaims.flows import GRID, centres
 
 COMMON: dict[str, Any] = {
     "repetitions": 1,

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS
 
 from neural_ode.data import MNIST
 from neural_ode.networks import OdeClassifier
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import nfe_growth as claim
 from odeclaims.claims.nfe_growth import CLAIM, TOLERANCES
-from odeclaims.validity import RECONSTRUCTION_LIMIT, STAMP_COLUMNS
 
 SMALL = {
     "task": "mnist",

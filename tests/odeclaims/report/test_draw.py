@@ -14,14 +14,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from odeclaims.report.figure3 import CLAIMS, draw_figure3, figure3
+from odeclaims.store import Results
 
 from odeclaims.claim import Bounds, Claim, FlipMap
 from odeclaims.claims import find_claims
 from odeclaims.report.draw import draw_figure
-from odeclaims.report.figure3 import CLAIMS, draw_figure3, figure3
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.style import COLUMN_WIDTH, PAGE_WIDTH, label_panels, panels, style
-from odeclaims.store import Results
 
 RESULTS = Path(__file__).parents[3] / "results"
 # The height of a page's text, and how much of a legend's own margin may lie outside; in inches.

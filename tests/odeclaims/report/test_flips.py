@@ -4,12 +4,12 @@ from pathlib import Path
 import matplotlib.colors as colours
 import pandas as pd
 import pytest
+from odeclaims.store import Results
 
 from odeclaims.claim import Bounds, FlipMap
 from odeclaims.claims import find_claims
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.style import style
-from odeclaims.store import Results
 
 RESULTS = Path(__file__).parents[3] / "results"
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from odeclaims.cite import bibtex, sentence
-from odeclaims.claims import find_claims
 from odeclaims.report.hashes import cells, find
-from odeclaims.report.tables import latex
 from odeclaims.store import Results, read_json, stored, write_json
+
+from odeclaims.claims import find_claims
+from odeclaims.report.tables import latex
 
 RESULTS = Path(__file__).parents[3] / "results"
 CLAIMS = find_claims()

@@ -16,17 +16,17 @@ import pandas as pd
 import pytest
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
+from odeclaims.provenance import provenance
+from odeclaims.report.hashes import cells
+from odeclaims.store import Results
 from typer.testing import CliRunner
 
 from odeclaims import cli
 from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence, FlipMap
 from odeclaims.claims import find_claims
-from odeclaims.provenance import provenance
-from odeclaims.report.hashes import cells
 from odeclaims.report.page import write_page
 from odeclaims.report.pictures import SVG_BYTES, drawing
 from odeclaims.report.style import panels, style
-from odeclaims.store import Results
 
 ROOT = Path(__file__).parents[3]
 # Two claims that are drawn in a moment; one of them has insufficient evidence.

@@ -9,7 +9,7 @@ from runpy import run_path
 import pytest
 
 PEERS = Path(__file__).parents[2] / "suites" / "peers"
-Solving = run_path(str(PEERS / "benchmarks" / "solving.py"))["Solving"]
+Solving = run_path(str(PEERS / "versions" / "solving.py"))["Solving"]
 
 
 @pytest.mark.parametrize(

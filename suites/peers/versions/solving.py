@@ -3,11 +3,11 @@
 import torch
 
 from odeclaims.backends import find_backends
-from odeclaims.speed import reference, relative_error
+from odeclaims.speed.answers import relative_error, solve_reference
 from odeclaims.workloads import WORKLOADS
 
-# The reference in float64 takes fixed steps, so that no tolerance enters, and then twice as large
-# ones, to see how far it has converged.
+# The reference in float64 takes fixed steps, so it depends on no tolerance; a second solve with
+# steps twice as large shows how far it has converged.
 TIGHT, LOOSE = ({"method": "rk4", "step_size": size} for size in (1 / 64, 1 / 32))
 
 
@@ -20,7 +20,7 @@ class Solving:
     number, repeat, warmup_time = 1, (5, 30, 10.0), 1.0
 
     def setup(self, workload: str, solver: str) -> None:
-        """Prepare the work, so that nothing else is timed."""
+        """Prepare the work, so that only the work itself is timed."""
         torch.set_num_threads(1)
         self.problem = WORKLOADS[workload].problem()
         gradient = "adjoint" if WORKLOADS[workload].differentiated else None
@@ -30,7 +30,7 @@ class Solving:
         )
 
     def time_work(self, workload: str, solver: str) -> None:
-        """Seconds of the whole work: the solve, and the gradient where the workload has one."""
+        """Seconds of the whole work: the solve, and the gradient if the workload has one."""
         self.work.run()
 
     def track_nfe(self, workload: str, solver: str) -> float:
@@ -39,9 +39,9 @@ class Solving:
         return float((answer.nfe_forward or 0) + (answer.nfe_backward or 0))
 
     def track_error(self, workload: str, solver: str) -> float:
-        """Relative error of the states, or of the gradient where the workload has one."""
+        """Relative error of the states, or of the gradient if the workload has one."""
         answer = self.work.answer(self.work.run())
-        exact = reference(self.problem, TIGHT, LOOSE, WORKLOADS[workload].differentiated)
+        exact = solve_reference(self.problem, TIGHT, LOOSE, WORKLOADS[workload].differentiated)
         if answer.gradient is None:
             return relative_error(answer.states, exact.states)
         assert exact.gradient is not None
