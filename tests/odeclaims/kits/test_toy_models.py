@@ -4,12 +4,24 @@ import math
 
 import pytest
 import torch
-from odeclaims.toys import Frozen, accuracies, at, circle, fit, spheres_grid, training
-from odeclaims.validity import STAMP_COLUMNS
 
 from neural_ode import StepLimit
 from neural_ode.data import Points, concentric_spheres
 from neural_ode.networks import ResidualModel, augmented_model
+from odeclaims.kits.columns import STAMP_COLUMNS
+from odeclaims.kits.toy_models import (
+    Frozen,
+    accuracies,
+    accuracy,
+    at,
+    by_volume,
+    circle,
+    fit,
+    six_digits,
+    spheres,
+    spheres_grid,
+    training_epochs,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -22,7 +34,7 @@ BUDGET = {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3}
 
 def test_training_lowers_the_loss_and_counts_evaluations():
     model = augmented_model(2, 8, augment_dim=1, generator=generator(), **at(1e-3))
-    rows = fit(model, DATA, generator=generator(), **BUDGET)
+    rows = fit(model, DATA, BUDGET, generator())
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     losses = [float(str(row["loss"])) for row in rows]
     assert losses == sorted(losses, reverse=True)
@@ -32,20 +44,22 @@ def test_training_lowers_the_loss_and_counts_evaluations():
 def test_a_run_is_its_seed():
     def run(seed: int) -> list:
         model = augmented_model(2, 8, generator=generator(), **at(1e-3))
-        return fit(model, DATA, generator=generator(seed), **BUDGET)
+        return fit(model, DATA, BUDGET, generator(seed))
 
     assert run(0) == run(0) != run(1)
 
 
 def test_what_has_no_solver_has_no_evaluations():
-    rows = fit(ResidualModel(2, 8, generator=generator()), DATA, generator=generator(), **BUDGET)
+    rows = fit(ResidualModel(2, 8, generator=generator()), DATA, BUDGET, generator())
     assert [row["training_nfe"] for row in rows] == [None] * 3
 
 
 def test_a_model_may_be_looked_at_between_two_epochs():
     def run(epochs):
         model = augmented_model(2, 8, augment_dim=1, generator=generator(), **at(1e-3))
-        return model, training(model, DATA, generator=generator(), **{**BUDGET, "epochs": epochs})
+        return model, training_epochs(
+            model, DATA, generator=generator(), **{**BUDGET, "epochs": epochs}
+        )
 
     model, rows = run(3)
     first = next(rows)
@@ -59,7 +73,7 @@ def test_a_model_may_be_looked_at_between_two_epochs():
 def test_a_failed_solve_stops_the_training():
     model = augmented_model(2, 8, generator=generator(), rtol=1e-6, atol=1e-6, max_num_steps=1)
     with pytest.raises(StepLimit):
-        fit(model, DATA, generator=generator(), **BUDGET)
+        fit(model, DATA, BUDGET, generator())
 
 
 def test_a_frozen_flow_is_looked_at_and_left_alone():
@@ -83,6 +97,8 @@ def test_the_flow_of_a_frozen_model_is_that_of_the_model():
     assert states.shape == (3, 40, 3)
     assert states.dtype == torch.float64
     torch.testing.assert_close(states[-1].float(), model.features(DATA.inputs), rtol=0, atol=1e-4)
+    assert torch.equal(frozen.end(DATA.inputs, 1e-6), states[-1])
+    assert torch.equal(frozen.outputs(DATA.inputs, 1e-6), frozen.model.head(states[-1]))
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -105,4 +121,24 @@ def test_arcs_are_equal_and_stay_between_their_ends():
 
 def test_an_output_of_zero_is_on_no_side():
     points = Points(torch.zeros(4, 1), torch.tensor([[-1.0], [-1.0], [1.0], [1.0]]))
-    assert accuracies(torch.tensor([[-0.1], [0.0], [0.0], [0.0]]), points) == (0.5, 0.0)
+    outputs = torch.tensor([[-0.1], [0.0], [0.0], [0.0]])
+    assert accuracies(outputs, points) == (0.5, 0.0)
+    assert accuracy(outputs, points) == 0.25
+
+
+def test_a_third_of_the_points_lies_in_the_ball():
+    points = spheres(31, 3, generator=generator())
+    inner = points.targets[:, 0] < 0
+    assert (int(inner.sum()), int((~inner).sum()), points.inputs.shape[1]) == (10, 21, 3)
+    assert points.inputs[inner].norm(dim=1).max() <= 0.5
+
+
+@pytest.mark.parametrize(("dim", "share"), [(1, 1 / 2), (2, 5 / 6)])
+def test_the_shell_has_its_share_of_the_volume(dim, share):
+    """Ball and shell have volumes 1 and 1 on a line, pi / 4 and 5 pi / 4 in the plane."""
+    assert by_volume(0, 1, dim) == pytest.approx(share)
+    assert by_volume(1, 0, dim) == pytest.approx(1 - share)
+
+
+def test_numbers_for_pictures_have_six_digits():
+    assert six_digits(torch.tensor(1 / 3, dtype=torch.float64)) == 0.333333
