@@ -72,7 +72,7 @@ CLAIM = Claim(
     slug="equations",
     title="The tutorial's equations, as printed and as corrected",
     statement="Every displayed equation of the tutorial holds as printed.",
-    source='Dimitriev 2020, "A tutorial on neural ordinary differential equations" (2020-04-10),'
+    source='Alek Dimitriev 2020, "A tutorial on neural ordinary differential equations", 10 April,'
     " which retells Chen et al. 2018 and Dupont et al. 2019",
     ledger=LEDGER,
     deviations=DEVIATIONS,

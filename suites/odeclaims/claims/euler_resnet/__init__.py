@@ -85,7 +85,7 @@ CLAIM = Claim(
     title="Residual networks, their gradients and Euler's method",
     statement="Skip connections keep gradients of small weights from vanishing, a residual network"
     " is Euler's method with step 1, and its limit in depth is an ODE.",
-    source='Dimitriev 2020, "A tutorial on neural ordinary differential equations" (2020-04-10),'
+    source='Alek Dimitriev 2020, "A tutorial on neural ordinary differential equations", 10 April,'
     " first half; Chen et al. 2018, section 1",
     ledger=LEDGER,
     deviations=DEVIATIONS,
