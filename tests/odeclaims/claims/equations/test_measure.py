@@ -1,6 +1,8 @@
 """The catalogue, and the tools that equations are judged with."""
 
 import math
+import re
+from importlib.resources import files
 
 import pytest
 import torch
@@ -29,6 +31,17 @@ def test_keys_are_unique_and_slips_have_a_correction():
     assert {e.section for e in EQUATIONS} == set(SECTION_NAMES)
     assert list(SECTION_NAMES) == list(SECTIONS)
     assert all(bool(e.kind) == bool(e.corrected) for e in EQUATIONS)
+
+
+def test_each_entry_of_the_catalogue_has_its_evaluation():
+    """Read from the sources, since some sections take long to evaluate."""
+    modules = ("residual", "adjoint", "density", "augmented")
+    folder = files("odeclaims.claims.equations")
+    sources = "".join((folder / f"{name}.py").read_text() for name in modules)
+    keys = re.findall(r'\b(?:Evaluation|as_printed)\(\s*"(\w+)"', sources)
+    assert sorted(keys) == sorted(equation.key for equation in EQUATIONS)
+    # The words of the catalogue are in no digest.
+    assert "catalogue" not in sources
 
 
 @pytest.mark.parametrize("section", ["residual", "euler", "flows", "augmented"])
