@@ -76,3 +76,19 @@ def per_seed(
         place = x + width * ((j + 0.5) / len(values) - 0.5)
         fill = "white" if empty else colour
         ax.plot(place, value, marker, color=colour, mfc=fill, markersize=size)
+
+
+def path(
+    ax: Axes, x: pd.Series, y: pd.Series, look: Mapping[str, Any], failing: pd.Series, **line: Any
+) -> None:
+    """Marks that a line joins, hollow where a check fails.
+
+    Args:
+        ax: where.
+        x, y: the marks, with one index.
+        look: colour and marker.
+        failing: for each mark, whether it is hollow.
+        line: further properties of the line.
+    """
+    ax.plot(x, y, **line, **look)
+    ax.plot(x[failing], y[failing], linestyle="", mfc="white", **look)

@@ -31,3 +31,8 @@ def reversible(df: pd.DataFrame) -> pd.DataFrame:
 def repetitions(df: pd.DataFrame) -> int:
     """How many different seeds the rows come from."""
     return int(df["repetition"].nunique())
+
+
+def valid(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose solve passes all of the validity checks."""
+    return df[df["valid"].eq(True)]
