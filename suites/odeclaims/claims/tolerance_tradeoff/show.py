@@ -22,7 +22,7 @@ def figure(df: pd.DataFrame) -> Figure:
     tolerance.set(title="Error and tolerance", xlabel="rtol = atol", ylabel="relative error")
     tolerance.invert_xaxis()
     label_panels(axes[0])
-    add_legend(fig, legend(), ncols=5)
+    add_legend(fig, method_legend(), ncols=5)
     return fig
 
 
@@ -53,7 +53,7 @@ def _draw(ax: Axes, df: pd.DataFrame, x: str, y: str, *, unit: float = 1.0) -> N
     ax.set(xscale="log", yscale="log")
 
 
-def legend() -> list[Line2D]:
+def method_legend() -> list[Line2D]:
     """Colour and marker say the method; a hollow mark fails a check."""
     methods = [marks.handle(method, **solver_look(method)) for method in METHODS]
     return [*methods, marks.hollow("fails a validity check")]
