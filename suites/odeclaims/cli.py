@@ -8,7 +8,7 @@ import difflib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from odeclaims.cell import PROFILES, Profile, ProfileName
 from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
 from odeclaims.record.files import CorruptFile, escape_controls
-from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.judged import Judged, find_cells, read_judged
 from odeclaims.record.results import Results, read_results
 from odeclaims.terminal import (
     claims_table,
@@ -178,9 +178,10 @@ def report(
     Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
     the rows of a claim cannot be read; the page then says so in their place.
     """
-    results = _shown(_existing(claims, profile, out), profile)
-    path = to or out / "report.html"
-    _write_page([Judged(r) for r in results], _draw_pictures, _choose(claims), path)
+    results, problems = read_judged(_shown(_existing(claims, profile, out), profile))
+    drawn = _draw([each.results for each in results], files=False, pictures=True)
+    pictures = (shown for _, shown in drawn)
+    _write_page(results, pictures, problems, _choose(claims), to or out / "report.html")
 
 
 @app.command()
@@ -190,20 +191,17 @@ def redraw(out: Out = Path("results")) -> None:
     It is figures, tables and report in one, over all results: each is read, judged and drawn once.
     Nothing is measured.
     """
-    results = _shown(_existing(None, None, out), None)
-    judged = [Judged(r) for r in results]
-    for each in judged:
-        _ = each.rows  # rows that cannot be read end this here
+    results, problems = read_judged(_shown(_existing(None, None, out), None))
     # Other processes draw while this one judges.
-    drawn = _draw(results, pictures=True)
-    _write_tables(judged)
-    _write_overviews(out, judged)
+    drawn = _draw([each.results for each in results], pictures=True)
+    _write_tables(results)
+    _write_overviews(out, results)
     pictures = []
     for paths, shown in drawn:
         say_written(paths)
         pictures.append(shown)
     say_written(_draw_joint_figures(None, out))
-    _write_page(judged, lambda _: pictures, _choose(None), out / "report.html")
+    _write_page(results, pictures, problems, _choose(None), out / "report.html")
 
 
 @app.command()
@@ -344,10 +342,6 @@ def _draw(results: list[Results], **what: bool) -> Iterable[tuple[list[Path], li
     return parallel(delayed(draw)(r, **what) for r in results)
 
 
-def _draw_pictures(results: list[Results]) -> Iterable[list]:
-    return (pictures for _, pictures in _draw(results, files=False, pictures=True))
-
-
 def _draw_joint_figures(profile: str | None, out: Path) -> list[Path]:
     """Draw what several claims show together."""
     from odeclaims.claims._figure3 import draw_figure3
@@ -373,15 +367,16 @@ def _write_overviews(out: Path, results: list[Judged]) -> None:
 
 def _write_page(
     results: list[Judged],
-    draw_all: Callable[[list[Results]], Iterable[list]],
+    pictures: Iterable[list],
+    problems: list[tuple[Results, str]],
     claims: list[Claim],
     path: Path,
 ) -> None:
     """Write the page; exit code 1 where rows cannot be read."""
     from odeclaims.report.page import write_page
 
-    problems = write_page(results, draw_all, claims, path)
-    for sentence in problems:
+    write_page(results, pictures, problems, claims, path)
+    for _, sentence in problems:
         console.print(sentence, style="red", markup=False, highlight=False)
     say_written([path])
     if problems:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from odeclaims.cell import digest
 from odeclaims.claim import Claim, Verdict
-from odeclaims.record.files import write_json
+from odeclaims.record.files import CorruptFile, write_json
 from odeclaims.record.results import Results, provenance_digest
 from odeclaims.record.wording import criteria_frame
 
@@ -143,6 +143,25 @@ def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDED_ZERO)
     return one == other
+
+
+def read_judged(results: Iterable[Results]) -> tuple[list[Judged], list[tuple[Results, str]]]:
+    """Read the rows of these results.
+
+    Returns:
+        The results whose rows could be read, and the others, each with a sentence that says why
+        not.
+    """
+    readable, problems = [], []
+    for each in results:
+        judged = Judged(each)
+        try:
+            _ = judged.rows  # what is read is kept
+        except (CorruptFile, FileNotFoundError) as error:
+            problems.append((each, str(error)))
+        else:
+            readable.append(judged)
+    return readable, problems
 
 
 def hashes_csv(judged: Judged) -> str:

@@ -7,8 +7,8 @@ code, and what was measured comes from the stored rows.
 import inspect
 import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -85,7 +85,7 @@ def _index(claims: Sequence[Claim], results: dict[str, list[Judged]]) -> str:
 
 def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
     """The page of a claim that is to lie in ``folder``, with its results under each profile."""
-    module = sys.modules[claim.module]
+    module = import_module(claim.module)
     place = f"It is the claim `{claim.slug}`, in {_source(module, folder)}."
     findings = [part for judged in results for part in _finding(judged, folder)]
     parts = [

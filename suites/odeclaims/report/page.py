@@ -7,7 +7,7 @@ cells, and figures. The same rows give the same bytes.
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -19,16 +19,13 @@ from odeclaims.cell import PROFILES
 from odeclaims.claim import OUTCOMES, Claim, Verdict
 from odeclaims.record import wording
 from odeclaims.record.cite import bibtex, cited_sentence
-from odeclaims.record.files import CorruptFile, write_text
+from odeclaims.record.files import write_text
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.results import Results
 from odeclaims.record.wording import format_value
 from odeclaims.report.html import template
 from odeclaims.report.pictures import Picture
 from odeclaims.report.tables import ledger_frame
-
-# For each of some results, in their order, the pictures of it.
-DrawAll = Callable[[list[Results]], Iterable[list[Picture]]]
 
 UNREADABLE = "unreadable"
 LABELS = {**wording.LABELS, UNREADABLE: UNREADABLE}
@@ -87,39 +84,36 @@ class Section:
 
 
 def write_page(
-    results: Sequence[Judged], draw_all: DrawAll, claims: Sequence[Claim], path: Path
-) -> list[str]:
+    results: Sequence[Judged],
+    pictures: Iterable[list[Picture]],
+    problems: Sequence[tuple[Results, str]],
+    claims: Sequence[Claim],
+    path: Path,
+) -> None:
     """Write the page of these results to ``path``, in one step.
 
-    Rows that cannot be read do not cost the reader those of the other claims: the section then
-    holds the sentence that says what is wrong in place of a verdict.
+    Rows that cannot be read do not cost the reader those of the other claims: their section holds
+    the sentence that says what is wrong in place of a verdict.
 
     Args:
         results: the results to show.
-        draw_all: draws those of them that can be read.
+        pictures: for each of them, in their order, what was drawn from its rows.
+        problems: results that cannot be read, each with a sentence that says why.
         claims: the claims that were asked for; those without results are listed as not run.
         path: the page.
-
-    Returns:
-        A sentence for each of the results that cannot be read.
 
     Raises:
         OSError: where the page cannot be written.
     """
-    sections, readable = [], []
-    for judged in results:
-        problem = _problem(judged)
-        if problem:
-            sections.append(Section(judged.results, None, problem))
-        else:
-            readable.append(judged)
-    drawn = draw_all([judged.results for judged in readable])
-    for judged, pictures in zip(readable, drawn, strict=True):
-        sections.append(Section(judged.results, _content(judged, pictures)))
+    sections = [
+        Section(judged.results, _content(judged, drawn))
+        for judged, drawn in zip(results, pictures, strict=True)
+    ]
+    # The page says where a file lies among the results, and not where those lie.
+    sections += [Section(r, None, text.replace(f"{r.out}/", "")) for r, text in problems]
     order = {claim.slug: place for place, claim in enumerate(claims)}
     sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
     write_text(path, _html(sections, claims))
-    return [section.problem for section in sections if section.problem]
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
@@ -152,16 +146,6 @@ def _asset(name: str) -> str:
 def _digest(text: str) -> str:
     """The digest by which the page's policy admits this style or script, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _problem(judged: Judged) -> str:
-    """Why a result cannot be read; "" where it can."""
-    try:
-        _ = judged.rows, judged.provenance
-    except (CorruptFile, FileNotFoundError) as error:
-        # The page says where a file lies among the results, and not where those lie.
-        return str(error).replace(f"{judged.results.out}/", "")
-    return ""
 
 
 def _content(judged: Judged, pictures: list[Picture]) -> Content:

@@ -8,6 +8,7 @@ from odeclaims.store import Results
 
 from odeclaims.claim import Bounds, FlipMap
 from odeclaims.claims import find_claims
+from odeclaims.record.results import Results
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.style import style
 

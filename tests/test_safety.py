@@ -13,7 +13,7 @@ import pytest
 
 from neural_ode.checkpoint import load_state
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path
     for folder in ("reference", "suites", "benchmarks")

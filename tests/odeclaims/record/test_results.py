@@ -1,27 +1,19 @@
 """Results on disk: whole or absent, never half; corrupt files are named and set aside."""
 
 import json
+from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
-from odeclaims.store import CellStore, CorruptFile, Results, frame, set_aside, write_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
+from odeclaims.claim import Column
+from odeclaims.record.files import CorruptFile
+from odeclaims.record.frame import frame
+from odeclaims.record.results import Results
+from tests.odeclaims.toy_claims import make_claim
 
-CLAIM = Claim(
-    slug="toy",
-    title="A toy",
-    statement="x is small.",
-    source="nowhere",
-    ledger=[],
-    deviations=[],
-    columns={"x": Column("a number"), "word": Column("a word")},
-    cells=lambda profile: [Cell("toy", {})],
-    measure=lambda cell: [],
-    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test", statistic="max")],
-    figure=lambda df: Figure(),
-    table=lambda df: df,
-)
+CLAIM = make_claim(columns={"x": Column("a number"), "word": Column("a word")})
 ROW = {"x": 0.1, "word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
 
 
@@ -67,7 +59,7 @@ def test_a_write_that_is_cut_off_before_the_provenance_leaves_the_old_rows(resul
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("odeclaims.store.write_json", cut)
+        patched.setattr("odeclaims.record.results.write_json", cut)
         with pytest.raises(KeyboardInterrupt):
             results.write(frame(CLAIM, [ROW | {"x": 0.5}]), {"commit": "def"})
     assert results.read().equals(before)
@@ -80,7 +72,7 @@ def test_a_write_that_is_cut_off_after_the_provenance_is_finished_by_a_reader(re
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("odeclaims.store.Results._move_on", cut)
+        patched.setattr("odeclaims.record.results.Results._move_on", cut)
         with pytest.raises(KeyboardInterrupt):
             results.write(frame(CLAIM, [ROW | {"x": 0.5}]), {"commit": "def"})
     assert json.loads(results.provenance.read_text())["commit"] == "def"
@@ -107,66 +99,59 @@ def test_missing_results_say_how_to_make_them(tmp_path):
         Results(tmp_path, "quick", CLAIM).read()
 
 
-def test_a_column_nobody_described_is_refused():
-    with pytest.raises(ValueError, match="measures y, which its columns do not describe"):
-        frame(CLAIM, [ROW | {"y": 1}])
+# --- every way in which a file can be spoilt
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
-    path = tmp_path / "file.txt"
-    write_text(path, "old")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+WHOLE = [
+    ROW | {"x": value, "word": word}
+    for value, word in [(0.1, 'q"q'), (None, "a,b"), (-1e-300, "two\nlines"), (1 / 3, "é\r")]
+]
 
 
-def test_set_aside_never_overwrites(tmp_path):
-    names = []
-    for text in ("one", "two"):
-        path = tmp_path / "data.csv"
-        path.write_text(text)
-        names.append(set_aside(path))
-    assert [p.read_text() for p in names] == ["one", "two"]
+def spoilt(folder: Path, content: bytes, spoil) -> None:
+    """What is not what was written is named, never used, and kept under another name."""
+    made = Results(folder, "quick", CLAIM)
+    made.data.write_bytes(content)
+    made.read()
+    changed = spoil(content)
+    if changed == content:
+        return
+    made.data.write_bytes(changed)
+    with pytest.raises(CorruptFile, match=r"data\.csv") as caught:
+        made.read()
+    assert not made.data.exists()
+    (aside,) = made.folder.glob("data.csv.corrupt-*")
+    assert aside.name in str(caught.value)
+    assert aside.read_bytes() == changed
+    aside.unlink()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "{",
-        "[]",
-        '{"format": 0}',
-        '{"format": 2, "key": "k"}',
-        '{"format": 2, "key": "k", "rows": []}',
-    ],
-)
-def test_a_spoilt_cell_is_set_aside_and_reported(tmp_path, content):
-    store, cell = CellStore(tmp_path), Cell("toy", {})
-    store.write(cell, "k", {"rows": []})
-    record, problem = store.read(cell, "k")
-    assert record is not None
-    assert not problem
-    store.path(cell, "k").write_text(content)
-    record, problem = store.read(cell, "k")
-    assert record is None
-    assert "set aside as k.json.corrupt-1" in problem
-    assert store.read(cell, "k") == (None, "")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, bytes]:
+    """A folder with results, and the bytes of its CSV."""
+    made = Results(tmp_path_factory.mktemp("whole"), "quick", CLAIM)
+    made.write(frame(CLAIM, WHOLE), {})
+    return made.out, made.data.read_bytes()
 
 
-def test_a_cell_with_a_single_other_digit_is_set_aside(tmp_path):
-    store, cell = CellStore(tmp_path), Cell("toy", {})
-    record = {"rows": [{"x": 0.1, "word": "é", "y": float("nan"), "n": 2**62}], "commit": None}
-    store.write(cell, "k", record)
-    found, _ = store.read(cell, "k")
-    assert found is not None
-    assert str(found["rows"]) == str(record["rows"])
-    path = store.path(cell, "k")
-    path.write_text(path.read_text().replace("0.1", "0.2"))
-    found, problem = store.read(cell, "k")
-    assert found is None
-    assert "not the one that was written; set aside as k.json.corrupt-1" in problem
+def test_a_changed_byte_is_never_used(whole):
+    """Of every byte one bit, and of every line's end each."""
+    folder, content = whole
+    for place, byte in enumerate(content):
+        bits = range(8) if byte in b"\r\n" else [place % 8]
+        for bit in bits:
+            flipped = bytes([byte ^ (1 << bit)])
+            spoilt(folder, content, lambda x, p=place, f=flipped: x[:p] + f + x[p + 1 :])
+
+
+def test_half_a_file_is_never_used(whole):
+    folder, content = whole
+    for length in range(len(content)):
+        spoilt(folder, content, lambda x, n=length: x[:n])
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(place=st.integers(0, 300), removed=st.integers(0, 5), added=st.binary(max_size=5))
+def test_any_other_change_is_never_used(whole, place, removed, added):
+    folder, content = whole
+    spoilt(folder, content, lambda x: x[:place] + added + x[place + removed :])

@@ -1,7 +1,8 @@
-"""What nights bring: kills, full disks, workers that die, fields that fail in mid training.
+"""What nights bring to a run: kills, full disks, files that are spoilt, claims that are wrong.
 
-``test_cli`` has the read-only folder, the second run, the CSV cut in half and the stopped run;
-``test_store`` has every way in which a file can be spoilt.
+``test_pool`` has workers that die, ``test_observe`` what happens in a measurement; ``test_cli`` has
+the read-only folder, the second run, the CSV cut in half and the stopped run; and the tests of
+``record`` have every way in which a file can be spoilt.
 """
 
 import json
@@ -11,21 +12,9 @@ import resource
 import signal
 import subprocess
 import time
-from collections import Counter
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from odeclaims.store import CellStore
-from torch import nn
-
-from neural_ode.data import MNIST
-from neural_ode.networks import OdeClassifier
-from neural_ode.training import train_classifier
-from odeclaims.claim import Cell
-from odeclaims.run import _work
 
 KILLS = 20
 
@@ -96,36 +85,6 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(counted, t
     assert counted.rows().equals(counted.rows(tmp_path / "whole"))
 
 
-def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
-    """Cell 2 waits to be ended with the worker that cell 3 takes with it."""
-    counted.claim(
-        cells=6,
-        trouble="""
-    so_far = [line.split()[0] for line in (FOLDER / "log").read_text().splitlines()]
-    if cell.repetition == 2 and so_far.count("2") == 1:
-        time.sleep(60)
-    if cell.repetition == 3 and not (FOLDER / "mended").exists():
-        while "\\n2 " not in (FOLDER / "log").read_text():
-            time.sleep(0.01)
-        os._exit(7)
-""",
-    )
-    code, output, errors = counted("run", "--jobs", "2", workers="fresh")
-    assert (code, errors) == (1, "")
-    assert "In flight were counted (of=6, repetition=2); counted (of=6, repetition=3)" in output
-    assert "counted (of=6, repetition=3) failed: A worker process" in output
-    assert "with EXIT(7)" in output
-    assert "5 cells measured, 0 taken from before" in output
-    assert counted.kept() == {0, 1, 2, 4, 5}
-    assert not (counted.out / "quick" / "counted" / "data.csv").exists()
-    times = Counter(repetition for repetition, _, _ in counted.log())
-    assert times == {0: 1, 1: 1, 2: 2, 3: 2, 4: 1, 5: 1}
-    counted.put("mended", "")
-    code, output, _ = counted("run")
-    assert code == 0
-    assert "1 cells measured, 5 taken from before" in output
-
-
 MANY_ROWS = "rows = [row] * (1000 if cell.repetition == 2 else 1)"
 
 
@@ -178,19 +137,27 @@ def test_a_disk_that_is_full_stops_the_run_and_more_room_lets_it_go_on(counted, 
     assert not kept & {repetition for repetition, _, _ in counted.log()[logged:]}
 
 
+OTHER = """
+from odeclaims.cell import Cell
+
+def cells(profile):
+    yield Cell("other", {"of": 1})
+
+def measure(cell, context):
+    return [{"wrong": 1}]
+"""
+
+
 def test_a_claim_with_a_column_of_its_own_making_does_not_stop_the_others(counted):
     counted.claim(
         cells=2,
         more="""
-def cells_of_other(profile):
-    yield Cell("other", {"of": 1})
+import other
 
-def measure_other(cell):
-    return [{"wrong": 1}]
-
-CLAIMS = [replace(CLAIM, slug="other", cells=cells_of_other, measure=measure_other), CLAIM]
+CLAIMS = [replace(CLAIM, slug="other", module="other"), CLAIM]
 """,
     )
+    (counted.folder / "other.py").write_text(OTHER)
     code, output, errors = counted("run", "--jobs", "1")
     assert (code, errors) == (1, "")
     assert "claim other measures wrong, which its columns do not describe" in output
@@ -240,70 +207,3 @@ def test_a_cell_of_another_version_is_set_aside_and_measured_again(counted):
     assert "1 cells measured, 1 taken from before" in output
     assert path.with_name(f"{path.name}.corrupt-1").read_text() == other
     assert counted.rows().equals(first)
-
-
-def fail_with_nan(cell: Cell) -> list[dict]:
-    """An ODE-Net whose field has no value from the middle of its training on."""
-
-    class Failing(nn.Module):
-        calls = 0
-
-        def __init__(self, field: nn.Module) -> None:
-            super().__init__()
-            self.field = field
-
-        def forward(self, t, y):
-            self.calls += 1
-            return self.field(t, y) * (float("nan") if self.calls > 20 else 1.0)
-
-    model = OdeClassifier(4, generator=cell.generator(), method="rk4", step_size=0.5)
-    model.block.field = Failing(model.block.field)
-    digits = MNIST(torch.zeros(8, 28, 28, dtype=torch.uint8), torch.zeros(8, dtype=torch.long))
-    seen: list[float] = []
-    train_classifier(
-        model,
-        digits,
-        digits,
-        epochs=100,
-        batch_size=4,
-        optimiser=torch.optim.SGD(model.parameters(), lr=0.1),
-        generator=cell.generator(),
-        checkpoint=cell.checkpoint,
-        checkpoint_every_s=0.0,
-        on_batch=lambda batch: seen.append(batch.loss),
-    )
-    raise AssertionError("the training went on")
-
-
-def run_out_of_gpu_memory(cell: Cell) -> list[dict]:
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-
-
-def run_out_of_memory(cell: Cell) -> list[dict]:
-    raise MemoryError
-
-
-@pytest.mark.parametrize(
-    ("measure", "status"),
-    [
-        (fail_with_nan, "nonfinite"),
-        (run_out_of_gpu_memory, "oom"),
-        (run_out_of_memory, "oom"),
-    ],
-)
-def test_what_happens_in_a_measurement_is_a_row_that_is_kept(tmp_path, measure, status):
-    store, cell = CellStore(tmp_path), Cell("toy", {"x": 1})
-    assert _work(measure, cell, "key", store, None) == ("key", "")
-    record, _ = store.read(cell, "key")
-    assert record is not None
-    (row,) = record["rows"]
-    assert row == {"x": 1, "status": status, "repetition": 0, "seed": cell.seed, "device": "cpu"}
-    assert [path.name for path in Path(tmp_path, "cells", "toy").iterdir()] == ["key.json"]
-
-
-def test_a_row_that_json_cannot_hold_fails_its_cell_alone(tmp_path):
-    def wrong(cell: Cell) -> Any:
-        return [{"y": torch.ones(())}]
-
-    _, sentence = _work(wrong, Cell("toy", {}), "key", CellStore(tmp_path), None)
-    assert sentence.startswith("toy (repetition=0) failed: TypeError: Object of type Tensor")

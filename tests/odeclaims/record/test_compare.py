@@ -1,6 +1,7 @@
 import pytest
-from odeclaims.compare import compare, moved
-from odeclaims.store import CorruptFile, write_json, write_text
+
+from odeclaims.record.compare import compare, moved
+from odeclaims.record.files import CorruptFile, write_json, write_text
 
 
 def criterion(value, spread=None, outcome="reproduced", name="ratio", asked="<= 1"):

@@ -1,6 +1,5 @@
 """Runs on a real Dask cluster of three worker processes, and what is refused."""
 
-import json
 import os
 import signal
 import socket
@@ -11,15 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
-from odeclaims.cluster import _answer, _keep
-from odeclaims.provenance import versions
-from odeclaims.source import source_digest
-from odeclaims.store import CellStore, described
 
-from odeclaims import cluster_cell
-from odeclaims.claim import Cell
-from odeclaims.run import Task
+from odeclaims.cell import Cell
+from odeclaims.record.cells import CellStore
+from odeclaims.run.cluster import _answer, _keep
+from odeclaims.run.tasks import Task
 
 distributed = pytest.importorskip("distributed")
 
@@ -109,7 +104,7 @@ def silent() -> Iterator[str]:
 
 
 # So that nobody waits for the five seconds that a scheduler has.
-IMPATIENT = "from odeclaims import cluster; cluster.CONNECT_S = 1"
+IMPATIENT = "from odeclaims.run import cluster; cluster.CONNECT_S = 1"
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(counted, silent):
@@ -136,55 +131,6 @@ def test_without_distributed_the_option_says_what_it_needs(counted):
     assert len(errors.splitlines()) == 1
 
 
-MINE = """
-from odeclaims.claim import Cell
-
-def measure(cell: Cell) -> list[dict]:
-    print("not a part of the answer")
-    return [{"y": 1}]
-"""
-
-
-@pytest.fixture
-def order(tmp_path, monkeypatch) -> dict:
-    """An order to measure a cell of a claim in a file of its own."""
-    (tmp_path / "mine_on_a_cluster.py").write_text(MINE)
-    monkeypatch.syspath_prepend(tmp_path)
-    # The file was written above.
-    import mine_on_a_cluster  # type: ignore[import-not-found]
-
-    cell = Cell("mine", {"x": 1}, paired=("x",))
-    return {
-        "measure": "mine_on_a_cluster:measure",
-        "cell": described(cell),
-        "key": cell.key(source_digest(mine_on_a_cluster.measure)),
-        "commit": "abc",
-        "versions": versions(),
-    }
-
-
-def test_an_order_is_carried_out(order):
-    record = cluster_cell.answer(order)["record"]
-    assert record["commit"] == "abc"
-    assert record["seed"] == Cell("mine", {}).seed
-    (row,) = record["rows"]
-    assert (row["x"], row["y"], row["status"]) == (1, 1, "ok")
-    assert record["machine"]["packages"]["torch"] == torch.__version__
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"versions": {"torch": "1.0"}}, "and 1.0 is wanted"),
-        ({"key": "of other code"}, "its code of the claim mine is not that of the run"),
-        ({"measure": "no_such_claim:measure"}, "it lacks the claim mine"),
-        ({"measure": "mine_on_a_cluster:forgotten"}, "it lacks the claim mine"),
-    ],
-)
-def test_a_worker_with_other_code_is_refused(order, change, says):
-    assert says in cluster_cell.answer(order | change)["refused"]
-
-
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -204,23 +150,8 @@ def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, s
 
 @pytest.fixture
 def toy_task(unchecked) -> Task:
-    return Task(None, Cell("toy", {}), "key")  # type: ignore[arg-type]  # its claim is not asked
-
-
-def test_the_provenance_tells_machines_apart(counted):
-    counted.claim(cells=3)
-    assert counted("run", "--jobs", "1")[0] == 0
-    made = counted.out / "quick" / "counted" / "provenance.json"
-    assert "machines" not in json.loads(made.read_text())
-    path = next(iter(counted.out.glob("cells/counted/*.json")))
-    record = json.loads(path.read_text())
-    del record["sha256"]
-    record["machine"]["cpu"] = "an abacus"
-    CellStore(counted.out).write(Cell("counted", {}), path.stem, record)
-    assert "0 cells measured, 3 taken" in counted("run", "--jobs", "1")[1]
-    found = json.loads(made.read_text())
-    cells = {machine["cpu"]: machine["cells"] for machine in found["machines"]}
-    assert cells == {found["cpu"]: 2, "an abacus": 1}
+    nobody: Any = None  # its claim is not asked
+    return Task(nobody, Cell("toy", {}), "key", alone=False, timeout_s=1.0)
 
 
 def test_a_worker_that_was_refused_stops_the_run(tmp_path, toy_task):
