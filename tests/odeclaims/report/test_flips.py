@@ -4,7 +4,6 @@ from pathlib import Path
 import matplotlib.colors as colours
 import pandas as pd
 import pytest
-from odeclaims.store import Results
 
 from odeclaims.claim import Bounds, FlipMap
 from odeclaims.claims import find_claims
