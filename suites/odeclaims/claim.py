@@ -275,10 +275,10 @@ class Claim:
     @property
     def description(self) -> str:
         """What the claim says about itself: the docstring of its package or module."""
-        return inspect.cleandoc(import_module(self.module).__doc__ or "")
+        return inspect.getdoc(import_module(self.module)) or ""
 
     def _room(self, name: str) -> ModuleType:
-        # A worker process has the claim by its fields, and may not have imported its module.
+        # A process that was handed the claim may not have imported its package yet.
         whole = import_module(self.module)
         return import_module(f"{self.module}.{name}") if hasattr(whole, "__path__") else whole
 

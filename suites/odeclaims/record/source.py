@@ -26,6 +26,7 @@ NOT_MEASURING = (
     "odeclaims.kits.columns",
     "odeclaims.kits.marks",
     "odeclaims.kits.needs",
+    "odeclaims.kits.pictures",
     "odeclaims.kits.rows",
 )
 

@@ -1,0 +1,8 @@
+"""What the rooms of this claim share: its name, and what its rows range over."""
+
+SLUG = "adjoint_memory"
+FIELDS = ("conv", "mlp")
+# The gradient methods.
+ARMS = ("backprop", "adjoint", "checkpointed", "interpolated", "reversible")
+# Forward and backward passes of which the median time is taken.
+TIMED = 3
