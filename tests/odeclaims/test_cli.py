@@ -224,6 +224,41 @@ def test_version_and_help(toy):
         assert word in output
 
 
+# Prints which of the modules in its first argument were imported by the command in the others.
+IMPORTED = """
+import contextlib, io, sys
+import odeclaims.cli
+
+heavy, *sys.argv[1:] = sys.argv[1:]
+if sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        odeclaims.cli.main()
+print(*(name for name in heavy.split(",") if name in sys.modules))
+"""
+CITED = ("crossing_1d", "--profile", "quick")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        ((), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("list",), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("check", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+        (("cite", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+    ],
+)
+def test_who_reads_results_does_not_wait_for_what_measures_and_draws(arguments, heavy):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, heavy, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'reference'}{os.pathsep}{ROOT / 'suites'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
 def test_list_shows_the_verdict(done):
     assert "reproduced (quick)" in done("list")[1]
     assert "not run yet" in done("list", "--out", "elsewhere")[1]
