@@ -119,3 +119,19 @@ def losses(ax: Axes, epochs: pd.DataFrame, looks: Looks, **look: Any) -> None:
         dash = "--" if training == "loose" else "-"
         median_line(ax, rows, "epoch", "loss", dash, color=looks[str(arm)][0], **look)
     ax.set(xlabel="epoch", ylabel="smooth L1 loss")
+
+
+def path(
+    ax: Axes, x: pd.Series, y: pd.Series, look: Mapping[str, Any], failing: pd.Series, **line: Any
+) -> None:
+    """Marks that a line joins, hollow where a check fails.
+
+    Args:
+        ax: where.
+        x, y: the marks, with one index.
+        look: colour and marker.
+        failing: for each mark, whether it is hollow.
+        line: further properties of the line.
+    """
+    ax.plot(x, y, **line, **look)
+    ax.plot(x[failing], y[failing], linestyle="", mfc="white", **look)

@@ -36,3 +36,8 @@ def irreversible(df: pd.DataFrame) -> pd.DataFrame:
 def repetitions(df: pd.DataFrame) -> int:
     """How many different seeds the rows come from."""
     return int(df["repetition"].nunique())
+
+
+def valid(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose solve passes all of the validity checks."""
+    return df[df["valid"].eq(True)]

@@ -3,11 +3,12 @@
 import pandas as pd
 import pytest
 
-from odeclaims.claims import backward_nfe, nfe_growth, tolerance_tradeoff
-from odeclaims.report.figure3 import draw_figure3, figure3
+from odeclaims.claim import Claim
+from odeclaims.claims._figure3 import CLAIMS, draw_figure3, figure3
+from odeclaims.claims.nfe_growth.settings import TOLERANCES
 
 
-def frame(claim, rows) -> pd.DataFrame:
+def frame(claim: Claim, rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(claim.all_columns))
 
 
@@ -26,12 +27,11 @@ def rows() -> list[pd.DataFrame]:
     ]
     growth = [
         {**common, "task": "mnist", "role": role, "epoch": epoch, "nfe_forward": 20 + 6 * epoch}
-        for role in nfe_growth.TOLERANCES
+        for role in TOLERANCES
         for epoch in (0, 1, 2)
     ]
-    claims = (tolerance_tradeoff.CLAIM, backward_nfe.CLAIM, nfe_growth.CLAIM)
-    pairs = zip(claims, (tradeoff, backward, growth), strict=True)
-    return [frame(claim, found) for claim, found in pairs]
+    pairs = zip(CLAIMS, (tradeoff, backward, growth), strict=True)
+    return [frame(claim, its_rows) for claim, its_rows in pairs]
 
 
 def test_the_panels_stand_in_the_papers_order(rows):
@@ -47,5 +47,5 @@ def test_the_panels_stand_in_the_papers_order(rows):
     assert all(ax.lines for ax in fig.axes)
 
 
-def test_there_is_none_without_the_rows_of_all_three(tmp_path):
+def test_nothing_is_drawn_without_the_rows_of_all_three(tmp_path):
     assert draw_figure3(tmp_path, "quick") == []
