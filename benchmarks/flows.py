@@ -12,7 +12,7 @@ _BATCH = 64
 
 
 class _Flow:
-    """What both kinds of flow measure."""
+    """The measurements of both kinds of flow."""
 
     version = "1"
     model: Any
@@ -41,7 +41,7 @@ class _Continuous(_Flow):
     param_names = ("gradient",)
 
     def setup(self, gradient: str) -> None:
-        """Draw the weights; a gap where the commit has no flows yet."""
+        """Draw the weights; a gap if the commit has no flows yet."""
         field = work.installed("neural_ode.flows", "PlanarField")
         base = work.installed("neural_ode.flows", "StandardNormal")(2)
         flow = work.installed("neural_ode.flows", "CNF")
@@ -63,7 +63,7 @@ class Continuous(_Continuous):
 
 
 class ContinuousCounts(_Continuous):
-    """What they take, in float64, for the reason that :func:`benchmarks.work.in_float64` gives."""
+    """Their counts, in float64; :func:`benchmarks.work.in_float64` says why."""
 
     version = "2"
 
@@ -80,24 +80,24 @@ class ContinuousCounts(_Continuous):
 
     @work.unit("evaluations")
     def track_nfe_backward(self, gradient: str) -> float:
-        """Evaluations on the way back; a gap for backprop."""
+        """Evaluations of the backward pass; a gap for backprop."""
         self._differentiate()
         nfe = self.model.stats.nfe_backward
         return math.nan if nfe is None else float(nfe)
 
     @work.unit("bytes")
     def track_bytes_held(self, gradient: str) -> float:
-        """The most bytes that autograd holds at any moment, the parameters' own apart."""
+        """The most bytes that autograd holds at any moment, without the parameters."""
         return self._bytes_held()
 
     @work.unit("nats")
     def track_error(self, gradient: str) -> float:
         """The largest error of a log-density, against a tolerance of 1e-10."""
         with torch.no_grad():
-            found = self.model.log_prob(self.points)
+            density = self.model.log_prob(self.points)
             tight = copy.deepcopy(self.model)
             tight.solver.update(rtol=1e-10, atol=1e-10)
-            return float((found - tight.log_prob(self.points)).abs().max())
+            return float((density - tight.log_prob(self.points)).abs().max())
 
 
 class Planar(_Flow):
@@ -108,7 +108,7 @@ class Planar(_Flow):
     number, repeat = 2, (2, 10, 0.5)
 
     def setup(self, towards: str) -> None:
-        """Draw the weights; a gap where the commit has no flows yet."""
+        """Draw the weights; a gap if the commit has no flows yet."""
         flow = work.installed("neural_ode.flows", "PlanarFlow")
         generator = torch.Generator().manual_seed(0)
         self.model = flow(2, 64, towards=towards, generator=generator)
@@ -120,12 +120,12 @@ class Planar(_Flow):
 
     @work.unit("bytes")
     def track_bytes_held(self, towards: str) -> float:
-        """The most bytes that autograd holds at any moment, the parameters' own apart."""
+        """The most bytes that autograd holds at any moment, without the parameters."""
         return self._bytes_held()
 
     @work.unit("relative error")
     def track_inverse_error(self, towards: str) -> float:
-        """The distance of points from where they come back to, in float32."""
+        """The distance of points from their image under flow and inverse, in float32."""
         with torch.no_grad():
             back = self.model.inverse(self.model(self.points)[0])
         return work.relative_error(back, self.points.double())

@@ -1,11 +1,11 @@
-"""What asv recorded, read back: was anything measured, and has a count become worse?
+"""Checks on the results of asv: was anything measured, and has a count become worse?
 
     python -m benchmarks.gate run RANGE     asv's run, then the check that it measured something
     python -m benchmarks.gate counts        this working tree's counts against the recorded history
 
-Times are never judged here: on shared machines they differ by more than most regressions do. What
-the ``track_`` benchmarks count does not. The exit code is 0 where all is well, ``WORSE`` (1), 2 for
-wrong arguments, ``FAILED`` (3), ``EMPTY`` (4) or ``UNREADABLE`` (5).
+Times are never judged here: on shared machines they vary by more than most regressions cost. The
+counts of the ``track_`` benchmarks do not vary. The exit code is 0 if all is well, ``WORSE`` (1), 2
+for wrong arguments, ``FAILED`` (3), ``EMPTY`` (4) or ``UNREADABLE`` (5).
 """
 
 import argparse
@@ -28,19 +28,19 @@ import benchmarks
 
 WORSE, FAILED, EMPTY, UNREADABLE = 1, 3, 4, 5
 HISTORY = Path(__file__).parents[1] / "results" / "asv" / "data"
-# The machine whose results are committed, and the one under which a user's own are kept.
-RECORDED, OWN = "reference", "local"
+# The name of the machine whose results are committed, and the name for a user's results.
+COMMITTED, LOCAL = "reference", "local"
 FORMAT = 2
-# How much larger a value may be: a factor, and what is added. Evaluations, steps and bytes are
-# counted in float64, where every processor tried takes the same steps, so any rise is a change of
-# the code. One error, that of the planar flow's inverse, is a few roundings of float32.
+# How much larger a value may be: a factor and a summand. Evaluations, steps and bytes are counted
+# in float64, where every processor tried takes the same steps, so any rise comes from the code.
+# One error, that of the planar flow's inverse, is a few roundings of float32.
 EXACT = (1.0, 0.0)
 ERRORS = (2.0, 32 * 2.0**-23)
 SLACK = {"relative error": ERRORS, "nats": ERRORS}
 
 
 class Unreadable(ValueError):
-    """A results file that is not what asv writes; the message says what is wrong."""
+    """A results file is not in asv's format; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Value:
 
     Attributes:
         case: the benchmark's name with the values of its parameters.
-        number: the value; nan where it does not apply and where measuring it failed.
+        number: the value; nan if it does not apply or measuring it failed.
         version: the version of the benchmark; values of two versions cannot be compared.
         failed: whether measuring it failed.
         commit: the first digits of the commit; "" for a working tree.
-        unit: what is counted; "" in a history, which does not hold it.
+        unit: what is counted; "" for a value of the history, which does not record it.
         started: when it was measured, in milliseconds since 1970.
     """
 
@@ -71,8 +71,8 @@ class Value:
         return math.isfinite(self.number)
 
 
-def recorded(folder: Path) -> list[Value]:
-    """Every value in the results files of one machine, that of the oldest commit first.
+def read_history(folder: Path) -> list[Value]:
+    """Every value in the results files of one machine, those of the oldest commit first.
 
     Raises:
         Unreadable: for a file that is not a results file of asv.
@@ -99,7 +99,7 @@ def _read(path: Path) -> tuple[float, list[Value]]:
 
 
 def _values(data: dict[str, Any]) -> Iterator[Value]:
-    """The values of a results file, in which ``None`` stands for failures and for empty columns."""
+    """The values of a results file; ``None`` in it stands for a failure or an empty column."""
     for name, columns in data["results"].items():
         row = dict(zip(data["result_columns"], columns, strict=False))
         cases = list(itertools.product(*row["params"]))
@@ -119,7 +119,7 @@ def _case(name: str, params: tuple[str, ...]) -> str:
 
 
 def check_run(values: list[Value]) -> int:
-    """Say what a run measured and name what failed; the exit code."""
+    """Print what a run measured and what failed; returns the exit code."""
     failed = [value for value in values if value.failed]
     for value in failed:
         print(f"{value.commit}: {value.case} failed; `asv run --show-stderr` says why")
@@ -135,22 +135,22 @@ def check_run(values: list[Value]) -> int:
 
 
 def run(machine: str, arguments: list[str]) -> int:
-    """``asv run`` with these arguments, then the check of what it wrote; the exit code."""
+    """Run ``asv run`` with these arguments and check its results; returns the exit code."""
     start = int(1000 * time.time())
     asv = subprocess.run(
         [sys.executable, "-m", "asv", "run", "--machine", machine, *arguments], check=False
     )
-    checked = check_run([v for v in recorded(HISTORY / machine) if v.started >= start])
+    checked = check_run([v for v in read_history(HISTORY / machine) if v.started >= start])
     return checked or asv.returncode
 
 
 def measure() -> Iterator[Value]:
-    """Every ``track_`` value of the package that is imported here, in this process."""
+    """Measure every ``track_`` benchmark on the package that this process imports."""
     for _, module_name, _ in pkgutil.iter_modules(benchmarks.__path__):
         module = importlib.import_module(f"{benchmarks.__name__}.{module_name}")
-        for name, found in inspect.getmembers(module, inspect.isclass):
-            if found.__module__ == module.__name__ and not name.startswith("_"):
-                yield from _measure_class(found, f"{module_name}.{name}")
+        for name, benchmark in inspect.getmembers(module, inspect.isclass):
+            if benchmark.__module__ == module.__name__ and not name.startswith("_"):
+                yield from _measure_class(benchmark, f"{module_name}.{name}")
 
 
 def _measure_class(benchmark: Any, name: str) -> Iterator[Value]:
@@ -176,7 +176,7 @@ def _measure_case(benchmark: Any, method: str, param: object, case: str) -> tupl
 
 
 def compare(values: list[Value], history: list[Value]) -> int:
-    """Say which values are worse or better than those recorded last; the exit code."""
+    """Print which values are worse or better than the last recorded; returns the exit code."""
     last = {(v.case, v.version): v for v in history if v.measured}
     known = [(v, last[v.case, v.version]) for v in values if (v.case, v.version) in last]
     pairs = [(value, before) for value, before in known if value.measured]
@@ -217,8 +217,8 @@ def _sentence(value: Value, before: Value, judgement: str) -> str:
 
 
 def counts(machine: str) -> int:
-    """Measure the counts and compare them with those recorded under a machine; the exit code."""
-    history = recorded(HISTORY / machine)
+    """Measure the counts and compare them with a machine's history; returns the exit code."""
+    history = read_history(HISTORY / machine)
     if not any(value.measured for value in history):
         print(
             f"nothing is recorded under {machine!r}, so there is nothing to compare with;"
@@ -234,14 +234,14 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="asv run, then the check that values were measured")
     counted = commands.add_parser("counts", help="this working tree's counts against the history")
-    counted.add_argument("--against", default=RECORDED, help="the machine whose history it is")
+    counted.add_argument("--against", default=COMMITTED, help="the machine whose history it is")
     options, rest = parser.parse_known_args(arguments)
     if options.command == "counts" and rest:
         parser.error(f"counts does not know {' '.join(rest)}")
     try:
         if options.command == "counts":
             return counts(options.against)
-        return run(os.environ.get("ASV_MACHINE", OWN), rest)
+        return run(os.environ.get("ASV_MACHINE", LOCAL), rest)
     except Unreadable as error:
         print(error)
         return UNREADABLE

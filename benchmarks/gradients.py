@@ -15,7 +15,7 @@ class _Gradient:
     param_names = ("gradient",)
 
     def setup(self, gradient: str) -> None:
-        """Find the problem; a gap where the commit lacks the gradient method."""
+        """Find the problem; a gap if the commit lacks the gradient method."""
         self.settings = work.gradient_settings(gradient)
         self.problem = work.problem(self.workload, self.batch)
 
@@ -29,7 +29,7 @@ class _Timed(_Gradient):
 
 
 class _Counted(_Gradient):
-    """The counts, in float64, for the reason that :func:`benchmarks.work.in_float64` gives."""
+    """The counts, in float64; :func:`benchmarks.work.in_float64` says why."""
 
     version = "3"
 
@@ -46,14 +46,14 @@ class _Counted(_Gradient):
 
     @work.unit("evaluations")
     def track_nfe_backward(self, gradient: str) -> float:
-        """Field evaluations of the way back; a gap for backprop, which makes none of its own."""
+        """Field evaluations of the backward pass; a gap for backprop, which makes none."""
         solution, _ = work.differentiate(self.problem, **self.settings)
         nfe = solution.stats.nfe_backward
         return math.nan if nfe is None else float(nfe)
 
     @work.unit("bytes")
     def track_bytes_held(self, gradient: str) -> float:
-        """The most bytes that autograd holds at any moment, the parameters' own apart."""
+        """The most bytes that autograd holds at any moment, without the parameters."""
         meter = work.installed("neural_ode.memory", "SavedBytes")
         with meter(ignore=self.problem.field.parameters()) as held:
             work.differentiate(self.problem, **self.settings)
@@ -62,20 +62,20 @@ class _Counted(_Gradient):
     @work.unit("relative error")
     def track_gradient_error(self, gradient: str) -> float:
         """The larger relative error of the gradients by the states and by the parameters."""
-        _, found = work.differentiate(self.problem, **self.settings)
+        _, computed = work.differentiate(self.problem, **self.settings)
         _, expected = work.reference(self.workload, self.batch)
-        return work.gradient_error(found, expected)
+        return work.gradient_error(computed, expected)
 
 
 class Small(_Timed):
-    """A small MLP, where the solver's own work is nearly all there is."""
+    """A small MLP, where nearly all work is the solver's own."""
 
     workload = "mlp_gradient"
     number = 5
 
 
 class SmallCounts(_Counted):
-    """What the small MLP takes."""
+    """The counts of the small MLP."""
 
     workload = "mlp_gradient"
 
@@ -87,7 +87,7 @@ class Wide(_Timed):
 
 
 class WideCounts(_Counted):
-    """What the wider MLP takes."""
+    """The counts of the wider MLP."""
 
     workload = "wide_gradient"
 
@@ -102,7 +102,7 @@ class Conv(_Timed):
 
 
 class ConvCounts(_Counted):
-    """What the conv field takes on the first states of its batch, which is quick."""
+    """The counts of the conv field on the first states of its batch, which is quick."""
 
     workload = "conv_gradient"
     batch = 4

@@ -16,7 +16,7 @@ class _Forward:
     param_names = ("method",)
 
     def setup(self, method: str) -> None:
-        """Find the problem; a gap where the commit lacks the method."""
+        """Find the problem; a gap if the commit lacks the method."""
         work.require_method(method)
         self.problem = work.problem(self.workload)
 
@@ -26,7 +26,7 @@ class _Forward:
 
 
 class _Timed(_Forward):
-    """asv sets up before each timed call, so what is timed in one sample is ``number`` calls."""
+    """One sample times ``number`` calls; asv sets up before each sample."""
 
     number, repeat = 10, (2, 10, 0.5)
 
@@ -36,10 +36,10 @@ class _Timed(_Forward):
 
 
 class _Counted(_Forward):
-    """The counts, in float64, for the reason that :func:`benchmarks.work.in_float64` gives."""
+    """The counts, in float64; :func:`benchmarks.work.in_float64` says why."""
 
     version = "3"
-    # The error is that of the first states; those after them only cost time in the reference.
+    # The error is measured on the first states only, to save time in the reference.
     judged = 64
 
     def setup(self, method: str) -> None:
@@ -70,14 +70,14 @@ class _Counted(_Forward):
 
 
 class Small(_Timed):
-    """A small MLP, where the solver's own work is nearly all there is."""
+    """A small MLP, where nearly all work is the solver's own."""
 
     workload = "mlp_forward"
     params = METHODS
 
 
 class SmallCounts(_Counted):
-    """What the small MLP takes."""
+    """The counts of the small MLP."""
 
     workload = "mlp_forward"
     params = METHODS
@@ -90,7 +90,7 @@ class Outputs(_Timed):
 
 
 class OutputsCounts(_Counted):
-    """What fifty output times take."""
+    """The counts with fifty output times."""
 
     workload = "mlp_outputs"
 
@@ -102,20 +102,20 @@ class Wide(_Timed):
 
 
 class WideCounts(_Counted):
-    """What the wider MLP takes."""
+    """The counts of the wider MLP."""
 
     workload = "wide_forward"
 
 
 class Conv(_Timed):
-    """The ODE-Net's conv field, where the field is nearly all there is."""
+    """The ODE-Net's conv field, where nearly all work is the field's."""
 
     workload = "conv_forward"
     number, repeat = 1, (2, 10, 1.0)
 
 
 class ConvCounts(_Counted):
-    """What the conv field takes."""
+    """The counts of the conv field."""
 
     workload = "conv_forward"
     judged = 4
@@ -132,7 +132,7 @@ class Compiled:
     rounds = 1
 
     def setup(self, workload: str) -> None:
-        """Compile the step, the first time; a gap where commit or machine cannot."""
+        """Compile the step, the first time; a gap if the commit or the machine cannot."""
         self.problem = work.problem(workload)
         work.compile_solve(self.problem)
 

@@ -44,7 +44,7 @@ class OdeNet(_Training):
 
 
 class OdeNetCounts(_Training):
-    """What the step takes, in float64, for the reason of :func:`benchmarks.work.in_float64`."""
+    """The counts of the step, in float64; :func:`benchmarks.work.in_float64` says why."""
 
     version = "2"
     dtype = torch.float64
@@ -64,7 +64,7 @@ class OdeNetCounts(_Training):
 
     @work.unit("bytes")
     def track_bytes_held(self, gradient: str) -> float:
-        """The most bytes that autograd holds at any moment, the parameters' own apart."""
+        """The most bytes that autograd holds at any moment, without the parameters."""
         meter = work.installed("neural_ode.memory", "SavedBytes")
         with meter(ignore=self.model.parameters()) as held:
             self._step()

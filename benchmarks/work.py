@@ -1,9 +1,9 @@
-"""What the benchmarks run, on whichever commit of the package is installed.
+"""The work of the benchmarks, on whichever commit of the package is installed.
 
 asv runs the benchmark files of the working copy against the package of every commit of a range. The
-workloads come from the working copy too, so that every commit does the same work, also one that is
-older than the workloads. Where the package of a commit has no such thing yet, a
-``NotImplementedError`` makes the measurement a gap.
+workloads come from the working copy too, so every commit does the same work, even one that is older
+than the workloads. If a commit lacks what a benchmark needs, a ``NotImplementedError`` leaves a gap
+in its history.
 """
 
 import copy
@@ -40,7 +40,7 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def unit(name: str) -> Callable[[Function], Function]:
-    """Say in which unit a ``track_`` function counts, where asv looks for it."""
+    """Set the unit of a ``track_`` function, in the attribute that asv reads."""
 
     def mark(function: Function) -> Function:
         function.__dict__["unit"] = name
@@ -50,10 +50,10 @@ def unit(name: str) -> Callable[[Function], Function]:
 
 
 def installed(module: str, name: str) -> Any:
-    """A name of the installed package.
+    """An object of the installed package, by its name.
 
     Raises:
-        NotImplementedError: where this commit has no such module or name.
+        NotImplementedError: if this commit has no such module or name.
     """
     try:
         return getattr(importlib.import_module(module), name)
@@ -67,11 +67,11 @@ def _workloads() -> dict[str, Any]:
     try:
         return runpy.run_path(str(WORKLOADS))
     except ImportError as error:
-        raise NotImplementedError(f"the workloads need more than there is: {error}") from error
+        raise NotImplementedError(f"this commit is too old for the workloads: {error}") from error
 
 
-# Each measurement is a fork of a process that has imported this: torch is imported once a commit,
-# and so are the modules that torch imports no sooner than for a gradient, an update or a compiler.
+# Each measurement is a fork of a process that has imported this file. So torch is imported once a
+# commit, as are the modules that torch imports only for a gradient, an update or a compiler.
 with suppress(NotImplementedError, ImportError):
     _workloads()
     importlib.import_module("torch._dynamo")
@@ -82,7 +82,7 @@ def problem(workload: str, batch: int | None = None) -> Any:
     """The problem of that workload, or the one of its first ``batch`` states, on one thread.
 
     Raises:
-        NotImplementedError: where this commit lacks the networks that it is made of.
+        NotImplementedError: if this commit lacks the networks of the workload.
     """
     torch.set_num_threads(1)
     whole = _workloads()["WORKLOADS"][workload].problem()
@@ -92,8 +92,8 @@ def problem(workload: str, batch: int | None = None) -> Any:
 def in_float64(problem: Any) -> Any:
     """The same problem with field, states and times in float64, in which counts are taken.
 
-    Where a tolerance is near the roundings of float32, which differ between processors, or a ReLU
-    bends the flow, they decide about a step: one more on one machine, and not on another.
+    Rounding in float32 differs between processors. If a tolerance is near it, or a ReLU bends the
+    flow, rounding decides whether a step is taken on one machine and not on another.
     """
     field = copy.deepcopy(problem.field).double()
     return replace(problem, field=field, y0=problem.y0.double(), ts=problem.ts.double())
@@ -108,7 +108,7 @@ def solve(problem: Any, **settings: Any) -> Any:
 
 
 def require_method(method: str) -> None:
-    """Raise NotImplementedError where this commit has no method of that name."""
+    """Raise NotImplementedError if this commit has no method of that name."""
     y0, ts = torch.ones(1), torch.tensor([0.0, 0.1])
     try:
         installed("neural_ode", "solve")(lambda t, y: -y, y0, ts, method=method, rtol=0.1, atol=0.1)
@@ -119,11 +119,11 @@ def require_method(method: str) -> None:
 
 
 def compile_solve(problem: Any) -> None:
-    """Let the solver compile this problem's step, which it then keeps.
+    """Let the solver compile the step of this problem and keep it.
 
     Raises:
-        NotImplementedError: where this commit does not compile, or this machine has no compiler.
-        UserWarning: where compiling went wrong.
+        NotImplementedError: if this commit cannot compile, or this machine has no compiler.
+        UserWarning: if compiling failed.
     """
     if "compile" not in inspect.signature(installed("neural_ode", "solve")).parameters:
         raise NotImplementedError("solve cannot compile yet")
@@ -138,7 +138,7 @@ def gradient_settings(gradient: str) -> dict[str, Any]:
     """The arguments of ``solve`` that choose a gradient method.
 
     Raises:
-        NotImplementedError: where this commit has no such method.
+        NotImplementedError: if this commit has no such method.
     """
     name, arguments, others = GRADIENTS[gradient]
     if "method" in others:
@@ -183,13 +183,13 @@ def _rk4(field: Callable, y: Tensor, start: Tensor, h: Tensor, steps: int) -> Te
     return y
 
 
-def relative_error(found: Tensor, expected: Tensor) -> float:
+def relative_error(computed: Tensor, expected: Tensor) -> float:
     """The 2-norm of the difference over that of what was expected."""
-    return float((found.double() - expected).norm() / expected.norm())
+    return float((computed.double() - expected).norm() / expected.norm())
 
 
-def gradient_error(found: list[Tensor], expected: list[Tensor]) -> float:
+def gradient_error(computed: list[Tensor], expected: list[Tensor]) -> float:
     """The larger of two relative errors: by the initial states, and by all parameters together."""
-    by_state = relative_error(found[0], expected[0])
-    flat = [torch.cat([x.flatten() for x in gradients[1:]]) for gradients in (found, expected)]
+    by_state = relative_error(computed[0], expected[0])
+    flat = [torch.cat([x.flatten() for x in gradients[1:]]) for gradients in (computed, expected)]
     return max(by_state, relative_error(*flat))

@@ -2,15 +2,18 @@
 
 import importlib.metadata
 import re
+import sys
 import tomllib
 import warnings
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
+from odeclaims.cell import Context, Profile
 from odeclaims.claims import ENTRY_POINT, find_claims
 from odeclaims.report.docs import claim_page, size_frame, write_claim_pages
 
@@ -101,9 +104,17 @@ def test_links_lead_somewhere(page):
 # --- the pages of the claims ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def stranger(tmp_path, monkeypatch):
-    """The README's claim as the package that the page shows, registered as its pyproject says."""
+def as_rooms(code: str) -> dict[str, str]:
+    """The files of a folder with the parts of a claim of one file, as its comments divide them."""
+    head, measure, judge, show = re.split(r"^# --- \w+\n", code, flags=re.MULTILINE)
+    show, claim = re.split(r"^(?=CLAIM = )", show, flags=re.MULTILINE)
+    rooms = {"__init__": claim, "measure": measure, "judge": judge, "show": show}
+    return {f"{name}.py": head + body for name, body in rooms.items()}
+
+
+@pytest.fixture(params=["file", "folder"])
+def stranger(request, tmp_path, monkeypatch):
+    """The README's claim in the package that the page shows, registered as its pyproject says."""
     readme, page = (ROOT / "README.md").read_text(), (DOCS / "extend.md").read_text()
     claim = re.search(r"<!-- example claim -->\n```python\n(.*?)```", readme, re.DOTALL)
     project = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
@@ -112,7 +123,14 @@ def stranger(tmp_path, monkeypatch):
     package = tmp_path / "my_claims"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "euler_stability.py").write_text(claim[1])
+    if request.param == "file":
+        (package / "euler_stability.py").write_text(claim[1])
+    else:
+        (package / "euler_stability").mkdir()
+        for name, code in as_rooms(claim[1]).items():
+            (package / "euler_stability" / name).write_text(code)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_claims"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     groups = tomllib.loads(project[1])["project"]["entry-points"]
     entries = [
@@ -127,7 +145,7 @@ def stranger(tmp_path, monkeypatch):
     return find_claims()["euler_stability"]
 
 
-def test_the_page_of_a_claim_tells_what_its_file_and_its_rows_say(tmp_path):
+def test_the_page_of_a_claim_tells_what_its_code_and_its_rows_say(tmp_path):
     claim = find_claims()["crossing_1d"]
     folder = tmp_path / "docs" / "claims"
     page = write_claim_pages(folder, [claim], ROOT / "results")[0].read_text()
@@ -157,6 +175,26 @@ def test_a_claim_of_another_package_has_a_page_before_it_is_run(stranger, tmp_pa
     sizes = size_frame(stranger).set_index("what")
     assert list(sizes.loc["cells"]) == ["2", "3", "3", "3"]
     assert sizes.loc["`step_size`", "smoke"] == "1.0, 2.5"
+
+
+def test_the_readme_claim_works_as_a_file_and_as_a_folder(stranger):
+    rows = [
+        {**cell.params, "status": "ok", **row}
+        for cell in stranger.cells(Profile("quick"))
+        for row in stranger.measure(cell, Context())
+    ]
+    df = pd.DataFrame(rows)
+    assert stranger.judge(df).outcome == "reproduced"
+    assert len(stranger.table(df)) == len(stranger.figure(df).axes[0].lines[0].get_xdata()) == 3
+
+
+def test_a_page_says_which_changes_measure_again(stranger, request, tmp_path):
+    page = claim_page(stranger, [], tmp_path / "docs" / "claims")
+    folder = "folder" in request.node.callspec.id
+    assert ("A change of `measure.py`" in page) == folder
+    assert ("The claim is one file" in page) != folder
+    assert ("the folder [euler_stability](../../my_claims/euler_stability)" in page) == folder
+    assert ("[euler_stability.py](../../my_claims/euler_stability.py)" in page) != folder
 
 
 def test_pages_of_claims_that_are_gone_go(stranger, tmp_path):

@@ -6,7 +6,6 @@ evidence that it needs to be judged, and is not moved when a result is seen.
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -276,10 +275,11 @@ class Claim:
     @property
     def description(self) -> str:
         """What the claim says about itself: the docstring of its package or module."""
-        return inspect.cleandoc(sys.modules[self.module].__doc__ or "")
+        return inspect.getdoc(import_module(self.module)) or ""
 
     def _room(self, name: str) -> ModuleType:
-        whole = sys.modules[self.module]
+        # A process that was handed the claim may not have imported its package yet.
+        whole = import_module(self.module)
         return import_module(f"{self.module}.{name}") if hasattr(whole, "__path__") else whole
 
     # --- measuring

@@ -6,23 +6,30 @@ A command imports what it needs when it is called, since torch and matplotlib ta
 
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from odeclaims import __version__
 from odeclaims.cell import PROFILES, Profile, ProfileName
 from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
-from odeclaims.record.files import CorruptFile, read_json
-from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.files import CorruptFile, escape_controls
+from odeclaims.record.judged import Judged, find_cells, read_judged
 from odeclaims.record.results import Results, read_results
+from odeclaims.terminal import (
+    claims_table,
+    console,
+    error_sentence,
+    print_comparison,
+    print_verdicts,
+    say_written,
+)
 
 app = typer.Typer(
     help="Measure the claims of the Neural ODE papers, judge them, and draw the papers' figures.",
@@ -31,18 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
-console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
 MOST_SEEDS = 10_000
-
-STYLES = {
-    "reproduced": "green",
-    "partly": "yellow",
-    "not reproduced": "red",
-    "insufficient": "dim",
-}
 
 Names = Annotated[
     list[str] | None,
@@ -52,6 +49,14 @@ Out = Annotated[Path, typer.Option(help="The results folder.")]
 AnyProfile = Annotated[
     ProfileName | None, typer.Option(help="Only this profile; by default all that have results.")
 ]
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked this process to end, as a scheduler does before it kills."""
+
+
+def _stop(*_: object) -> None:
+    raise Terminated
 
 
 @app.callback(invoke_without_command=True)
@@ -69,16 +74,8 @@ def version(
 @app.command("list")
 def list_claims(out: Out = Path("results")) -> None:
     """List the claims with the verdicts found in the results folder."""
-    table = Table("claim", "what is claimed", "source", "verdict (profile)")
-    for claim in find_claims().values():
-        verdicts = [f"{_outcome(r)} ({r.profile})" for r in read_results(out, [claim], None)]
-        table.add_row(
-            claim.slug,
-            escape(claim.statement),
-            escape(claim.source),
-            "\n".join(verdicts) or "not run yet",
-        )
-    console.print(table)
+    claims = list(find_claims().values())
+    console.print(claims_table(claims, {c.slug: read_results(out, [c], None) for c in claims}))
 
 
 @app.command()
@@ -121,6 +118,7 @@ def run(
 
     chosen = _choose(claims)
     _check_device(device, here=scheduler is None)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         summary = run_claims(
             chosen,
@@ -131,14 +129,14 @@ def run(
             scheduler=scheduler,
             console=console,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
     for sentence in summary.failures[:5]:
         console.print(sentence, style="red", markup=False, highlight=False)
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
-    _print_verdicts(read_results(out, chosen, profile))
+    print_verdicts(read_results(out, chosen, profile))
     console.print(f"{summary.computed} cells measured, {summary.reused} taken from before.")
     if summary.failures:
         raise typer.Exit(1)
@@ -148,8 +146,8 @@ def run(
 def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
     for paths, _ in _draw(_existing(claims, profile, out)):
-        _say_written(paths)
-    _say_written(_draw_joint_figures(profile, out))
+        say_written(paths)
+    say_written(_draw_joint_figures(profile, out))
 
 
 @app.command()
@@ -180,10 +178,10 @@ def report(
     Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
     the rows of a claim cannot be read; the page then says so in their place.
     """
-    results = _shown(_existing(claims, profile, out), profile)
-    judged = [Judged(r) for r in results]
-    pictures = (shown for _, shown in _draw(results, files=False, pictures=True))
-    _write_page(judged, pictures, _choose(claims), to or out / "report.html")
+    results, problems = read_judged(_shown(_existing(claims, profile, out), profile))
+    drawn = _draw([each.results for each in results], files=False, pictures=True)
+    pictures = (shown for _, shown in drawn)
+    _write_page(results, pictures, problems, _choose(claims), to or out / "report.html")
 
 
 @app.command()
@@ -193,30 +191,57 @@ def redraw(out: Out = Path("results")) -> None:
     It is figures, tables and report in one, over all results: each is read, judged and drawn once.
     Nothing is measured.
     """
-    results = _shown(_existing(None, None, out), None)
-    judged = [Judged(r) for r in results]
-    drawn = _draw(results, pictures=True)
-    _write_tables(judged)
-    _write_overviews(out, judged)
+    results, problems = read_judged(_shown(_existing(None, None, out), None))
+    # Other processes draw while this one judges.
+    drawn = _draw([each.results for each in results], pictures=True)
+    _write_tables(results)
+    _write_overviews(out, results)
     pictures = []
     for paths, shown in drawn:
-        _say_written(paths)
+        say_written(paths)
         pictures.append(shown)
-    _say_written(_draw_joint_figures(None, out))
-    _write_page(judged, pictures, _choose(None), out / "report.html")
+    say_written(_draw_joint_figures(None, out))
+    _write_page(results, pictures, problems, _choose(None), out / "report.html")
 
 
 @app.command()
-def check(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
-    """Check that every stored verdict still follows from its CSV; exit code 1 if not."""
-    stale = 0
-    for results in _existing(claims, profile, out):
-        difference = Judged(results).stale()
-        stale += bool(difference)
-        state = f"[red]{difference}" if difference else "[green]follows from its rows"
-        console.print(f"{results.profile}/{results.claim.slug}: {state}", highlight=False)
-    if stale:
+def check(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Also compare the files with those of a Git commit."),
+    ] = None,
+) -> None:
+    """Check that every stored verdict still follows from its CSV; exit code 1 if not.
+
+    A digest says that the files of a folder belong together, not who wrote them; --against says
+    whether they are those of a commit.
+    """
+    from odeclaims.record.against import check_revision, differences
+
+    results = _existing(claims, profile, out)
+    if against:
+        check_revision(out, against)
+    bad = 0
+    for each in results:
+        problem = _problem(each) or (differences(each, against) if against else "")
+        bad += bool(problem)
+        style, state = ("red", problem) if problem else ("green", "follows from its rows")
+        line = Text(f"{each.profile}/{each.claim.slug}: ").append(state, style=style)
+        console.print(line, highlight=False)
+    console.print(f"{len(results)} results checked, {bad} of them with a problem.")
+    if bad:
         raise typer.Exit(1)
+
+
+def _problem(results: Results) -> str:
+    """What is wrong with the stored files; "" where nothing is."""
+    try:
+        return Judged(results).stale()
+    except (CorruptFile, FileNotFoundError) as error:
+        return str(error)
 
 
 @app.command()
@@ -229,11 +254,11 @@ def cite(
 
     Each number is followed by the name of its table cell, which `odeclaims verify` takes.
     """
-    from odeclaims.record.cite import bibtex, sentence
+    from odeclaims.record.cite import bibtex, cited_sentence
 
     for results in _existing([claim], profile, out):
         judged = Judged(results)
-        sys.stdout.write(f"{bibtex(judged)}\n{sentence(judged)}\n\n")
+        sys.stdout.write(f"{bibtex(judged)}\n{cited_sentence(judged)}\n\n")
 
 
 @app.command()
@@ -249,7 +274,7 @@ def verify(
         made = judged.provenance
         sys.stdout.write(
             f"{judged.profile}/{judged.claim.slug}, {cell.table}, row {cell.row + 1},"
-            f" {cell.column}: {cell.text}\n"
+            f" {cell.column}: {escape_controls(cell.text)}\n"
             f"made again from the {made['rows']} rows of {judged.results.data}, measured at commit"
             f" {commit_of(made)}\n"
         )
@@ -273,24 +298,9 @@ def compare(
     """
     from odeclaims.record.compare import compare as compare_folders
 
-    found = compare_folders(before, after)
-    table = Table("claim", "criterion", "before", "after", "what changed")
-    for row in found.numbers[found.numbers["moved"] != ""].to_dict("records"):
-        table.add_row(
-            *(escape(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
-        )
-    if table.row_count:
-        console.print(table)
-    for line in found.alone:
-        console.print(line, markup=False, highlight=False)
-    changed = found.verdicts[found.verdicts["changed"]]
-    for row in changed.to_dict("records"):
-        console.print(f"{row['claim']}: {row['before']} became {row['after']}")
-    console.print(
-        f"{len(found.verdicts)} claims compared, {len(changed)} verdicts changed,"
-        f" {table.row_count} of {len(found.numbers)} numbers moved."
-    )
-    if found.changed:
+    comparison = compare_folders(before, after)
+    print_comparison(comparison)
+    if comparison.changed:
         raise typer.Exit(1)
 
 
@@ -306,19 +316,17 @@ def conform(
 
     Writes scorecard.csv, .md, .json and .html for each into conform/<backend>.
     """
-    from odeclaims.backends import find_backends
-    from odeclaims.conform import chosen as chosen_backends
-    from odeclaims.conform import conform as conform_backend
-    from odeclaims.report import conform as scorecards
+    from odeclaims.backends import choose_backends, find_backends
+    from odeclaims.conform.scorecard import fill_scorecard
+    from odeclaims.conform.show import backends_table, terminal_table, write
 
     if not backends:
-        console.print(scorecards.registered(find_backends()))
+        console.print(backends_table(find_backends()))
     cards = []
-    for backend in chosen_backends(backends or []):
-        cards.append(conform_backend(backend))
-        console.print(scorecards.terminal(cards[-1]))
-        for path in scorecards.write(cards[-1], out):
-            console.print(f"wrote {path}", markup=False, highlight=False)
+    for backend in choose_backends(backends or []):
+        cards.append(fill_scorecard(backend))
+        console.print(terminal_table(cards[-1]))
+        say_written(write(cards[-1], out))
     if any(card.failed for card in cards):
         raise typer.Exit(1)
 
@@ -329,7 +337,7 @@ def _draw(results: list[Results], **what: bool) -> Iterable[tuple[list[Path], li
 
     from odeclaims.report.draw import draw
 
-    jobs = min(len(results), os.cpu_count() or 1)
+    jobs = max(1, min(len(results), os.cpu_count() or 1))
     parallel: Any = Parallel(n_jobs=jobs, return_as="generator")
     return parallel(delayed(draw)(r, **what) for r in results)
 
@@ -347,33 +355,32 @@ def _write_tables(results: list[Judged]) -> None:
     from odeclaims.report.draw import write_tables
 
     for judged in results:
-        _say_written(write_tables(judged))
+        say_written(write_tables(judged))
 
 
 def _write_overviews(out: Path, results: list[Judged]) -> None:
     from odeclaims.report.draw import write_overviews
 
     shown = [judged for judged in results if judged.profile != "smoke"]
-    _say_written(write_overviews(out, shown, list(find_claims().values())))
+    say_written(write_overviews(out, shown, list(find_claims().values())))
 
 
 def _write_page(
-    results: list[Judged], pictures: Iterable[list], claims: list[Claim], path: Path
+    results: list[Judged],
+    pictures: Iterable[list],
+    problems: list[tuple[Results, str]],
+    claims: list[Claim],
+    path: Path,
 ) -> None:
     """Write the page; exit code 1 where rows cannot be read."""
     from odeclaims.report.page import write_page
 
-    problems = write_page(results, pictures, claims, path)
-    for sentence in problems:
+    write_page(results, pictures, problems, claims, path)
+    for _, sentence in problems:
         console.print(sentence, style="red", markup=False, highlight=False)
-    _say_written([path])
+    say_written([path])
     if problems:
         raise typer.Exit(1)
-
-
-def _say_written(paths: list[Path]) -> None:
-    for path in paths:
-        console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 def _shown(results: list[Results], profile: str | None) -> list[Results]:
@@ -388,15 +395,15 @@ def _existing(claims: list[str] | None, profile: str | None, out: Path) -> list[
         FileNotFoundError: where there are none, or none of a claim that was named.
     """
     chosen = _choose(claims)
-    found = read_results(out, chosen, profile)
-    missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in found})
-    if not found or (claims and missing):
+    results = read_results(out, chosen, profile)
+    missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in results})
+    if not results or (claims and missing):
         what = ", ".join(missing) if claims else "any claim"
         under = f" under the profile {profile}" if profile else ""
         raise FileNotFoundError(
             f"{out} has no results of {what}{under}; `odeclaims run` makes them"
         )
-    return found
+    return results
 
 
 def _choose(names: list[str] | None) -> list[Claim]:
@@ -434,44 +441,10 @@ def _check_device(device: str, here: bool) -> None:
         raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA GPU here")
 
 
-def _outcome(results: Results) -> str:
-    path = results.verdict
-    outcome = read_json(path).get("outcome", "unknown") if path.exists() else "not judged"
-    return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"
-
-
-def _print_verdicts(found: list[Results]) -> None:
-    if not found:
-        return
-    table = Table("claim", "criterion", "holds if", "measured", "outcome")
-    for results in found:
-        rows: list[dict[str, Any]] = read_json(results.verdict)["criteria"]
-        for i, row in enumerate(rows):
-            value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"
-            colour = STYLES[row["outcome"]]
-            table.add_row(
-                results.claim.slug if i == 0 else "",
-                escape(row["name"]),
-                row["reproduced_if"],
-                escape(value),
-                f"[{colour}]{row['outcome']}[/]" + ("" if row["decides"] else " (not deciding)"),
-                end_section=i == len(rows) - 1,
-            )
-    console.print(table)
-
-
 def main() -> None:
     """Run the command line; what a user can mend is one sentence and exit code 2."""
     try:
         app()
     except (CorruptFile, ValueError, OSError) as error:
-        sys.stderr.write(f"odeclaims: {_sentence(error)}\n")
+        sys.stderr.write(f"odeclaims: {error_sentence(error)}\n")
         sys.exit(2)
-
-
-def _sentence(error: Exception) -> str:
-    """The error in one line; an operating system's error with its file and its reason."""
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split())

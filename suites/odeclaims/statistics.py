@@ -39,15 +39,15 @@ def interval(values: ArrayLike, statistic: Callable = np.median) -> tuple[float,
             # are nearly equal; the next method takes over then.
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             warnings.simplefilter("ignore", RuntimeWarning)
-            found = stats.bootstrap(
+            ends = stats.bootstrap(
                 (sample,),
                 statistic,
                 n_resamples=RESAMPLES,
                 method=method,
                 rng=np.random.default_rng(0),
             ).confidence_interval
-        if math.isfinite(found.low) and math.isfinite(found.high):
-            return float(found.low), float(found.high)
+        if math.isfinite(ends.low) and math.isfinite(ends.high):
+            return float(ends.low), float(ends.high)
     return None
 
 

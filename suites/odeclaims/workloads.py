@@ -1,8 +1,9 @@
-"""Named pieces of work: what the two benchmark suites time, on every solver and at every commit.
+"""Named pieces of work, timed by the speed suite on every solver and by asv at every commit.
 
-A workload is a field, a batch of states, output times and a tolerance, all from fixed seeds. How
-its gradient is taken is the caller's choice, since that is what the suites compare. Weights and
-states are float32, as in training.
+A workload is a field, a batch of states, output times and a tolerance, all from fixed seeds. The
+caller chooses the way to the gradient, since that is what the suites compare. Weights and states
+are float32, as in training. asv runs this file with older commits of ``neural_ode``, so it imports
+nothing else of these packages.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Problem:
         y0: the initial states, shape [batch, *features].
         ts: the output times, shape [time].
         tol: relative and absolute tolerance.
-        training: the net around the field that is trained; ``None`` where the field stands alone.
+        training: the net around the field, if it is trained with one; else ``None``.
     """
 
     field: nn.Module
@@ -37,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Training:
-    """What stands around a field in a classifier, and a batch to train all of it on.
+    """The other parts of a classifier around a field, and a batch to train all of it on.
 
     Attributes:
         stem, head: from images to states, and from states to logits.
@@ -59,16 +60,16 @@ class Workload:
     """One piece of work.
 
     Attributes:
-        name: what the tables call it.
-        what: what it stands for, in one line.
-        field: the field, its weights drawn from a generator.
+        name: its name in the tables.
+        what: its description, in one line.
+        field: makes the field, with weights drawn from the generator.
         shape: the shape of the batch of states, which are standard normal.
         tol: relative and absolute tolerance.
         end: the last output time; the first is 0.
         times: how many output times there are, equally spaced.
         differentiated: whether a loss, the summed squares of the final states, is differentiated
             with respect to the initial states and the parameters.
-        trains: whether one iteration of training a whole net is timed instead: forward pass, mean
+        trains: whether the work is one iteration of training a whole net: forward pass, mean
             cross-entropy, backward pass, update.
     """
 
@@ -104,7 +105,7 @@ def _conv(generator: torch.Generator) -> nn.Module:
     return ConvField(64, 32, generator=generator)
 
 
-# So long, since on [0, 1] these mild fields take the same two steps at most tolerances.
+# On [0, 1] these smooth fields would take the same two steps at most tolerances.
 _MLP_END = 10.0
 
 
@@ -182,7 +183,7 @@ WORKLOADS = {workload.name: workload for workload in _ALL}
 def loss_of(ys: Float[Tensor, "time batch *features"]) -> Float[Tensor, ""]:
     """The loss of the differentiated workloads: the summed squares of the final states.
 
-    Squares, since the conv field ends in a normalisation, along whose flow the plain sum does not
-    change: its adjoint would be constant. Written for arrays of JAX too.
+    Squares are summed since the conv field ends in a normalisation: its flow does not change the
+    plain sum, whose adjoint would be constant. The function also takes arrays of JAX.
     """
     return (ys[-1] ** 2).sum()

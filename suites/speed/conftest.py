@@ -1,4 +1,4 @@
-"""One session of the speed suite: equal cores for all, and files at the end if all went well."""
+"""One session of the speed suite: equal cores for all, and files at the end if no test failed."""
 
 import os
 import tempfile
@@ -10,38 +10,40 @@ import pytest
 import torch
 
 from odeclaims.backends import find_backends
-from odeclaims.report.speed import FOLDER, write
-from odeclaims.speed import Speed, schedule
+from odeclaims.speed.cases import schedule
+from odeclaims.speed.rows import FOLDER
+from odeclaims.speed.session import Session
+from odeclaims.speed.show import write
 
-# A part of the suite is no record, so it does not take the place of one; nor is another device's.
+# Only a whole run on a CPU replaces the committed results; a part, or another device's, goes here.
 PART = Path("results/bench/speed")
 
 STARTED = datetime.now(UTC)
-SPEED = pytest.StashKey[Speed]()
+SESSION = pytest.StashKey[Session]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """On which device, and where the results go."""
+    """Add the options for the device and for the results' folder."""
     parser.addoption("--device", default="cpu", help="a torch device: cpu, cuda or cuda:N")
     parser.addoption(
         "--out",
         type=Path,
-        help=f"the results' folder; by default {FOLDER}, or {PART} where only a part was chosen",
+        help=f"the results' folder; by default {FOLDER}, or {PART} if only a part was selected",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give every library the same cores: XLA takes all that it sees, whatever torch takes."""
+    """Give every library the same cores; XLA would use all that it sees, unlike torch."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: torch.get_num_threads()])
-    # On a GPU torch's convolutions would round their factors to ten bits, its products would not.
+    # By default torch rounds the factors of convolutions on a GPU to ten bits, but not of products.
     torch.backends.cudnn.allow_tf32 = False
-    config.stash[SPEED] = Speed(find_backends(), str(config.getoption("--device")))
+    config.stash[SESSION] = Session(find_backends(), str(config.getoption("--device")))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every backend, every case and every turn, of those that can be had on the device."""
-    session = metafunc.config.stash[SPEED]
+    """Parametrise over every backend, and over every case and turn that the device allows."""
+    session = metafunc.config.stash[SESSION]
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", session.backends)
     if "case" in metafunc.fixturenames:
@@ -51,22 +53,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def session(request: pytest.FixtureRequest) -> Iterator[Speed]:
-    """The work of this session; what an earlier one compiled is not at hand."""
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The work of this session, without what an earlier session has compiled."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", folder)
-        yield request.config.stash[SPEED]
+        yield request.config.stash[SESSION]
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Write rows, tables and figures, where nothing failed."""
-    speed = config.stash[SPEED]
-    if exitstatus != pytest.ExitCode.OK or not speed.rows:
+    """Write rows, tables and figures if no test failed."""
+    session = config.stash[SESSION]
+    if exitstatus != pytest.ExitCode.OK or not session.rows:
         return
-    whole = speed.timed == set(speed.cases()) and speed.device == "cpu"
+    whole = session.timed_cases == set(session.cases()) and session.device == "cpu"
     folder = config.getoption("--out") or (FOLDER if whole else PART)
-    speed.store(folder, STARTED)
+    session.store(folder, STARTED)
     for path in write(folder):
         terminalreporter.write_line(f"wrote {path}")

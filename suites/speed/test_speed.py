@@ -1,4 +1,4 @@
-"""Every workload on every installed backend: first whether the answer is right, then how fast.
+"""Every workload on every installed backend: first its answer is checked, then it is timed.
 
 ``tox run -e speed`` runs all of it, and with ``-- -k WORDS`` a part.
 """
@@ -6,42 +6,43 @@
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from odeclaims.speed import Case, Speed, Turn, plan
+from odeclaims.speed.cases import Case, Turn, plan
+from odeclaims.speed.session import Session
 
-# A step that could not be compiled would be timed as it is, under the wrong name.
+# A step that could not be compiled would run eagerly and be timed under the wrong name.
 pytestmark = pytest.mark.filterwarnings("error:not compiled")
 
 
-def test_installed(session: Speed, name: str) -> None:
-    """A backend that lacks something is skipped by its name."""
+def test_installed(session: Session, name: str) -> None:
+    """A backend whose library is not installed is skipped, and named."""
     missing = session.backends[name].missing(session.device)
     if missing:
         pytest.skip(f"backend {name} needs {', '.join(missing)}, not installed")
 
 
-def test_answer(session: Speed, case: Case) -> None:
-    """States and gradient are the float64 reference's, within reach of the tolerance."""
-    wrong = session.wrong(case)
-    assert not wrong, wrong
+def test_answer(session: Session, case: Case) -> None:
+    """States and gradient agree with the float64 reference, as far as the tolerance promises."""
+    fault = session.fault(case)
+    assert not fault, fault
 
 
 @pytest.fixture(scope="session")
-def answers(request: pytest.FixtureRequest, session: Speed) -> None:
-    """Nothing is timed before every case that will be has given the right answer."""
-    chosen = [getattr(item, "callspec", None) for item in request.session.items]
-    turns = [spec.params["turn"] for spec in chosen if spec and "turn" in spec.params]
-    wrong = [session.wrong(case) for case in dict.fromkeys(turn.case for turn in turns)]
-    wrong = [sentence for sentence in wrong if sentence]
-    if wrong:
-        pytest.exit(f"nothing is timed, {len(wrong)} answers are wrong: {wrong[0]}", 1)
+def answers(request: pytest.FixtureRequest, session: Session) -> None:
+    """Check every case that will be timed before the first is timed; stop if one is wrong."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    turns = [spec.params["turn"] for spec in specs if spec and "turn" in spec.params]
+    faults = [session.fault(case) for case in dict.fromkeys(turn.case for turn in turns)]
+    faults = [fault for fault in faults if fault]
+    if faults:
+        pytest.exit(f"nothing is timed, {len(faults)} answers are wrong: {faults[0]}", 1)
 
 
 @pytest.mark.usefixtures("answers")
-def test_speed(session: Speed, benchmark: BenchmarkFixture, turn: Turn) -> None:
-    """The rounds of one case in one pass."""
+def test_speed(session: Session, benchmark: BenchmarkFixture, turn: Turn) -> None:
+    """Time the rounds of one case in one pass."""
     rounds, passes = plan(turn.case, session.facts(turn.case).warm_s)
     if turn.number >= passes:
-        pytest.skip("slow, so timed in the passes before")
+        pytest.skip("a slow case, already timed in the passes before")
     work, warm_up = session.work(turn.case).run, int(rounds > 1)
     benchmark.pedantic(work, rounds=rounds, warmup_rounds=warm_up, iterations=1)
     if benchmark.stats is not None:

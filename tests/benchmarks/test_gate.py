@@ -20,7 +20,7 @@ METHODS = ["'dopri5'", "'tsit5'"]
 
 @pytest.fixture
 def history(tmp_path, monkeypatch) -> Path:
-    """An empty folder of results that the gate takes for the repository's own."""
+    """An empty folder of results in the place of the repository's."""
     monkeypatch.setattr(gate, "HISTORY", tmp_path)
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / "machine.json").write_text('{"machine": "reference", "version": 1}')
@@ -48,7 +48,7 @@ def error(number: float) -> Value:
 
 def test_values_failures_and_gaps_are_told_apart(history):
     write(history, "aaaaaaaa", 1, {NFE: ([14.0, None], "1"), ERROR: ([math.nan, 1e-4], "2")})
-    values = gate.recorded(history)
+    values = gate.read_history(history)
     assert [v.case for v in values] == [f"{name}({m})" for name in (NFE, ERROR) for m in METHODS]
     assert [v.measured for v in values] == [True, False, False, True]
     assert [v.failed for v in values] == [False, True, False, False]
@@ -58,7 +58,7 @@ def test_values_failures_and_gaps_are_told_apart(history):
 
 def test_a_benchmark_whose_cases_all_failed_is_one_null(history):
     write(history, "aaaaaaaa", 1, {NFE: (None, "1")})
-    assert [v.failed for v in gate.recorded(history)] == [True, True]
+    assert [v.failed for v in gate.read_history(history)] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_benchmark_whose_cases_all_failed_is_one_null(history):
 )
 def test_a_run_is_judged_by_what_it_measured(history, capsys, values, code, said):
     write(history, "aaaaaaaa", 1, {NFE: (values, "1")})
-    assert gate.check_run(gate.recorded(history)) == code
+    assert gate.check_run(gate.read_history(history)) == code
     assert said in capsys.readouterr().out
 
 
@@ -101,25 +101,25 @@ def test_a_run_is_judged_by_what_it_measured(history, capsys, values, code, said
 )
 def test_counts_are_judged_against_the_history(history, capsys, value, code, said):
     write(history, "aaaaaaaa", 1, {NFE: ([14.0, 14.0], "1"), ERROR: ([1e-4, 1e-4], "1")})
-    assert gate.compare([value], gate.recorded(history)) == code
+    assert gate.compare([value], gate.read_history(history)) == code
     assert said in capsys.readouterr().out
 
 
 def test_a_failure_outweighs_what_is_worse(history):
     write(history, "aaaaaaaa", 1, {NFE: ([14.0, 14.0], "1"), ERROR: ([1e-4, 1e-4], "1")})
     failed = Value("new.Bench.track_nfe", math.nan, "1", failed=True)
-    assert gate.compare([nfe(15), failed], gate.recorded(history)) == FAILED
+    assert gate.compare([nfe(15), failed], gate.read_history(history)) == FAILED
 
 
 def test_rounding_does_not_make_a_tiny_error_worse(history):
     write(history, "aaaaaaaa", 1, {ERROR: ([1e-7, 1e-7], "1")})
-    assert gate.compare([error(2e-6)], gate.recorded(history)) == 0
-    assert gate.compare([error(2e-5)], gate.recorded(history)) == WORSE
+    assert gate.compare([error(2e-6)], gate.read_history(history)) == 0
+    assert gate.compare([error(2e-5)], gate.read_history(history)) == WORSE
 
 
 def test_a_count_that_was_zero_has_no_factor(history, capsys):
     write(history, "aaaaaaaa", 1, {NFE: ([0.0, 0.0], "1")})
-    assert gate.compare([nfe(3)], gate.recorded(history)) == WORSE
+    assert gate.compare([nfe(3)], gate.read_history(history)) == WORSE
     assert "is 3 (evaluations) and was 0 at aaaaaaaa\n" in capsys.readouterr().out
 
 
@@ -127,12 +127,12 @@ def test_the_newest_commit_with_a_value_counts(history):
     write(history, "cccccccc", 1, {NFE: ([14.0, 14.0], "1")})
     write(history, "bbbbbbbb", 2, {NFE: ([20.0, 20.0], "1")})
     write(history, "aaaaaaaa", 3, {NFE: (None, "1")})
-    assert gate.compare([nfe(20)], gate.recorded(history)) == 0
+    assert gate.compare([nfe(20)], gate.read_history(history)) == 0
 
 
 def test_another_version_of_a_benchmark_is_not_compared(history, capsys):
     write(history, "aaaaaaaa", 1, {NFE: ([14.0, 14.0], "0")})
-    assert gate.compare([nfe(20)], gate.recorded(history)) == EMPTY
+    assert gate.compare([nfe(20)], gate.read_history(history)) == EMPTY
     assert "no count was compared" in capsys.readouterr().out
 
 

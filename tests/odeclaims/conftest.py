@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.odeclaims.forked import FORKS, Counted
+from tests.odeclaims.forked import SERVER, Counted
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,8 @@ def forks() -> Iterator[subprocess.Popen]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", FORKS],
+        # The server's folder would otherwise be the first place to import from.
+        [sys.executable, "-P", str(SERVER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,8 +1,8 @@
 """Runs of the command line that do not pay for the imports, on a claim that logs its measurements.
 
 One process imports everything and is forked for each run, and a run's workers are forked off it in
-turn, unless a test asks for "fresh" ones as joblib starts them, which import torch. Some tests of
-``test_cli`` have the whole as a user starts it.
+turn (``fork_server``), unless a test asks for "fresh" ones as joblib starts them, which import
+torch. Some tests of ``test_cli`` have the whole as a user starts it.
 """
 
 import json
@@ -19,51 +19,8 @@ import pandas as pd
 # No test depends on how long this is; it ends a test that would wait for ever.
 DEADLINE_S = 240
 
-FORKS = '''
-import atexit, gc, json, os, signal, sys, threading
-from multiprocessing.popen_fork import Popen
-from joblib.externals.loky.backend.process import LokyProcess
-import odeclaims.cli
-
-def end(code):
-    """End as an interpreter does that does not take itself apart first.
-
-    That would touch, and so copy, most of what the fork shares, and take longer than most runs.
-    """
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-gc.freeze()
-for line in sys.stdin:
-    order = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.chdir(order["folder"])
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        answer = os.fdopen(os.dup(1), "w")
-        for descriptor, name in ((1, "output.txt"), (2, "errors.txt")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-        sys.path.insert(0, order["folder"])
-        sys.argv = ["odeclaims", *order["arguments"]]
-        if order["workers"] == "forked":
-            LokyProcess._Popen = staticmethod(Popen)
-        exec(order["before"])
-        claims = __import__(order["module"]).CLAIMS
-        odeclaims.cli.find_claims = lambda: {claim.slug: claim for claim in claims}
-        with answer:
-            answer.write(f"{os.getpid()}\\n")
-        try:
-            odeclaims.cli.main()
-        except SystemExit as last:
-            end(last.code or 0)
-        end(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-'''
+# The process that runs are forked off.
+SERVER = Path(__file__).with_name("fork_server.py")
 COUNTED = """
 import os, time
 from dataclasses import replace
@@ -71,15 +28,19 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
+from odeclaims.cell import Cell
+from odeclaims.claim import Bounds, Claim, Column, Criterion
 
 FOLDER = Path(__file__).parent
 
 def cells(profile):
     for repetition in range(CELLS):
-        yield Cell("counted", {"of": CELLS}, repetition, alone=repetition in ALONE)
+        yield Cell("counted", {"of": CELLS}, repetition)
 
-def measure(cell):
+def alone(cell):
+    return cell.repetition in ALONE
+
+def measure(cell, context):
     log = os.open(FOLDER / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(log, f"{cell.repetition} {os.getpid()} {os.getppid()}\\n".encode())
     os.close(log)
@@ -88,15 +49,21 @@ def measure(cell):
     TROUBLE
     return rows
 
+CRITERIA = [Criterion("x", lambda df: df["x"], Bounds(at_most=14), "a remainder")]
+
+def figure(df):
+    return Figure()
+
+def table(df):
+    return df[["repetition", "x"]]
+
 CLAIM = Claim(
     slug="counted", title="A toy", statement="x is small.", source="nowhere", ledger=[],
     deviations=["all of it"],
     columns={
         "of": Column("cells"), "x": Column("a number"), "time_s": Column("a clock", varies=True),
     },
-    cells=cells, measure=measure,
-    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=14), "a remainder")],
-    figure=lambda df: Figure(), table=lambda df: df[["repetition", "x"]],
+    module=__name__,
 )
 CLAIMS = [CLAIM]
 """
@@ -110,13 +77,14 @@ def ended(pid: int) -> bool:
 
 
 class Forked:
-    """A folder with a module that has claims, and runs of the command line in it.
+    """A folder, and runs of the command line in it.
 
     Attributes:
-        module: its name; the claims are its ``CLAIMS``.
+        module: the name of a module there whose ``CLAIMS`` are all claims that the command line
+            knows; "" where it finds them as it does for a user.
     """
 
-    module: str
+    module = ""
 
     def __init__(self, folder: Path, forks: subprocess.Popen) -> None:
         self.folder, self.forks, self.out = folder, forks, folder / "results"

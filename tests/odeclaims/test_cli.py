@@ -21,20 +21,34 @@ TOY = """
 import time
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from neural_ode import StepUnderflow
-from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion
+from odeclaims.cell import Cell
+from odeclaims.claim import Bounds, Claim, Column, Criterion
 
 def cells(profile):
     for repetition in profile.repetitions(smoke=6, quick=6, paper=8):
-        yield Cell("toy", {"delay_s": DELAY}, repetition, alone=repetition % 3 == 2, timeout_s=20)
+        yield Cell("toy", {"delay_s": DELAY}, repetition)
 
-def measure(cell):
+def alone(cell):
+    return cell.repetition % 3 == 2
+
+def measure(cell, context):
     time.sleep(cell.params["delay_s"])
     TROUBLE
     return [{"x": float(cell.generator().initial_seed() % 97), "time_s": time.perf_counter()}]
+
+CRITERIA = [
+    Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder", statistic="max",
+              least_seeds=2)
+]
+
+def figure(df):
+    return Figure()
+
+def table(df):
+    return df[["repetition", "x"]]
 
 CLAIM = Claim(
     slug="toy", title="A toy", statement="x is below 97.", source="nowhere", ledger=[],
@@ -43,10 +57,7 @@ CLAIM = Claim(
         "delay_s": Column("seconds of sleep"), "x": Column("a number"),
         "time_s": Column("a clock", varies=True),
     },
-    cells=cells, measure=measure,
-    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder", statistic="max",
-                        least_seeds=2)],
-    figure=lambda df: Figure(), table=lambda df: df[["repetition", "x"]],
+    module=__name__,
 )
 CLAIMS = [CLAIM]
 """
@@ -174,7 +185,7 @@ def test_changed_code_is_measured_again(done):
     ("arguments", "says"),
     [
         (["run", "tyo"], "there is no claim 'tyo'; did you mean toy?"),
-        (["run", "--device", "abacus"], "is no torch device"),
+        (["run", "--device", "abacus"], "unknown device 'abacus'; expected cpu, cuda or cuda:N"),
         (["figures"], "results has no results of any claim; `odeclaims run` makes them"),
         (["figures", "toy", "--profile", "paper"], "no results of toy under the profile paper"),
     ],
@@ -311,9 +322,8 @@ def test_a_solve_that_fails_is_a_row(toy):
 
 def test_a_cell_that_takes_too_long_is_a_row(toy):
     toy.claim(trouble="time.sleep(60 if cell.repetition == 1 else 0)")
-    text = (toy.folder / "toy.py").read_text()
-    (toy.folder / "toy.py").write_text(text.replace("timeout_s=20", "timeout_s=0.5"))
-    assert toy("run")[0] == 0
+    before = "from odeclaims.run import tasks; tasks.TIMEOUT_S['quick'] = 0.5"
+    assert toy("run", before=before)[0] == 0
     assert toy.rows()["status"].tolist().count("timeout") == 1
 
 

@@ -8,13 +8,17 @@ import sys
 from itertools import islice, pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from odeclaims import cli, run
-from odeclaims.claim import Bounds, Cell, Claim, Column, Criterion, Row
+from odeclaims import cli
+from odeclaims.cell import Cell, Context, Row
+from odeclaims.claim import Bounds, Claim, Column, Criterion
+from odeclaims.run import claims as run
+from odeclaims.run.observe import measure_and_keep
 
 
 def cells(profile):
@@ -23,8 +27,19 @@ def cells(profile):
         yield Cell("toy", {"size": 1}, repetition, device=profile.device)
 
 
-def measure(cell: Cell) -> list[Row]:
+def measure(cell: Cell, context: Context) -> list[Row]:
     return [{"x": float(cell.seed % 97)}]
+
+
+CRITERIA = [Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder")]
+
+
+def figure(df: pd.DataFrame) -> Figure:
+    return Figure()
+
+
+def table(df: pd.DataFrame) -> pd.DataFrame:
+    return df[["repetition", "x"]]
 
 
 TOY = Claim(
@@ -35,18 +50,15 @@ TOY = Claim(
     ledger=[],
     deviations=[],
     columns={"size": Column("a size"), "x": Column("a number")},
-    cells=cells,
-    measure=measure,
-    criteria=[Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder")],
-    figure=lambda df: Figure(),
-    table=lambda df: df[["repetition", "x"]],
+    module=__name__,
 )
 
 
-def here(tasks, store, count):
-    """The cells in this process, as ``run._processes`` has them in others."""
+def here(store, console, tasks, count):
+    """The cells in this process, as ``in_processes`` has them in others."""
     for task in tasks:
-        yield run._work(task.claim.measure, task.cell, task.key, store, None)
+        how = (task.claim.measure, task.cell, task.key, task.timeout_s, store, None)
+        yield measure_and_keep(*how)[1]
 
 
 COMMANDS = ["list", "run", "figures", "tables", "check", "cite", "verify", "compare", "conform"]
@@ -98,9 +110,8 @@ def argument_lists(draw):
 def folder(tmp_path, monkeypatch):
     """A folder to work in, for a command line that knows the toy alone."""
     monkeypatch.setattr(cli, "find_claims", lambda: {"toy": TOY})
-    monkeypatch.setattr(run, "_processes", here)
-    monkeypatch.setattr(run, "commit", lambda: None)
-    monkeypatch.setattr("odeclaims.provenance._git", lambda *arguments: None)
+    monkeypatch.setattr(run, "in_processes", here)
+    monkeypatch.setattr("odeclaims.record.provenance._git", lambda *arguments: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("a file where a folder could be")
     return tmp_path

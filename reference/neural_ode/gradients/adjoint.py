@@ -4,10 +4,11 @@ With ``a(t) = dL/dz(t)`` the augmented system, integrated from T to 0, is
 
     dz/dt = f(t, z),   da/dt = -(df/dz)^T a,   dg/dt = -(df/dtheta)^T a,
 
-so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B, with the
-transpose that the tutorial leaves out). Where an output time carries a loss its gradient is added
-to ``a`` when the integration passes there, and ``z`` restarts from the state that the forward pass
-stored. The parameter gradients g feed nothing back, so the solver carries them as integrals.
+so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B; the transpose is
+missing in "A tutorial on neural ordinary differential equations" by Alek Dimitriev, 2020-04-10).
+Where an output time carries a loss, its gradient is added to ``a`` when the integration passes
+there, and ``z`` restarts from the state that the forward pass stored. The parameter gradients g
+feed nothing back, so the solver carries them as integrals.
 """
 
 from collections.abc import Callable, Hashable, Sequence

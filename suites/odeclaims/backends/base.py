@@ -1,14 +1,16 @@
-"""What a backend is: a solver, made to do a given piece of work and to say what came of it."""
+"""A backend: a solver behind one interface, which does a given piece of work and reports on it."""
 
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float64
 
-from odeclaims.workloads import Problem
+# Only for the annotation: the workloads import torch, and the names of backends need none of it.
+if TYPE_CHECKING:
+    from odeclaims.workloads import Problem
 
 # The ways to a gradient that the suite compares; a backend offers some of them.
 GRADIENTS = ("backprop", "checkpointed", "reversible", "adjoint", "seminorm", "interpolated")
@@ -16,18 +18,18 @@ GRADIENTS = ("backprop", "checkpointed", "reversible", "adjoint", "seminorm", "i
 
 @dataclass(frozen=True)
 class Answer:
-    """What a piece of work came to, as plain numbers.
+    """The result of a piece of work, as plain numbers.
 
     Attributes:
         states: the states at every output time after the first.
         gradient: the gradient of ``loss_of`` as one vector: that of the initial states, then that
             of each parameter in the order of ``field.parameters()``; where a net is trained, those
-            of the parameters of stem, field and head; ``None`` where none was asked for.
+            of the parameters of stem, field and head; ``None`` if the work has no gradient.
         nfe_forward: field evaluations of the forward solve, on the whole batch each; ``None`` where
             the backend does not know.
-        nfe_backward: evaluations of the field with its vector-Jacobian product on the way back;
-            ``None`` where the backend does not know, where nothing is evaluated again, and without
-            a gradient.
+        nfe_backward: evaluations of the field with its vector-Jacobian product in the backward
+            pass; ``None`` where the backend does not know, where it evaluates nothing again, and
+            without a gradient.
         compile_s: seconds that this call spent compiling; ``None`` where nothing is compiled.
     """
 
@@ -40,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A piece of work, set up so that nothing but the work remains to be timed.
+    """A piece of work whose preparation is done, so that only the work itself is timed.
 
     Attributes:
         run: does the whole work once, forward or forward and backward, waits until it is done, and
@@ -54,14 +56,14 @@ class Prepared:
 
 
 class Backend:
-    """A solver that can be put beside the others. A subclass sets the attributes and ``prepare``.
+    """A solver to be compared with others. A subclass sets the attributes and defines ``prepare``.
 
     Attributes:
-        name: what tables and figures call it.
-        requires: the distributions that it needs, by the names under which pip knows them.
+        name: its name in tables and figures.
+        requires: the distributions that it needs, by their names for pip.
         gradients: which of ``GRADIENTS`` it offers; may be empty.
-        in_torch: whether it solves torch's own tensors: then torch's allocator is asked for the
-            peak, and nets around the field are trained.
+        in_torch: whether it solves torch's own tensors. If so, torch's allocator measures its peak
+            memory, and it also trains whole nets around a field.
     """
 
     name: ClassVar[str]
@@ -70,21 +72,21 @@ class Backend:
     in_torch: ClassVar[bool] = True
 
     def missing(self, device: str = "cpu") -> list[str]:
-        """What is not here and has to be, by name; empty where the backend can be used.
+        """The names of what has to be installed first; empty if the backend can be used.
 
         Args:
-            device: the torch device of the problems that it would be given.
+            device: the torch device of the problems to be solved.
         """
         return [name for name in self.requires if not is_installed(name)]
 
     def prepare(
-        self, problem: Problem, *, method: str, tol: float, gradient: str | None
+        self, problem: "Problem", *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
         """Set up the work on a problem.
 
         Args:
-            problem: the field, the initial states and the output times; its own ``tol`` is not
-                used here.
+            problem: the field, the initial states and the output times; its ``tol`` is ignored
+                here.
             method: the name of a Runge-Kutta method, as in ``neural_ode.METHODS``.
             tol: relative and absolute tolerance of the forward and the backward solve.
             gradient: one of ``gradients``, or ``None`` for the forward solve alone.

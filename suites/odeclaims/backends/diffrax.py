@@ -1,4 +1,4 @@
-"""diffrax: the same fields with the same weights as pure functions of JAX, each solve jitted."""
+"""diffrax: the same fields with the same weights, as pure JAX functions; each solve is jitted."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from neural_ode.networks import ConvField, MLPField
 from odeclaims.backends.base import Answer, Backend, Prepared
 from odeclaims.workloads import Problem, loss_of
 
-# Of each method: diffrax's name, and the evaluations of a step whose last stage begins the next.
+# For each method: diffrax's name, and the evaluations of a step; the last stage begins the next.
 _METHODS = {"dopri5": ("Dopri5", 6), "tsit5": ("Tsit5", 6), "bosh3": ("Bosh3", 3)}
 
 # JAX's names for the kinds of torch devices.
@@ -36,7 +36,7 @@ class Diffrax(Backend):
     in_torch = False
 
     def missing(self, device: str = "cpu") -> list[str]:
-        """The packages, or a build of JAX that finds the GPU."""
+        """The packages that are missing, or a build of JAX that finds the GPU."""
         packages = super().missing()
         if packages or device == "cpu":
             return packages
@@ -51,13 +51,13 @@ class Diffrax(Backend):
     def prepare(
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
-        """The work; compiled at its first run, once for all tolerances."""
+        """The work; its first run compiles it, once for all tolerances."""
         import jax
 
         if method not in _METHODS:
             raise ValueError(f"backend diffrax knows the methods {', '.join(_METHODS)}: {method!r}")
         times, shape = tuple(problem.ts.tolist()), tuple(problem.y0.shape)
-        # JAX makes float32 of everything unless it is told that float64 is meant.
+        # JAX rounds everything to float32 unless float64 is enabled.
         double = problem.y0.dtype == torch.float64
         with jax.enable_x64(double):
             kind = (problem.y0.dtype, problem.y0.device.type)
@@ -80,7 +80,7 @@ class Diffrax(Backend):
                 of_states, of_params = gradients
                 parts = [to_torch_layout(problem.field, of_states), *of_params]
                 vector = np.concatenate([_float64(part).ravel() for part in parts])
-            # diffrax counts steps, not evaluations, and those of the forward solve alone.
+            # diffrax counts steps, not evaluations, and only those of the forward solve.
             evaluations = 1 + _METHODS[method][1] * int(steps)
             states = _float64(to_torch_layout(problem.field, ys))
             return Answer(states, vector, evaluations, None, compile_s)
@@ -93,7 +93,7 @@ def _float64(array: Any) -> np.ndarray:
 
 
 class _Program:
-    """A function that is compiled ahead of its first call, so that the two can be told apart.
+    """A function that is compiled before its first call, so that compiling is timed separately.
 
     It is compiled once for all arguments of equal shapes.
     """
@@ -103,14 +103,14 @@ class _Program:
         self.compiled: dict[Any, Any] = {}
 
     def __call__(self, *arguments: Any) -> tuple[Any, Any, Any, float | None]:
-        """What the function returns, once it is there, and the seconds of a compilation."""
+        """What the function returns, when it is computed, and the seconds of compiling, if any."""
         import jax
 
         compile_s = None
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments))
         if shapes not in self.compiled:
             started = time.perf_counter()
-            # On a GPU JAX would round the factors of a float32 product to ten bits.
+            # By default JAX rounds the factors of a float32 product to ten bits on a GPU.
             with jax.default_matmul_precision("highest"):
                 self.compiled[shapes] = jax.jit(self.function).lower(*arguments).compile()
             compile_s = time.perf_counter() - started
@@ -131,7 +131,7 @@ def _program(
     import jax
 
     solver = getattr(diffrax, _METHODS[method][0])()
-    # The end alone takes no interpolation.
+    # The final states alone need no interpolation.
     saveat = diffrax.SaveAt(t1=True) if len(times) == 2 else diffrax.SaveAt(ts=times[1:])
 
     def solve(y0: Any, params: Any, tol: Any) -> tuple[Any, Any]:
@@ -151,7 +151,7 @@ def _program(
 
     def loss(y0: Any, params: Any, tol: Any) -> tuple[Any, tuple[Any, Any]]:
         ys, steps = solve(y0, params, tol)
-        # The loss uses nothing that JAX's arrays have not got as well as torch's.
+        # The loss uses only operations that arrays of JAX have too.
         of_arrays: Any = loss_of
         return of_arrays(ys), (ys, steps)
 
@@ -186,12 +186,12 @@ def jax_params(field: nn.Module) -> tuple[Any, ...]:
 
 
 def to_jax_layout(field: nn.Module, array: Any) -> Any:
-    """States as the JAX field takes them: channels last for a convolutional field."""
+    """States in the layout of the JAX field: channels last for a convolutional field."""
     return np.moveaxis(array, -3, -1) if isinstance(field, ConvField) else array
 
 
 def to_torch_layout(field: nn.Module, array: Any) -> Any:
-    """States as torch has them."""
+    """States in the layout of the torch field."""
     return np.moveaxis(np.asarray(array), -1, -3) if isinstance(field, ConvField) else array
 
 
@@ -200,7 +200,7 @@ def jax_field(field: nn.Module, device: str = "cpu") -> JaxField:
 
     Args:
         field: the field in torch.
-        device: the type of the torch device whose like it shall run on.
+        device: the type of the torch device; the JAX field is written for one of that kind.
 
     Raises:
         ValueError: for a class that has not been written in JAX.
@@ -229,9 +229,9 @@ def _mlp(t: Any, y: Any, params: Sequence[Any]) -> Any:
 def _conv(groups: int, eps: float, shifted: bool) -> JaxField:
     """``ConvField`` in JAX, on states of shape [batch, height, width, channels].
 
-    Where ``shifted``, a convolution is written as one matrix product over shifted copies: inside a
-    loop, where a solver evaluates its field, XLA's own convolution and its gradient run many times
-    slower on a CPU (jax-ml/jax#12868).
+    If ``shifted``, a convolution is written as one matrix product over shifted copies. XLA's own
+    convolution and its gradient run many times slower on a CPU inside a loop, where a solver
+    evaluates its field (jax-ml/jax#12868).
     """
     import jax
     import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the backends on torch share: the backward pass, plain numbers, and counting from outside."""
+"""Shared by the backends on torch: the backward pass, conversion to NumPy, and a counting field."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from odeclaims.workloads import Problem, Training, loss_of
 
-# From initial states to the states at the output times, shape [time, batch, *features], and
-# whatever the solver says about its cost.
+# From initial states to the states at the output times, shape [time, batch, *features], and what
+# the solver reports about its cost.
 Solve = Callable[[Tensor], tuple[Tensor, Any]]
 
 
@@ -22,9 +22,9 @@ class Pass:
 
     Attributes:
         ys: the states at the output times, with or without the first.
-        stats: what the solver says about its cost.
+        stats: what the solver reports about its cost.
         gradients: those of the initial states and of each parameter; where a net is trained, those
-            of the parameters of stem, field and head.
+            of the parameters of stem, field and head; ``None`` without a gradient.
     """
 
     ys: Float[Tensor, "time batch *features"]
@@ -33,14 +33,14 @@ class Pass:
 
 
 def run(solve: Solve, problem: Problem, gradient: str | None) -> Pass:
-    """Solve, and differentiate where a gradient is asked for; wait until all of it is done."""
-    done = _run(solve, problem, gradient)
+    """Solve, and differentiate if a gradient is asked for; wait until all of it is done."""
+    output = _run(solve, problem, gradient)
     wait_for(problem)
-    return done
+    return output
 
 
 def wait_for(problem: Problem) -> None:
-    """Wait until the problem's device has done what it was told to do."""
+    """Wait until the problem's device has done all work that it was given."""
     if problem.y0.is_cuda:
         torch.cuda.synchronize(problem.y0.device)
 
@@ -68,20 +68,20 @@ def _iteration(solve: Solve, field: nn.Module, training: Training) -> Pass:
     return Pass(ys, stats, gradients)
 
 
-def states(done: Pass, problem: Problem) -> Float64[np.ndarray, "time batch *features"]:
+def states(output: Pass, problem: Problem) -> Float64[np.ndarray, "time batch *features"]:
     """The states after the first output time."""
-    return done.ys[-(len(problem.ts) - 1) :].detach().double().cpu().numpy()
+    return output.ys[-(len(problem.ts) - 1) :].detach().double().cpu().numpy()
 
 
-def gradient_vector(done: Pass) -> Float64[np.ndarray, " inputs"] | None:
-    """The gradients one after another."""
-    if done.gradients is None:
+def gradient_vector(output: Pass) -> Float64[np.ndarray, " inputs"] | None:
+    """The gradients one after another, as one vector."""
+    if output.gradients is None:
         return None
-    return torch.cat([g.reshape(-1) for g in done.gradients]).double().cpu().numpy()
+    return torch.cat([g.reshape(-1) for g in output.gradients]).double().cpu().numpy()
 
 
 class CountedField(nn.Module):
-    """A field that counts how often it is evaluated, for a solver that keeps no counts.
+    """A field that counts how often it is evaluated, for solvers that do not count.
 
     Attributes:
         count: evaluations so far.

@@ -30,7 +30,7 @@ _GRADIENTS = {
 class Ours(Backend):
     """``neural_ode.solve``, one operation after another.
 
-    ``reversible`` always takes ``reversible_heun``, the only method that can be taken back.
+    ``reversible`` always takes ``reversible_heun``, the only method that can be undone.
     """
 
     name = "ours"
@@ -40,7 +40,7 @@ class Ours(Backend):
     def prepare(
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
-        """The work, counted by the solver itself."""
+        """The work; the solver counts its evaluations itself."""
         settings: dict[str, Any] = {
             "method": "reversible_heun" if gradient == "reversible" else method,
             "rtol": tol,
@@ -49,18 +49,18 @@ class Ours(Backend):
             "compile": self.compiles,
         }
 
-        def solved(y0: Tensor) -> tuple[Tensor, Stats]:
+        def solve_from(y0: Tensor) -> tuple[Tensor, Stats]:
             solution = solve(problem.field, y0, problem.ts, **settings)
             return solution.ys, solution.stats
 
-        def answer(done: Pass) -> Answer:
-            stats: Stats = done.stats
+        def answer(output: Pass) -> Answer:
+            stats: Stats = output.stats
             return Answer(
-                states(done, problem),
-                gradient_vector(done),
+                states(output, problem),
+                gradient_vector(output),
                 stats.nfe_forward,
                 stats.nfe_backward,
                 stats.compile_s if self.compiles else None,
             )
 
-        return Prepared(lambda: run(solved, problem, gradient), answer)
+        return Prepared(lambda: run(solve_from, problem, gradient), answer)

@@ -15,7 +15,7 @@ class OursCompiled(Ours):
     compiles = True
 
     def missing(self, device: str = "cpu") -> list[str]:
-        """A compiler for the device, where there is none: the solver would then run as it is."""
+        """The device's compiler if it is missing; without one the solver would run eagerly."""
         if device != "cpu":
             return [] if is_installed("triton") else ["triton"]
         compilers = (os.environ.get("CXX", "g++"), "clang++")

@@ -1,4 +1,4 @@
-"""torchdiffeq: ``odeint`` and ``odeint_adjoint`` as they come."""
+"""torchdiffeq: its ``odeint`` and ``odeint_adjoint``, unchanged."""
 
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ class Torchdiffeq(Backend):
     def prepare(
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
-        """The work, counted in a run of its own, since torchdiffeq keeps no counts."""
+        """The work; a separate run counts its evaluations, since torchdiffeq does not."""
         import torchdiffeq
 
         settings: dict[str, Any] = {"rtol": tol, "atol": tol, "method": method}
@@ -34,10 +34,10 @@ class Torchdiffeq(Backend):
             ys: Any = odeint(field, y0, problem.ts, **settings)
             return ys, field.count if isinstance(field, CountedField) else 0
 
-        def answer(done: Pass) -> Answer:
+        def answer(output: Pass) -> Answer:
             field = CountedField(problem.field)
             forward = run(partial(solve, field), problem, gradient).stats
-            again = field.count - forward if gradient in ("adjoint", "seminorm") else None
-            return Answer(states(done, problem), gradient_vector(done), forward, again)
+            backward = field.count - forward if gradient in ("adjoint", "seminorm") else None
+            return Answer(states(output, problem), gradient_vector(output), forward, backward)
 
         return Prepared(lambda: run(partial(solve, problem.field), problem, gradient), answer)

@@ -28,8 +28,8 @@ class Torchode(Backend):
     def prepare(
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
-        """The work, on states flattened to [batch, features]; torchode counts it itself."""
-        # Its annotations are torchtyping's, which type checkers take for classes of their own.
+        """The work, on states flattened to [batch, features]; torchode counts its evaluations."""
+        # torchode's annotations are torchtyping's, which type checkers cannot match with tensors.
         torchode: Any = importlib.import_module("torchode")
         if method not in _METHODS:
             raise ValueError(f"torchode has no method {method!r}, only {', '.join(_METHODS)}")
@@ -51,18 +51,19 @@ class Torchode(Backend):
         def solve(y0: Tensor) -> tuple[Tensor, dict[str, Any]]:
             initial = torchode.InitialValueProblem(y0.flatten(1), **times)
             solution = solver.solve(initial, term)
-            # Where it gives up it says so here and raises nothing; not looked at while it is timed.
+            # torchode does not raise when it gives up but sets a status; `answer`, which is not
+            # timed, reads it.
             solution.stats["status"] = solution.status
             return solution.ys.transpose(0, 1).unflatten(-1, features), solution.stats
 
-        def answer(done: Pass) -> Answer:
-            worst = torchode.Status(int(done.stats["status"].max()))
+        def answer(output: Pass) -> Answer:
+            worst = torchode.Status(int(output.stats["status"].max()))
             if worst != torchode.Status.SUCCESS:
                 raise RuntimeError(f"torchode gave up with the status {worst.name}")
-            forward, backward = done.stats, done.stats.get("backsolve", [])
+            forward, backward = output.stats, output.stats.get("backsolve", [])
             return Answer(
-                states(done, problem),
-                gradient_vector(done),
+                states(output, problem),
+                gradient_vector(output),
                 _evaluations(forward),
                 sum(map(_evaluations, backward)) if backward else None,
             )
@@ -79,11 +80,11 @@ class _Flattened(nn.Module):
         self.features = features
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
-        # The fields spread the time over a channel, which [batch, 1, ...] becomes as well as [].
+        # The fields expand the time to a channel; that works for [batch, 1, ...] as for [].
         t = t.reshape(-1, *[1] * len(self.features))
         return self.field(t, y.unflatten(-1, self.features)).flatten(1)
 
 
 def _evaluations(stats: dict[str, Any]) -> int:
-    """Evaluations on the whole batch: a sample that is done is evaluated with the rest."""
+    """Evaluations of the whole batch; finished samples are evaluated with the rest."""
     return int(torch.as_tensor(stats["n_f_evals"]).max())

@@ -1,4 +1,4 @@
-"""Figure 3 of Chen et al. 2018 as one picture, out of the rows of the claims behind its panels."""
+"""Figure 3 of Chen et al. 2018 as one picture, from the rows of the claims behind its panels."""
 
 from pathlib import Path
 
@@ -7,6 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from odeclaims.claims import backward_nfe, nfe_growth, tolerance_tradeoff
+from odeclaims.claims.backward_nfe.show import draw_apart
+from odeclaims.claims.nfe_growth.show import draw_evaluations, tolerance_legend
+from odeclaims.claims.tolerance_tradeoff.show import draw_error, draw_time, method_legend
+from odeclaims.kits import marks
+from odeclaims.record.results import Results
 from odeclaims.report.style import (
     COLUMN_WIDTH,
     add_legend,
@@ -16,7 +21,6 @@ from odeclaims.report.style import (
     solver_look,
     style,
 )
-from odeclaims.store import Results
 
 CLAIMS = (tolerance_tradeoff.CLAIM, backward_nfe.CLAIM, nfe_growth.CLAIM)
 NAME = "figure3"
@@ -27,7 +31,12 @@ WIDTH = 9.2
 def draw_figure3(out: Path, profile: str) -> list[Path]:
     """Draw it into the profile's folder, wide and for a column.
 
-    No path where a claim has no rows under that profile.
+    Args:
+        out: the folder of the results.
+        profile: whose results are drawn.
+
+    Returns:
+        The files; none where a claim has no rows under that profile.
 
     Raises:
         CorruptFile: where the rows of a claim are not what was written.
@@ -43,13 +52,19 @@ def draw_figure3(out: Path, profile: str) -> list[Path]:
 
 
 def figure3(tradeoff: pd.DataFrame, backward: pd.DataFrame, growth: pd.DataFrame) -> Figure:
-    """The four panels side by side, as in the paper: error, time, backward NFE, NFE in training."""
+    """The four panels side by side, as in the paper: error, time, backward NFE, NFE in training.
+
+    Args:
+        tradeoff: the rows of ``tolerance_tradeoff``.
+        backward: those of ``backward_nfe``.
+        growth: those of ``nfe_growth``.
+    """
     fig, axes = panels(1, 4, height=2.75)
     error, duration, counts, training = axes[0]
-    tolerance_tradeoff.draw_error(error, tradeoff)
-    tolerance_tradeoff.draw_time(duration, tradeoff)
-    backward_nfe.draw_apart(counts, backward)
-    nfe_growth.draw_evaluations(training, growth)
+    draw_error(error, tradeoff)
+    draw_time(duration, tradeoff)
+    draw_apart(counts, backward)
+    draw_evaluations(training, growth)
     label_panels(axes[0])
     add_legend(fig, _legend(), ncols=5)
     return fig
@@ -57,6 +72,9 @@ def figure3(tradeoff: pd.DataFrame, backward: pd.DataFrame, growth: pd.DataFrame
 
 def _legend() -> list[Line2D]:
     """Solvers of (a) to (c), and the tolerances of (d)."""
-    adams = Line2D([], [], label="adams, in (c)", **solver_look("adams"))
-    logs = Line2D([], [], color="0.15", marker="x", linestyle="", label="authors' logs, in (c)")
-    return [*tolerance_tradeoff.legend(), adams, logs, *nfe_growth.tolerance_legend()]
+    return [
+        *method_legend(),
+        marks.handle("adams, in (c)", **solver_look("adams")),
+        marks.handle("authors' logs, in (c)", color="0.15", marker="x", linestyle=""),
+        *tolerance_legend(),
+    ]

@@ -11,46 +11,46 @@ from odeclaims.backends import Backend
 from odeclaims.claim import Bounds
 from odeclaims.conform import problems
 from odeclaims.conform.check import (
-    ASKED,
     BECAUSE_FACTOR,
     FACTOR,
+    METHODS_ASKED,
     CannotAsk,
     Check,
-    Observed,
+    Observation,
     ask,
-    evaluations,
-    in_short,
-    misses,
-    posed,
+    error_in_tolerances,
+    forward_evaluations,
+    in_best_precision,
     require_float64,
     require_method,
-    scaled,
+    scaled_errors,
+    shorten_error,
     tolerances,
 )
-from odeclaims.conform.problems import Known
-from odeclaims.report.tables import number
+from odeclaims.conform.problems import KnownProblem
+from odeclaims.record.wording import number
 from odeclaims.statistics import log_slope
 
 MANY = tuple(np.linspace(0, problems.END, 101).tolist())
-# Five tolerances at which steps are small enough for the leading term of the error to speak, and
-# rounding is far away: a method of third order needs far more steps than one of fifth.
+# Five tolerances for each order. Steps are so small that the leading term of the error dominates,
+# and rounding is far smaller. A method of third order needs far more steps than one of fifth.
 ORDER_TOLERANCES = {
     3: (1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
     5: (1e-6, 1e-7, 1e-8, 1e-9, 1e-10),
 }
 
 
-def with_outputs() -> Known:
-    """The main problem with a hundred outputs."""
+def with_outputs() -> KnownProblem:
+    """The main problem with a hundred output times."""
     return problems.mixed().at(*MANY)
 
 
-def order(pose: Callable[[], Known], method: str, backend: Backend) -> Observed:
+def order(pose: Callable[[], KnownProblem], method: str, backend: Backend) -> Observation:
     """Minus the slope of log error over log evaluations, over five tolerances.
 
-    The controller makes a step's estimate, which is O(h^p), as large as the tolerance; the error of
-    the solution that is carried on is O(h^p) too. So the error falls with the p-th power of the
-    number of steps, whatever constants a controller has.
+    The controller keeps the estimate of a step, which is O(h^p), near the tolerance. The global
+    error of the solution that is carried on is O(h^p) too. So the error falls with the p-th power
+    of the number of steps, for any constants of the controller.
     """
     require_method(backend, method)
     require_float64(backend)
@@ -58,79 +58,85 @@ def order(pose: Callable[[], Known], method: str, backend: Backend) -> Observed:
     counts, errors = [], []
     for tol in ORDER_TOLERANCES[METHODS[method].order]:
         answer = ask(backend, known.problem, method=method, tol=tol)
-        counts.append(evaluations(answer))
-        errors.append(float(np.sqrt(np.square(scaled(answer, known)).mean())))
+        counts.append(forward_evaluations(answer))
+        errors.append(float(np.sqrt(np.square(scaled_errors(answer, known)).mean())))
     if min(errors) == 0 or len(set(counts)) == 1:
-        return Observed(0.0, f"{counts[0]} evaluations, error {errors[0]:.1e} at all tolerances")
+        return Observation(0.0, f"{counts[0]} evaluations, error {errors[0]:.1e} at all tolerances")
     ends = [f"{n} evaluations, error {e:.1e}" for n, e in zip(counts, errors, strict=True)]
-    return Observed(-log_slope(counts, errors), f"from {ends[0]} to {ends[-1]}")
+    return Observation(-log_slope(counts, errors), f"from {ends[0]} to {ends[-1]}")
 
 
-def tolerance(method: str, backend: Backend) -> Observed:
-    """The largest error over all tolerances, each in units of its own."""
+def tolerance(method: str, backend: Backend) -> Observation:
+    """The largest error over all tolerances, each error in units of its tolerance."""
     require_method(backend, method)
-    known = posed(backend, problems.mixed())
-    found = {
-        tol: misses(ask(backend, known.problem, method=method, tol=tol), known, tol)
+    known = in_best_precision(backend, problems.mixed())
+    errors = {
+        tol: error_in_tolerances(ask(backend, known.problem, method=method, tol=tol), known, tol)
         for tol in tolerances(backend)
     }
-    worst = max(found, key=lambda tol: found[tol])
-    return Observed(found[worst], f"the worst is at tolerance {worst:g}")
+    worst = max(errors, key=lambda tol: errors[tol])
+    return Observation(errors[worst], f"the worst is at tolerance {worst:g}")
 
 
-def monotone(method: str, backend: Backend) -> Observed:
+def monotone(method: str, backend: Backend) -> Observation:
     """The largest ratio of the error at a tolerance to that at a ten times looser one."""
     require_method(backend, method)
-    known = posed(backend, problems.mixed())
+    known = in_best_precision(backend, problems.mixed())
     errors = [
-        float(scaled(ask(backend, known.problem, method=method, tol=tol), known).max())
+        float(scaled_errors(ask(backend, known.problem, method=method, tol=tol), known).max())
         for tol in tolerances(backend)
     ]
     ratios = [b / a if a else 1.0 for a, b in pairwise(errors)]
-    return Observed(max(ratios), "errors " + ", ".join(f"{e:.1e}" for e in errors))
+    return Observation(max(ratios), "errors " + ", ".join(f"{e:.1e}" for e in errors))
 
 
-def at_outputs(backend: Backend) -> Observed:
+def at_outputs(backend: Backend) -> Observation:
     """The largest error over a hundred outputs, most of them inside steps."""
-    known = posed(backend, with_outputs())
+    known = in_best_precision(backend, with_outputs())
     tol = tolerances(backend)[len(tolerances(backend)) // 2]
-    return Observed(misses(ask(backend, known.problem, tol=tol), known, tol), f"tolerance {tol:g}")
+    return Observation(
+        error_in_tolerances(ask(backend, known.problem, tol=tol), known, tol), f"tolerance {tol:g}"
+    )
 
 
-def one_or_many(backend: Backend) -> Observed:
-    """How far the end is from the end of the same solve with a hundred outputs."""
+def one_or_many(backend: Backend) -> Observation:
+    """The distance of the final state from that of the same solve with a hundred outputs."""
     tol = tolerances(backend)[0]
-    solves = (posed(backend, known) for known in (problems.mixed(), with_outputs()))
+    solves = (in_best_precision(backend, known) for known in (problems.mixed(), with_outputs()))
     ends = [ask(backend, known.problem, tol=tol).states[-1] for known in solves]
     difference = float(np.max(np.abs(ends[0] - ends[1]) / (1 + np.abs(ends[0]))))
-    return Observed(difference / tol, f"difference {number(difference)} at tolerance {tol:g}")
+    return Observation(difference / tol, f"difference {number(difference)} at tolerance {tol:g}")
 
 
-def backwards(backend: Backend) -> Observed:
+def backwards(backend: Backend) -> Observation:
     """The largest error of a solve from t = 2 to 0, with an output between."""
-    known = posed(backend, problems.mixed().at(2.0, 1.0, 0.0))
+    known = in_best_precision(backend, problems.mixed().at(2.0, 1.0, 0.0))
     tol = tolerances(backend)[-1]
-    return Observed(misses(ask(backend, known.problem, tol=tol), known, tol), f"tolerance {tol:g}")
+    return Observation(
+        error_in_tolerances(ask(backend, known.problem, tol=tol), known, tol), f"tolerance {tol:g}"
+    )
 
 
-def strange_times(times: tuple[float, ...], backend: Backend) -> Observed:
-    """One where times that are no grid are answered wrongly without a word, else zero."""
-    known = posed(backend, problems.mixed().at(*times))
+def strange_times(times: tuple[float, ...], backend: Backend) -> Observation:
+    """One for a wrong answer, without an error, to times that are not a grid; else zero."""
+    known = in_best_precision(backend, problems.mixed().at(*times))
     tol = tolerances(backend)[0]
-    # The backend has to know the problem with times as they should be.
-    ask(backend, posed(backend, problems.mixed()).problem, tol=tol)
+    # First make sure that the backend can solve the problem with proper times.
+    ask(backend, in_best_precision(backend, problems.mixed()).problem, tol=tol)
     try:
         answer = ask(backend, known.problem, tol=tol)
-        missed = misses(answer, known, tol)
+        missed = error_in_tolerances(answer, known, tol)
     except CannotAsk as error:
-        return Observed(0, str(error))
+        return Observation(0, str(error))
     except Exception as error:
-        return Observed(0, f"raises {in_short(error)}")
+        return Observation(0, f"raises {shorten_error(error)}")
     if not np.isfinite(answer.states).all():
-        return Observed(0, "answers with values that are not finite")
+        return Observation(0, "answers with values that are not finite")
     if missed <= FACTOR:
-        return Observed(0, "answers, and rightly")
-    return Observed(1, f"answers {number(missed)} tolerances beside the solution, without a word")
+        return Observation(0, "answers, and rightly")
+    return Observation(
+        1, f"answers {number(missed)} tolerances beside the solution, without a word"
+    )
 
 
 _BECAUSE_ORDER = (
@@ -154,7 +160,7 @@ CHECKS = [
             _BECAUSE_ORDER,
             partial(order, problems.mixed, method),
         )
-        for method in ASKED
+        for method in METHODS_ASKED
     ),
     *(
         Check(
@@ -165,7 +171,7 @@ CHECKS = [
             BECAUSE_FACTOR,
             partial(tolerance, method),
         )
-        for method in ASKED
+        for method in METHODS_ASKED
     ),
     *(
         Check(
@@ -176,7 +182,7 @@ CHECKS = [
             "who asks for more accuracy and pays for it should not get less",
             partial(monotone, method),
         )
-        for method in ASKED
+        for method in METHODS_ASKED
     ),
     *(
         Check(
@@ -188,7 +194,7 @@ CHECKS = [
             " worse than steps",
             partial(order, with_outputs, method),
         )
-        for method in ASKED
+        for method in METHODS_ASKED
     ),
     Check(
         "output times",

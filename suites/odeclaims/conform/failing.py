@@ -1,4 +1,4 @@
-"""What becomes of problems that cannot be solved, and of one that is hard."""
+"""The checks of problems that have no solution, and of a stiff one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,45 +11,46 @@ from odeclaims.conform import problems
 from odeclaims.conform.check import (
     FACTOR,
     Check,
-    Observed,
-    in_short,
-    misses,
-    posed,
-    prepared,
+    Observation,
+    error_in_tolerances,
+    in_best_precision,
+    prepare,
+    shorten_error,
     tolerances,
 )
-from odeclaims.report.tables import number
+from odeclaims.record.wording import number
 from odeclaims.workloads import Problem
 
 LIMIT_S = 30.0
 _TOL = 1e-6
 
 
-def fate(pose: Callable[[], Problem], backend: Backend) -> Observed:
-    """One for a finite answer to a problem that has none, else zero."""
+def answer_to_unsolvable(pose: Callable[[], Problem], backend: Backend) -> Observation:
+    """One for a finite answer to a problem that has no solution, else zero."""
     problem = pose()
-    work = prepared(backend, problem, tol=_TOL)
+    work = prepare(backend, problem, tol=_TOL)
     try:
         answer = work.answer(work.run())
     except Exception as error:
-        return Observed(0, f"raises {in_short(error)}")
+        return Observation(0, f"raises {shorten_error(error)}")
     if not np.isfinite(answer.states).all():
-        return Observed(0, "answers with values that are not finite")
-    return Observed(1, f"answers {number(float(answer.states.flat[-1]))} without a word")
+        return Observation(0, "answers with values that are not finite")
+    return Observation(1, f"answers {number(float(answer.states.flat[-1]))} without a word")
 
 
-def stiff(backend: Backend) -> Observed:
-    """The error in units of the tolerance, or zero where the solver gives up in so many words."""
-    known = posed(backend, problems.stiff())
+def stiff(backend: Backend) -> Observation:
+    """The error in units of the tolerance; zero if the solver raises or answers with NaN."""
+    known = in_best_precision(backend, problems.stiff())
     tol = tolerances(backend)[0]
-    work = prepared(backend, known.problem, tol=tol)
+    work = prepare(backend, known.problem, tol=tol)
     try:
         answer = work.answer(work.run())
     except Exception as error:
-        return Observed(0, f"raises {in_short(error)}")
+        return Observation(0, f"raises {shorten_error(error)}")
     if not np.isfinite(answer.states).all():
-        return Observed(0, "answers with values that are not finite")
-    return Observed(misses(answer, known, tol), f"solved with {answer.nfe_forward} evaluations")
+        return Observation(0, "answers with values that are not finite")
+    cost = "" if answer.nfe_forward is None else f" with {answer.nfe_forward} evaluations"
+    return Observation(error_in_tolerances(answer, known, tol), f"solved{cost}")
 
 
 CHECKS = [
@@ -60,7 +61,7 @@ CHECKS = [
             "1 for a finite number without a word, else 0",
             Bounds(at_most=0),
             "there is no solution; an error or a visible NaN says so",
-            partial(fate, pose),
+            partial(answer_to_unsolvable, pose),
             LIMIT_S,
         )
         for what, pose in (

@@ -1,4 +1,4 @@
-"""Is each gradient the gradient, and does it come closer as the tolerance is tightened?"""
+"""The checks of gradients: their error, and whether it falls with the tolerance."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -15,27 +15,27 @@ from odeclaims.conform.check import (
     BECAUSE_FACTOR,
     FACTOR,
     Check,
-    Observed,
+    Observation,
     ask,
+    in_best_precision,
     keeps_float64,
-    posed,
     require_float64,
     require_gradient,
 )
-from odeclaims.conform.problems import Known
+from odeclaims.conform.problems import KnownProblem
 
-# Those that differentiate the computed steps, and not the flow.
+# The gradients that differentiate the computed steps; the others differentiate the flow.
 DISCRETE = ("backprop", "checkpointed", "reversible")
-# Ten times more cannot be asked of the reversible method, which is of second order.
+# The reversible method is of second order, so a tighter pair would take it too many steps.
 LOOSE, TIGHT = 1e-4, 1e-6
-# In float32, whose rounding is a tenth of the tighter one.
+# For float32; its rounding is a tenth of the tighter one.
 LOOSE_SINGLE, TIGHT_SINGLE = 1e-2, 1e-4
-# So loose that the discrete gradient is far from that of the flow.
+# So loose that the gradient of the computed steps is far from that of the flow.
 DISCRETE_TOL = 1e-2
 
 
 @cache
-def _known() -> Known:
+def _known() -> KnownProblem:
     return problems.mixed().at(0.0, 2.0)
 
 
@@ -59,30 +59,30 @@ def _gradient(answer: Answer) -> Float64[np.ndarray, " inputs"]:
     return answer.gradient
 
 
-def _error(gradient: str, tol: float, backend: Backend) -> float:
+def _relative_error(gradient: str, tol: float, backend: Backend) -> float:
     """The relative L2 error of the gradient for the initial states and the parameters."""
-    problem = posed(backend, _known()).problem
-    found = _gradient(ask(backend, problem, tol=tol, gradient=gradient))
-    return float(np.linalg.norm(found - _reference()) / np.linalg.norm(_reference()))
+    problem = in_best_precision(backend, _known()).problem
+    difference = _gradient(ask(backend, problem, tol=tol, gradient=gradient)) - _reference()
+    return float(np.linalg.norm(difference) / np.linalg.norm(_reference()))
 
 
-def right(gradient: str, backend: Backend) -> Observed:
-    """The larger error of two tolerances, each in units of its own."""
+def gradient_error(gradient: str, backend: Backend) -> Observation:
+    """The larger error of two tolerances, each error in units of its tolerance."""
     require_gradient(backend, gradient)
     pair = _pair(backend)
-    errors = [_error(gradient, tol, backend) for tol in pair]
+    errors = [_relative_error(gradient, tol, backend) for tol in pair]
     text = ", ".join(f"{e:.1e} at {tol:g}" for e, tol in zip(errors, pair, strict=True))
-    return Observed(max(e / tol for e, tol in zip(errors, pair, strict=True)), f"errors {text}")
+    return Observation(max(e / tol for e, tol in zip(errors, pair, strict=True)), f"errors {text}")
 
 
-def converges(gradient: str, backend: Backend) -> Observed:
+def convergence(gradient: str, backend: Backend) -> Observation:
     """The error at the tighter tolerance over that at the looser one."""
     require_gradient(backend, gradient)
-    loose, tight = (_error(gradient, tol, backend) for tol in _pair(backend))
-    return Observed(tight / loose if loose else 1.0, f"errors {loose:.1e} and {tight:.1e}")
+    loose, tight = (_relative_error(gradient, tol, backend) for tol in _pair(backend))
+    return Observation(tight / loose if loose else 1.0, f"errors {loose:.1e} and {tight:.1e}")
 
 
-def discrete(gradient: str, backend: Backend) -> Observed:
+def distance_from_differences(gradient: str, backend: Backend) -> Observation:
     """The relative distance between the gradient of the initial state and differences of solves."""
     require_gradient(backend, gradient)
     require_float64(backend)
@@ -95,14 +95,14 @@ def discrete(gradient: str, backend: Backend) -> Observed:
     answer = ask(backend, problem, tol=DISCRETE_TOL, gradient=gradient)
     if answer.gradient is None:
         raise ValueError("a gradient was asked for and the answer has none")
-    found = answer.gradient[: problem.y0.numel()]
-    # The loss is a quadratic form of the state, for which any length is exact.
+    computed = answer.gradient[: problem.y0.numel()]
+    # The loss is a quadratic form of the state, so central differences of any length are exact.
     length = 1e-9
-    moves = length * torch.eye(len(found), dtype=torch.float64)
+    moves = length * torch.eye(len(computed), dtype=torch.float64)
     pairs = [(loss(problem.y0 + move), loss(problem.y0 - move)) for move in moves]
     differences = np.array([(up - down) / (2 * length) for up, down in pairs])
-    distance = np.linalg.norm(found - differences) / np.linalg.norm(differences)
-    return Observed(float(distance), f"at tolerance {DISCRETE_TOL:g}")
+    distance = np.linalg.norm(computed - differences) / np.linalg.norm(differences)
+    return Observation(float(distance), f"at tolerance {DISCRETE_TOL:g}")
 
 
 CHECKS = [
@@ -113,7 +113,7 @@ CHECKS = [
             "largest relative error in units of the tolerance",
             Bounds(at_most=FACTOR),
             BECAUSE_FACTOR,
-            partial(right, gradient),
+            partial(gradient_error, gradient),
         )
         for gradient in GRADIENTS
     ),
@@ -124,7 +124,7 @@ CHECKS = [
             "its error at a hundred times tighter tolerance over that at the looser one",
             Bounds(at_most=0.1),
             "a hundredth where errors are in proportion; ten times more for luck at the looser one",
-            partial(converges, gradient),
+            partial(convergence, gradient),
         )
         for gradient in GRADIENTS
     ),
@@ -135,7 +135,7 @@ CHECKS = [
             "relative distance from differences of the backend's own solves",
             Bounds(at_most=1e-6),
             "the computed steps are differentiated exactly; the flow's gradient is further away",
-            partial(discrete, gradient),
+            partial(distance_from_differences, gradient),
         )
         for gradient in DISCRETE
     ),

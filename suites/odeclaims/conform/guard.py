@@ -1,4 +1,4 @@
-"""The checks in a process of their own, which may hang or die without taking this one along."""
+"""Runs the checks in a process of their own: if it hangs or dies, this one goes on."""
 
 import logging
 import multiprocessing
@@ -16,7 +16,7 @@ START_LIMIT_S = 300.0
 
 
 class _Child:
-    """A process that answers the checks from one number on, in their order."""
+    """A process that judges these checks in their order."""
 
     def __init__(self, backend: Backend, checks: Sequence[Check]) -> None:
         context = multiprocessing.get_context("spawn")
@@ -32,7 +32,7 @@ class _Child:
             )
 
     def receive(self, limit_s: float) -> Any:
-        """What the child says next; "late" or "dead" where it says nothing."""
+        """The next message of the child; "late" or "dead" if none comes."""
         if not self.connection.poll(limit_s):
             return "late"
         try:
@@ -41,46 +41,46 @@ class _Child:
             return "dead"
 
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """End the process at once."""
         self.process.kill()
         self.process.join()
         self.connection.close()
 
 
 def _serve(connection: Connection, backend: Backend, checks: Sequence[Check]) -> None:
-    """Answer the checks one after another."""
-    # What a solver raises is a finding; what it logs beside that would tear the table apart.
+    """Judge the checks one after another."""
+    # Errors become findings; warnings and log lines would only break up the printed table.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    # The same sums in the same order on every machine.
+    # On one thread, sums have the same order on every machine.
     torch.set_num_threads(1)
     connection.send("ready")
     for check in checks:
         connection.send(check.judge(backend))
 
 
-def findings(backend: Backend, checks: Sequence[Check]) -> list[Finding]:
-    """What comes of the checks; a hang or a crash is a failure of the check that it happened in.
+def ask_in_process(backend: Backend, checks: Sequence[Check]) -> list[Finding]:
+    """The findings of the checks; a check in which the process hangs or dies fails.
 
     Raises:
-        ValueError: for a backend that cannot be sent to another process.
+        ValueError: if the backend cannot be sent to another process.
     """
-    found: list[Finding] = []
-    while len(found) < len(checks):
-        child = _Child(backend, checks[len(found) :])
+    findings: list[Finding] = []
+    while len(findings) < len(checks):
+        child = _Child(backend, checks[len(findings) :])
         try:
-            for check in checks[len(found) :]:
-                said = child.receive(check.limit_s)
-                if isinstance(said, str):
-                    found.append(Finding(check, "fail", None, _gone(said, check)))
+            for check in checks[len(findings) :]:
+                message = child.receive(check.limit_s)
+                if isinstance(message, str):
+                    findings.append(Finding(check, "fail", None, _describe_silence(message, check)))
                     break
-                found.append(said)
+                findings.append(message)
         finally:
             child.stop()
-    return found
+    return findings
 
 
-def _gone(said: str, check: Check) -> str:
-    if said == "late":
+def _describe_silence(message: str, check: Check) -> str:
+    if message == "late":
         return f"no answer within {check.limit_s:g} s"
     return "the process died"

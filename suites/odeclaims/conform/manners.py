@@ -1,4 +1,4 @@
-"""Samples beside each other, precision, side effects and repetition."""
+"""The checks of samples in a batch, precision, side effects and repetition."""
 
 from dataclasses import replace
 from functools import partial
@@ -14,94 +14,95 @@ from odeclaims.conform.check import (
     FACTOR,
     Check,
     NotOffered,
-    Observed,
+    Observation,
     ask,
+    error_in_tolerances,
     first_method,
-    in_short,
+    in_best_precision,
     keeps_float64,
-    misses,
-    posed,
+    shorten_error,
     tolerances,
 )
-from odeclaims.conform.cost import Watched, require_notes
-from odeclaims.report.tables import number
+from odeclaims.conform.cost import RecordingField, require_evaluations
+from odeclaims.record.wording import number
 
 HARD, EASY = slice(0, 1), slice(1, 2)
 
 
-def in_a_crowd(rows: slice, backend: Backend) -> Observed:
+def sample_in_batch(rows: slice, backend: Backend) -> Observation:
     """The error of one sample among the others, in units of the tolerance."""
     known, tol = problems.neighbours(), tolerances(backend)[1]
-    alone = posed(backend, known.part(rows))
-    crowd = posed(backend, known)
+    alone = in_best_precision(backend, known.part(rows))
+    batch = in_best_precision(backend, known)
     by_itself = ask(backend, alone.problem, tol=tol)
-    among = ask(backend, crowd.problem, tol=tol)
+    among = ask(backend, batch.problem, tol=tol)
     part = replace(among, states=among.states[:, rows])
     difference = float(np.abs(part.states - by_itself.states).max())
-    # What a batched matrix product rounds otherwise than a small one.
+    # A batched matrix product rounds differently from a small one, by no more than this.
     rounding = 1e3 * np.finfo(np.float64 if keeps_float64(backend) else np.float32).eps
     steps = "steps of its own" if difference <= rounding else "steps shared with the batch"
-    return Observed(
-        misses(part, alone, tol),
-        f"alone {number(misses(by_itself, alone, tol))}, difference {number(difference)}: {steps}",
-    )
+    error = error_in_tolerances(by_itself, alone, tol)
+    sentence = f"alone {number(error)}, difference {number(difference)}: {steps}"
+    return Observation(error_in_tolerances(part, alone, tol), sentence)
 
 
-def double(backend: Backend) -> Observed:
+def double(backend: Backend) -> Observation:
     """The error at tolerance 1e-10 in units of it."""
     known, tol = problems.mixed(), 1e-10
     try:
         work = backend.prepare(known.problem, method=first_method(backend), tol=tol, gradient=None)
     except ValueError as error:
-        raise NotOffered(in_short(error)) from error
-    return Observed(misses(work.answer(work.run()), known, tol), "tolerance 1e-10")
+        raise NotOffered(shorten_error(error)) from error
+    return Observation(error_in_tolerances(work.answer(work.run()), known, tol), "tolerance 1e-10")
 
 
-def single(backend: Backend) -> Observed:
+def single(backend: Backend) -> Observation:
     """The error of a float32 problem at tolerance 1e-4 in units of it."""
     known, tol = problems.mixed().single(), 1e-4
-    return Observed(misses(ask(backend, known.problem, tol=tol), known, tol), "tolerance 1e-4")
+    return Observation(
+        error_in_tolerances(ask(backend, known.problem, tol=tol), known, tol), "tolerance 1e-4"
+    )
 
 
-def precision(name: str, backend: Backend) -> Observed:
-    """How many other precisions than the problem's the field is evaluated in."""
+def precision(name: str, backend: Backend) -> Observation:
+    """The number of dtypes, other than the problem's, in which the field is evaluated."""
     dtype = getattr(torch, name)
     known = problems.mixed()
     problem = known.problem if dtype == torch.float64 else known.single().problem
-    field = Watched(problem.field)
+    field = RecordingField(problem.field)
     ask(backend, replace(problem, field=field), tol=1e-3)
-    require_notes(field)
-    seen = ", ".join(sorted(str(d).removeprefix("torch.") for d in field.dtypes))
-    return Observed(len(field.dtypes - {dtype}), f"evaluated in {seen}")
+    require_evaluations(field)
+    names = ", ".join(sorted(str(d).removeprefix("torch.") for d in field.dtypes))
+    return Observation(len(field.dtypes - {dtype}), f"evaluated in {names}")
 
 
-def side_effects(backend: Backend) -> Observed:
-    """How many of the tensors that went in have changed."""
-    problem = posed(backend, problems.mixed().at(0.0, 2.0)).problem
-    held = [problem.y0, problem.ts, *problem.field.parameters()]
-    before = [tensor.detach().clone() for tensor in held]
+def side_effects(backend: Backend) -> Observation:
+    """The number of input tensors that a solve has changed or left a gradient in."""
+    problem = in_best_precision(backend, problems.mixed().at(0.0, 2.0)).problem
+    inputs = [problem.y0, problem.ts, *problem.field.parameters()]
+    before = [tensor.detach().clone() for tensor in inputs]
     for gradient in (None, *backend.gradients[:1]):
         ask(backend, problem, tol=1e-4, gradient=gradient)
-    changed = sum(not torch.equal(a, b.detach()) for a, b in zip(before, held, strict=True))
-    left = sum(tensor.grad is not None for tensor in held)
-    # The weights are those of other checks, too.
+    changed = sum(not torch.equal(a, b.detach()) for a, b in zip(before, inputs, strict=True))
+    left = sum(tensor.grad is not None for tensor in inputs)
+    # Other checks use the same weights.
     with torch.no_grad():
-        for tensor, value in zip(held, before, strict=True):
+        for tensor, value in zip(inputs, before, strict=True):
             tensor.copy_(value)
             tensor.grad = None
-    return Observed(changed + left, f"{changed} changed, {left} with a gradient left in them")
+    return Observation(changed + left, f"{changed} changed, {left} with a gradient left in them")
 
 
-def repeats(backend: Backend) -> Observed:
+def repeats(backend: Backend) -> Observation:
     """The largest difference between two runs, in states and gradient."""
-    problem = posed(backend, problems.mixed()).problem
+    problem = in_best_precision(backend, problems.mixed()).problem
     worst = 0.0
     for gradient in (None, *backend.gradients[:1]):
         first, second = (ask(backend, problem, tol=1e-4, gradient=gradient) for _ in range(2))
         worst = max(worst, float(np.abs(first.states - second.states).max()))
         if first.gradient is not None and second.gradient is not None:
             worst = max(worst, float(np.abs(first.gradient - second.gradient).max()))
-    return Observed(worst, "one thread, one process")
+    return Observation(worst, "one thread, one process")
 
 
 CHECKS = [
@@ -112,7 +113,7 @@ CHECKS = [
             "its error in units of the tolerance",
             Bounds(at_most=FACTOR),
             "a norm over the batch may average, but each sample was promised the tolerance",
-            partial(in_a_crowd, rows),
+            partial(sample_in_batch, rows),
         )
         for what, rows in (
             ("a hard sample among 31 easy ones", HARD),

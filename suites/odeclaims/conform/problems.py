@@ -1,9 +1,9 @@
-"""The problems that a solver is asked, each with an answer that no solver of this project made.
+"""The problems of the checks. Their solutions do not come from a solver of this project.
 
-Most are ``MLPField`` with chosen weights, since that is the field which every backend knows. A
-layer of tanh allows closed forms: ``z' = a tanh(b z)`` makes ``sinh(b z)`` grow as ``e^(a b t)``,
-and ``z' = a tanh(b t + c)`` is a quadrature. A problem is made once, for a solver that compiles a
-field does so for each that is new.
+Most fields are ``MLPField`` with chosen weights, since every backend knows that class. A layer of
+tanh allows closed forms: ``z' = a tanh(b z)`` makes ``sinh(b z)`` grow as ``e^(a b t)``, and
+``z' = a tanh(b t + c)`` is a quadrature. Each problem is made once: a solver that compiles would
+compile every new field again.
 """
 
 from collections.abc import Callable
@@ -23,17 +23,17 @@ from odeclaims.workloads import Problem
 # From a time to the states, shape [batch, features].
 Flow = Callable[[float], Float64[np.ndarray, "batch features"]]
 
-# Tolerance of SciPy's solves where there is no closed form; all errors asked about are far larger.
+# Tolerance of SciPy's solves where there is no closed form; measured errors are far larger.
 TIGHT = 1e-12
 
 
 @dataclass(frozen=True)
-class Known:
-    """A problem with its answer.
+class KnownProblem:
+    """A problem with its solution.
 
     Attributes:
-        problem: what the backend gets, in float64.
-        flow: the states at any time between the first and the last output time.
+        problem: the problem for the backend, in float64.
+        flow: the solution, at any time between the first and the last output time.
     """
 
     problem: Problem
@@ -43,17 +43,17 @@ class Known:
         """The states at every output time after the first."""
         return np.stack([self.flow(t) for t in self.problem.ts.tolist()[1:]])
 
-    def at(self, *times: float) -> "Known":
+    def at(self, *times: float) -> "KnownProblem":
         """The same problem with other output times, the first of which gives the initial states."""
         y0 = torch.tensor(self.flow(times[0]))
         return replace(self, problem=replace(self.problem, y0=y0, ts=_times(*times)))
 
-    def part(self, rows: slice) -> "Known":
+    def part(self, rows: slice) -> "KnownProblem":
         """The problem with some of its samples."""
         problem = replace(self.problem, y0=self.problem.y0[rows].clone())
-        return Known(problem, lambda t: self.flow(t)[rows])
+        return KnownProblem(problem, lambda t: self.flow(t)[rows])
 
-    def single(self) -> "Known":
+    def single(self) -> "KnownProblem":
         """The same problem in float32."""
         return replace(self, problem=in_float32(self.problem))
 
@@ -95,14 +95,14 @@ END = 5.0
 
 
 @cache
-def mixed() -> Known:
+def mixed() -> KnownProblem:
     """The main problem: three coupled components, four samples, from 0 to 5."""
     unmix = np.linalg.inv(_MIX)
     first = np.column_stack([_B[:, None] * unmix, np.zeros(3)])
     first[_DRIVEN] = [0, 0, 0, _B[_DRIVEN]]
     bias = np.array([0.0, 0.0, _PHASE])
     field = _mlp(first, bias, _MIX * _A, np.zeros(3))
-    return Known(_problem(field, _Z0 @ _MIX.T, 0.0, END), _mixed_flow)
+    return KnownProblem(_problem(field, _Z0 @ _MIX.T, 0.0, END), _mixed_flow)
 
 
 def _mixed_flow(t: float) -> Float64[np.ndarray, "batch features"]:
@@ -117,20 +117,20 @@ RATE = 1000.0
 
 
 @cache
-def stiff() -> Known:
-    """``y' = -1000 tanh(y - t)`` and ``y' = -1000 tanh(y)``; two samples forget their start."""
+def stiff() -> KnownProblem:
+    """``y' = -1000 tanh(y - t)`` and ``y' = -1000 tanh(y)``; both forget their initial states."""
     field = _mlp(
         np.array([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]), np.zeros(2), -RATE * np.eye(2), np.zeros(2)
     )
 
     def flow(t: float) -> np.ndarray:
-        # The distance u to the ramp obeys u' = -1000 tanh(u) - 1 and has long come to rest.
+        # The distance u = y - t obeys u' = -1000 tanh(u) - 1 and is at its fixed point by then.
         return np.tile([t + np.arctanh(-1 / RATE), 0.0], (2, 1))
 
-    return Known(_problem(field, np.array([[0.0, 0.5], [1.0, -0.2]]), 0.0, 1.0), flow)
+    return KnownProblem(_problem(field, np.array([[0.0, 0.5], [1.0, -0.2]]), 0.0, 1.0), flow)
 
 
-# --- with a reference by SciPy
+# --- with a reference from SciPy
 
 
 @cache
@@ -146,27 +146,27 @@ def oscillator() -> Problem:
 
 
 @cache
-def neighbours() -> Known:
+def neighbours() -> KnownProblem:
     """One hard sample, the first, and 31 easy ones.
 
-    ``u' = tanh(u) - 20 (tanh(20 u + 20 s) - tanh(20 s))`` with a constant s: for s = 0 the state u
-    falls from 1 to 0 and stops short, for s = 2 nearly nothing is left but ``u' = tanh(u)``.
+    ``u' = tanh(u) - 20 (tanh(20 u + 20 s) - tanh(20 s))`` with a constant s. For s = 0 the state u
+    falls from 1 towards 0 and stops abruptly; for s = 2 the field is nearly ``u' = tanh(u)``.
     """
     first = np.array([[1.0, 0.0, 0.0], [20.0, 20.0, 0.0], [0.0, 20.0, 0.0]])
     second = np.array([[1.0, -20.0, 20.0], [0.0, 0.0, 0.0]])
     field = _mlp(first, np.zeros(3), second, np.zeros(2))
     easy = np.column_stack([np.linspace(0.2, 1.0, 31), np.full(31, 2.0)])
     problem = _problem(field, np.vstack([[[1.0, 0.0]], easy]), 0.0, 2.0)
-    return Known(problem, lambda t: _by_scipy(problem, t))
+    return KnownProblem(problem, lambda t: _by_scipy(problem, t))
 
 
 @cache
 def tiny() -> Problem:
     """One sample of the main problem without its time, a billionth in size.
 
-    It is far below every tolerance, so that whatever a controller computes from it, the steps grow
-    as fast as they may and are the same for a state beside it. In it the field is linear, and so is
-    what the solver makes of it: a difference of two solves gives the derivative to rounding.
+    It is far below every tolerance, so the steps grow as fast as the controller allows, and they
+    are the same for neighbouring states. The field is linear at this size, and so is the numerical
+    solution: a difference of two solves is its derivative up to rounding.
     """
     field = deepcopy(mixed().problem.field)
     with torch.no_grad():
@@ -178,7 +178,7 @@ def tiny() -> Problem:
 
 @cache
 def _by_scipy(problem: Problem, t: float) -> Float64[np.ndarray, "batch features"]:
-    """The states at a time, each sample solved alone."""
+    """The states at a time; each sample is solved alone."""
     weights = [p.detach().numpy() for p in problem.field.parameters()]
 
     def field(time: float, y: np.ndarray) -> np.ndarray:
@@ -195,17 +195,17 @@ def _by_scipy(problem: Problem, t: float) -> Float64[np.ndarray, "batch features
 def _mlp_forward(
     weights: list[np.ndarray], t: float, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The hidden layer and the derivative, written apart from the field in torch."""
+    """The hidden layer and the derivative, written in NumPy independently of the torch field."""
     first, bias, second, last = weights
     hidden = np.tanh(y @ first[:, :-1].T + t * first[:, -1] + bias)
     return hidden, hidden @ second.T + last
 
 
-def gradient_of(known: Known) -> Float64[np.ndarray, " inputs"]:
+def gradient_of(known: KnownProblem) -> Float64[np.ndarray, " inputs"]:
     """The gradient of the summed squares of the final states, as an ``Answer`` holds it.
 
-    The adjoint equation is solved by SciPy along the closed form of the states, so nothing is
-    solved backward but what is linear: ``a' = -a df/dy``, ``g' = -a df/dtheta``.
+    SciPy solves the adjoint equations along the closed form of the states, so only linear equations
+    are solved backward: ``a' = -a df/dy``, ``g' = -a df/dtheta``.
     """
     weights = [p.detach().numpy() for p in known.problem.field.parameters()]
     first, _, second, _ = weights
@@ -224,7 +224,7 @@ def gradient_of(known: Known) -> Float64[np.ndarray, " inputs"]:
     return solve_ivp(slope, (end, start), flat, "DOP853", rtol=TIGHT, atol=TIGHT).y[:, -1]
 
 
-# --- without an answer
+# --- without a solution
 
 
 class Formula(nn.Module):

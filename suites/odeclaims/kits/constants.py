@@ -9,3 +9,6 @@ REFERENCE_LIMIT = 5e-3
 
 # The radii of the ball and of the shell around it in ``neural_ode.data.concentric_spheres``.
 INNER_RADIUS, OUTER_RADII = 0.5, (1.0, 1.5)
+
+# Lines of the picture of a density, and places in a line.
+GRID = 64

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from odeclaims.claim import Need
+from odeclaims.kits.rows import reversible
 
 Pick = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -90,5 +91,56 @@ def span(column: str, factor: float, what: str, among: Pick = everything) -> Nee
             if reached >= factor
             else f"{what} a factor of {reached:.3g}, at least {factor:g} needed"
         )
+
+    return need
+
+
+def all_ok(among: Pick, what: str) -> Need:
+    """There are such rows, and every one was measured without a failure.
+
+    Args:
+        among: the rows.
+        what: what a row stands for, as in "3 of 4 <what> could be judged".
+    """
+
+    def need(df: pd.DataFrame) -> str:
+        rows = among(df)
+        count = int((rows["status"] == "ok").sum())
+        return (
+            "" if count >= max(1, len(rows)) else f"{count} of {len(rows)} {what} could be judged"
+        )
+
+    return need
+
+
+def all_spent(least: int, column: str, who: str, among: Pick) -> Need:
+    """Every row has at least so much in a column.
+
+    Args:
+        least: the least that is enough.
+        column: the column, whose name ends the sentence "<who> had 400 of at least 10000 <column>".
+        who: what the rows belong to.
+        among: the rows; there must be some.
+    """
+
+    def need(df: pd.DataFrame) -> str:
+        spent = int(among(df)[column].min())
+        return "" if spent >= least else f"{who} had {spent} of at least {least} {column}"
+
+    return need
+
+
+def all_reversible(among: Pick, what: str) -> Need:
+    """Every row passes the reconstruction check.
+
+    Args:
+        among: the rows.
+        what: what a row stands for, as in "3 of 4 <what> fail the reconstruction check".
+    """
+
+    def need(df: pd.DataFrame) -> str:
+        rows = among(df)
+        bad = len(rows) - len(reversible(rows))
+        return f"{bad} of {len(rows)} {what} fail the reconstruction check" if bad else ""
 
     return need

@@ -28,6 +28,16 @@ def reversible(df: pd.DataFrame) -> pd.DataFrame:
     return df[df["reconstruction_error"] < RECONSTRUCTION_LIMIT]
 
 
+def irreversible(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose flow fails the reconstruction check; a row without the check is not one."""
+    return df[df["reconstruction_error"] >= RECONSTRUCTION_LIMIT]
+
+
 def repetitions(df: pd.DataFrame) -> int:
     """How many different seeds the rows come from."""
     return int(df["repetition"].nunique())
+
+
+def valid(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose solve passes all of the validity checks."""
+    return df[df["valid"].eq(True)]

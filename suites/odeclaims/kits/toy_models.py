@@ -1,7 +1,7 @@
-"""What the claims about toy problems share: the training loop, and the look at a frozen model."""
+"""What the claims about toy problems share: data, the training loop, and frozen models."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from neural_ode import solve
-from neural_ode.data import Points
+from neural_ode.data import Points, concentric_spheres
 from neural_ode.networks import OdeModel, ResidualModel
 from odeclaims.cell import Row
 from odeclaims.kits.constants import INNER_RADIUS, OUTER_RADII
@@ -33,7 +33,7 @@ def training_epochs(
 ) -> Iterator[Row]:
     """Train in place by Adam on the smooth L1 loss; a row after each epoch.
 
-    It trains as it is asked for more, so that the model can be looked at between two epochs.
+    An epoch is trained when its row is asked for, so that the model can be looked at in between.
 
     Args:
         model: maps inputs [batch, dim] to outputs [batch, 1].
@@ -53,13 +53,13 @@ def training_epochs(
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for epoch in range(1, epochs + 1):
         losses, evaluations = [], []
-        for chosen in torch.randperm(len(data.inputs), generator=generator).split(batch_size):
-            outputs = model(data.inputs[chosen])
-            loss = nn.functional.smooth_l1_loss(outputs, data.targets[chosen])
+        for batch in torch.randperm(len(data.inputs), generator=generator).split(batch_size):
+            outputs = model(data.inputs[batch])
+            loss = nn.functional.smooth_l1_loss(outputs, data.targets[batch])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            losses.append((loss.item(), len(chosen)))
+            losses.append((loss.item(), len(batch)))
             if isinstance(model, OdeModel) and model.stats:
                 evaluations.append(model.stats.nfe_forward)
         total = sum(loss * count for loss, count in losses)
@@ -67,16 +67,24 @@ def training_epochs(
         yield {"epoch": epoch, "loss": total / len(data.inputs), "training_nfe": mean}
 
 
-def fit(model: Model, data: Points, **settings: Any) -> list[Row]:
-    """Train to the end: the rows of ``training_epochs``, which has the arguments, as a list."""
-    return list(training_epochs(model, data, **settings))
+def fit(
+    model: Model, data: Points, size: Mapping[str, Any], generator: torch.Generator
+) -> list[Row]:
+    """Train to the end: the rows of ``training_epochs`` as a list.
+
+    Args:
+        model, data, generator: as for ``training_epochs``.
+        size: the ``epochs``, ``batch_size`` and ``learning_rate``, such as a cell's parameters.
+    """
+    budget = {name: size[name] for name in ("epochs", "batch_size", "learning_rate")}
+    return list(training_epochs(model, data, generator=generator, **budget))
 
 
 class Frozen(FrozenFlow):
-    """A trained model with a flow, in float64, and some points on which its cost is looked at.
+    """A trained model with a flow, in float64, and some points on which its cost is measured.
 
-    The gradient that is judged is that of the mean output: that of the training loss is no measure,
-    since where a model fits, it is zero but for errors.
+    The gradient that is judged is that of the mean output. That of the training loss would be no
+    measure: where a model fits it is zero but for errors.
 
     Args:
         model: the model; it is copied.
@@ -103,10 +111,24 @@ class Frozen(FrozenFlow):
             y0 = self.model.lift(x.double())
             return solve(self.model.field, y0, ts.double(), **at(tolerance)).ys
 
+    def end(self, x: Tensor, tolerance: float) -> Float64[Tensor, "batch state"]:
+        """The states to which the flow takes the points ``x``."""
+        return self.flow(x, x.new_tensor([0.0, 1.0]), tolerance)[-1]
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor, tolerance: float) -> Float64[Tensor, "batch 1"]:
+        """What the model's head makes of those states."""
+        return self.model.head(self.end(x, tolerance))
+
 
 def at(tolerance: float) -> dict[str, Any]:
     """The keyword arguments of ``solve`` for a tolerance."""
     return {"rtol": tolerance, "atol": tolerance, "max_num_steps": STEP_LIMIT}
+
+
+def spheres(count: int, dim: int = 2, *, generator: torch.Generator) -> Points:
+    """Training points of ``concentric_spheres``, a third of them in the ball."""
+    return concentric_spheres(count // 3, count - count // 3, dim, generator=generator)
 
 
 def circle(count: int, start: float = 0.0, stop: float = 2 * math.pi) -> Float64[Tensor, "count 2"]:
@@ -142,3 +164,19 @@ def accuracies(outputs: Float[Tensor, "count 1"], points: Points) -> tuple[float
     right = (outputs * points.targets > 0).double()
     inner = points.targets < 0
     return float(right[inner].mean()), float(right[~inner].mean())
+
+
+def accuracy(outputs: Float[Tensor, "count 1"], points: Points) -> float:
+    """The share of the points whose output has the sign of the target."""
+    return float((outputs * points.targets > 0).double().mean())
+
+
+def by_volume(inner: float, outer: float, dim: int = 2) -> float:
+    """The mean of a number for the ball and one for the shell, weighted by their volumes."""
+    ball, shell = INNER_RADIUS**dim, OUTER_RADII[1] ** dim - OUTER_RADII[0] ** dim
+    return (ball * inner + shell * outer) / (ball + shell)
+
+
+def six_digits(value: float | Tensor) -> float:
+    """A number as it is written for a picture."""
+    return float(f"{float(value):.6g}")

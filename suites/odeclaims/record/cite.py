@@ -7,7 +7,7 @@ from importlib.resources import files
 from odeclaims.claim import Claim, Judgement
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.provenance import commit_of
-from odeclaims.record.wording import LABELS, escape_latex, measured
+from odeclaims.record.wording import LABELS, escape_latex, format_value
 
 
 def bibtex(judged: Judged) -> str:
@@ -22,7 +22,7 @@ def bibtex(judged: Judged) -> str:
     return "\n\n".join([*_sources(judged.claim), _suite(judged)]) + "\n"
 
 
-def sentence(judged: Judged) -> str:
+def cited_sentence(judged: Judged) -> str:
     """One sentence with every deciding number, its interval, its bound and the name of its cell.
 
     Raises:
@@ -30,7 +30,7 @@ def sentence(judged: Judged) -> str:
         CorruptFile: where the rows are not what was written.
     """
     claim, verdict, provenance = judged.claim, judged.verdict, judged.provenance
-    names = {c.row: c for c in judged.cells if c.table == "criteria" and c.column == "measured"}
+    names = {cell.row: cell for cell in judged.criteria_cells if cell.column == "measured"}
     numbers = "; ".join(
         _number(judgement, names[row])
         for row, judgement in enumerate(verdict.judgements)
@@ -49,7 +49,7 @@ def _number(judgement: Judgement, cell: HashedCell) -> str:
         return f"{criterion.name}: not judged, {judgement.lacking} [{cell.hash}]"
     spread = " with its 95% interval" if judgement.interval else ""
     return (
-        f"{criterion.name}: {measured(judgement)}{spread}, asked for"
+        f"{criterion.name}: {format_value(judgement)}{spread}, asked for"
         f" {criterion.reproduced} [{cell.hash}]"
     )
 
@@ -80,7 +80,7 @@ def _suite(judged: Judged) -> str:
             f"@software{{odeclaims_{judged.claim.slug}_{judged.profile},",
             "  title = {odeclaims: the published claims about Neural ODEs, measured again},",
             "  author = {{The odeclaims contributors}},",
-            f"  version = {{{made['odeclaims']}}},",
+            f"  version = {{{escape_latex(made['odeclaims'])}}},",
             f"  year = {{{str(made['started'])[:4]}}},",
             f"  note = {{Claim {escape_latex(judged.claim.slug)}, profile {judged.profile},"
             f" commit {commit_of(made)}, data.csv SHA-256 {made['data_sha256'][:16]}}},",

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from odeclaims.cell import PROFILES
-from odeclaims.record.files import read_json
+from odeclaims.record.files import escape_controls
+from odeclaims.record.schema import read_verdict
 from odeclaims.record.wording import number
 
 
@@ -48,7 +49,7 @@ def compare(before: Path, after: Path) -> Comparison:
     Raises:
         FileNotFoundError: where a folder has no verdicts.
         ValueError: where the two have no claim in common.
-        CorruptFile: where a verdict is not JSON.
+        CorruptFile: where a file is not a verdict.
     """
     old, new = _verdicts(before), _verdicts(after)
     common = sorted(set(old) & set(new))
@@ -82,18 +83,22 @@ def compare(before: Path, after: Path) -> Comparison:
 
 def _verdicts(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """The verdicts by profile and claim; the profile is "" where the folder is that of one."""
-    found = {("", path.parent.name): read_json(path) for path in folder.glob("*/verdict.json")}
+    verdicts = {
+        ("", path.parent.name): read_verdict(path) for path in folder.glob("*/verdict.json")
+    }
     for profile in PROFILES:
         for path in (folder / profile).glob("*/verdict.json"):
-            found[profile, path.parent.name] = read_json(path)
-    if not found:
+            verdicts[profile, path.parent.name] = read_verdict(path)
+    if not verdicts:
         raise FileNotFoundError(
             f"{folder} holds no verdict.json of a claim; `odeclaims run` makes it"
         )
-    return found
+    return verdicts
 
 
 def _name(profile: str, slug: str) -> str:
+    # It is the name of a folder, which may hold anything.
+    slug = escape_controls(slug)
     return f"{slug} ({profile})" if profile else slug
 
 
@@ -106,11 +111,11 @@ def _numbers(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, str
             "criterion": name,
             "before": _text(one),
             "after": _text(other),
-            "moved": moved(one, other) if one and other else "in one alone",
+            "moved": describe_change(one, other) if one and other else "in one alone",
         }
 
 
-def moved(one: dict[str, Any], other: dict[str, Any]) -> str:
+def describe_change(one: dict[str, Any], other: dict[str, Any]) -> str:
     """What changed between two judgements of a criterion; "" where nothing that matters did.
 
     A number has moved where it lies outside the other's 95% interval, and the other outside its

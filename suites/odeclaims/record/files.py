@@ -9,7 +9,18 @@ from typing import Any
 
 
 class CorruptFile(ValueError):
-    """A results file that is not what this program wrote; the message says what is wrong."""
+    """A results file that is not what this program wrote; the message says what is wrong.
+
+    The message may quote the file, so control characters in it are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escape_controls(message))
+
+
+def escape_controls(text: str) -> str:
+    """The text with what a terminal would obey, such as ESC, written out as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -70,6 +81,14 @@ def set_aside(path: Path) -> Path:
     raise CorruptFile(f"{path}: 999 corrupt copies lie beside it, remove some")
 
 
+def describe_set_aside(path: Path) -> str:
+    """Set a file aside and say so, or say why that cannot be done; the end of a sentence."""
+    try:
+        return f"it is set aside as {set_aside(path).name}"
+    except OSError as error:
+        return f"it cannot be set aside: {error.strerror}"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object.
 
@@ -79,8 +98,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CorruptFile(f"{path} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        # A ValueError for what is not UTF-8, not JSON, or has a number of thousands of digits.
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CorruptFile(f"{path} is not JSON: {reason}") from error
     if not isinstance(content, dict):
         raise CorruptFile(f"{path} holds {type(content).__name__}, expected an object")
     return content

@@ -17,8 +17,8 @@ import pandas as pd
 
 from odeclaims.cell import digest
 from odeclaims.claim import Claim, Verdict
-from odeclaims.record.files import read_json, write_json
-from odeclaims.record.results import Results
+from odeclaims.record.files import CorruptFile, write_json
+from odeclaims.record.results import Results, provenance_digest
 from odeclaims.record.wording import criteria_frame
 
 # Hexadecimal digits: with ten thousand cells two of them share a name once in twenty thousand.
@@ -97,15 +97,19 @@ class Judged:
         """What made the rows.
 
         Raises:
-            CorruptFile: where the file is not JSON.
+            CorruptFile: where the file is not a provenance.
         """
-        return read_json(self.results.provenance)
+        return self.results.read_provenance()
 
     @cached_property
     def cells(self) -> list[HashedCell]:
         """Every cell of the two tables, with its name."""
-        tables = {"criteria": self.criteria, "table": self.table}
-        return [cell for name, table in tables.items() for cell in self._named(name, table)]
+        return [*self.criteria_cells, *self._named("table", self.table)]
+
+    @cached_property
+    def criteria_cells(self) -> list[HashedCell]:
+        """Every cell of the verdict's table alone, for which nothing that draws is imported."""
+        return list(self._named("criteria", self.criteria))
 
     def _named(self, name: str, table: pd.DataFrame) -> Iterator[HashedCell]:
         place = (self.profile, self.claim.slug, name)
@@ -115,12 +119,14 @@ class Judged:
                 yield HashedCell(hashed, name, row, str(column), value)
 
     def stale(self) -> str:
-        """What is wrong with the stored verdict; "" where it follows from the rows."""
+        """What is wrong with the files; "" where the verdict follows from the rows as recorded."""
         if not self.results.verdict.exists():
             return "there are rows but no verdict.json"
-        stored = read_json(self.results.verdict)
+        if self.provenance.get("sha256") not in (None, provenance_digest(self.provenance)):
+            return "provenance.json was changed after it was written"
+        kept = self.results.read_verdict()
         now = json.loads(json.dumps(self.verdict.as_dict()))
-        parts = [name for name in now if not _agree(now[name], stored.get(name))]
+        parts = [name for name in now if not _agree(now[name], kept.get(name))]
         return f"the stored verdict differs from its rows in {', '.join(parts)}" if parts else ""
 
     def write_verdict(self) -> None:
@@ -137,6 +143,25 @@ def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDED_ZERO)
     return one == other
+
+
+def read_judged(results: Iterable[Results]) -> tuple[list[Judged], list[tuple[Results, str]]]:
+    """Read the rows of these results.
+
+    Returns:
+        The results whose rows could be read, and the others, each with a sentence that says why
+        not.
+    """
+    readable, problems = [], []
+    for each in results:
+        judged = Judged(each)
+        try:
+            _ = judged.rows  # what is read is kept
+        except (CorruptFile, FileNotFoundError) as error:
+            problems.append((each, str(error)))
+        else:
+            readable.append(judged)
+    return readable, problems
 
 
 def hashes_csv(judged: Judged) -> str:

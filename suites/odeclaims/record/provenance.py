@@ -68,10 +68,10 @@ def _git(*arguments: str) -> str | None:
     root = next((p for p in here.parents if (p / ".git").exists()), None)
     if root is None:
         return None
-    found = subprocess.run(
+    answer = subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
     )
-    return found.stdout.strip() if found.returncode == 0 else None
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def _cpu() -> str:

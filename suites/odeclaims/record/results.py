@@ -7,6 +7,7 @@ Every file is written beside its place and then renamed. A file that cannot be t
 under another name, with a sentence that says so. Rows and cells are trusted by their digests.
 """
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,15 @@ import pandas as pd
 
 from odeclaims.cell import PROFILES, STATUSES
 from odeclaims.claim import Claim
-from odeclaims.record.files import CorruptFile, read_json, set_aside, sha256, write_json, write_text
+from odeclaims.record import schema
+from odeclaims.record.files import (
+    CorruptFile,
+    describe_set_aside,
+    set_aside,
+    sha256,
+    write_json,
+    write_text,
+)
 from odeclaims.record.frame import read_csv, to_csv
 
 
@@ -65,8 +74,8 @@ class Results:
             set_aside(self.data)
         text = to_csv(df)
         write_text(self.next, text)
-        made = provenance | {"rows": len(df), "data_sha256": sha256(text)}
-        write_json(self.provenance, made)
+        whole = provenance | {"rows": len(df), "data_sha256": sha256(text)}
+        write_json(self.provenance, whole | {"sha256": provenance_digest(whole)})
         self._move_on()
         write_json(self.verdict, self.claim.judge(self.read()).as_dict())
 
@@ -75,16 +84,36 @@ class Results:
         # There may be none, no provenance yet, or a reader beside this one that is faster.
         with suppress(FileNotFoundError):
             digest = sha256(self.next.read_bytes())
-            if self._recorded().get("data_sha256") == digest:
+            if self.read_provenance()["data_sha256"] == digest:
                 self.next.replace(self.data)
 
-    def _recorded(self) -> dict[str, Any]:
-        """The provenance; one that is not JSON is set aside, and the rows are left as they are."""
+    def read_provenance(self) -> dict[str, Any]:
+        """What made the rows, checked against the schema.
+
+        Raises:
+            FileNotFoundError: where there is no such file.
+            CorruptFile: where it is not a provenance; it has then been set aside, and the rows are
+                left as they are.
+        """
         try:
-            return read_json(self.provenance)
+            return schema.read_provenance(self.provenance)
         except CorruptFile as error:
-            aside = set_aside(self.provenance)
-            raise CorruptFile(f"{error}; it is set aside as {aside.name}, {self._again}") from error
+            aside = describe_set_aside(self.provenance)
+            raise CorruptFile(f"{error}; {aside}, {self._again}") from error
+
+    def read_verdict(self) -> dict[str, Any]:
+        """The stored verdict, checked against the schema.
+
+        Raises:
+            FileNotFoundError: where there is no such file.
+            CorruptFile: where it is not a verdict; it has then been set aside.
+        """
+        try:
+            return schema.read_verdict(self.verdict)
+        except CorruptFile as error:
+            aside = describe_set_aside(self.verdict)
+            again = f"`odeclaims tables {self.claim.slug} --profile {self.profile}`"
+            raise CorruptFile(f"{error}; {aside}, and {again} judges the rows again") from error
 
     @property
     def _again(self) -> str:
@@ -112,17 +141,16 @@ class Results:
                 f"{self.provenance} does not exist, so nothing says what made {self.data.name}"
                 f" beside it, {self._again}"
             )
-        made = self._recorded()
+        provenance = self.read_provenance()
         try:
-            return self._parse(self.data.read_bytes().decode("utf-8"), made)
+            return self._parse(self.data.read_bytes().decode("utf-8"), provenance)
         except (CorruptFile, UnicodeDecodeError, pd.errors.ParserError) as error:
-            aside = set_aside(self.data)
-            raise CorruptFile(
-                f"{self.data}: {error}; it is set aside as {aside.name}, {self._again}"
-            ) from error
+            aside = describe_set_aside(self.data)
+            raise CorruptFile(f"{self.data}: {error}; {aside}, {self._again}") from error
 
-    def _parse(self, text: str, made: dict[str, Any]) -> pd.DataFrame:
+    def _parse(self, text: str, provenance: dict[str, Any]) -> pd.DataFrame:
         expected = list(self.claim.all_columns)
+        text = _with_our_line_ends(text, provenance["data_sha256"])
         if not text.strip():
             raise CorruptFile("the file is empty")
         df = read_csv(text)
@@ -132,10 +160,10 @@ class Results:
         unknown = set(df["status"].dropna().unique()) - set(STATUSES)
         if unknown or df["status"].isna().any():
             raise CorruptFile(f"its status column holds {sorted(unknown) or 'a gap'}")
-        if made.get("data_sha256") != sha256(text):
+        if provenance["data_sha256"] != sha256(text):
             raise CorruptFile(
                 f"it has {len(df)} rows and not the content that provenance.json records"
-                f" ({made.get('rows')} rows)"
+                f" ({provenance['rows']} rows)"
             )
         return df
 
@@ -145,3 +173,18 @@ def read_results(out: Path, claims: Iterable[Claim], profile: str | None) -> lis
     profiles = (profile,) if profile else PROFILES
     possible = [Results(out, p, claim) for p in profiles for claim in claims]
     return [results for results in possible if results.data.exists()]
+
+
+def _with_our_line_ends(text: str, digest: str) -> str:
+    """The text as it was written, where a checkout has turned its line ends into those of Windows.
+
+    Git does that unless it is told not to. Only what has the recorded digest afterwards is taken.
+    """
+    turned_back = text.replace("\r\n", "\n")
+    return turned_back if sha256(turned_back) == digest else text
+
+
+def provenance_digest(provenance: dict[str, Any]) -> str:
+    """The digest by which a change of any field of a provenance is noticed."""
+    rest = {name: value for name, value in provenance.items() if name != "sha256"}
+    return sha256(json.dumps(rest, sort_keys=True))

@@ -12,7 +12,6 @@ imports from ``NOT_MEASURING`` is left out.
 
 import ast
 import importlib.util
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +26,7 @@ NOT_MEASURING = (
     "odeclaims.kits.columns",
     "odeclaims.kits.marks",
     "odeclaims.kits.needs",
+    "odeclaims.kits.pictures",
     "odeclaims.kits.rows",
 )
 
@@ -39,40 +39,50 @@ def source_digest(module: str) -> str:
     """
     packages = frozenset({"neural_ode", "odeclaims", module.partition(".")[0]})
     modules = {module}
-    _collect(_parse(module), module, packages, modules)
-    return digest({name: _plain(_parse(name)) for name in sorted(modules)})
+    _collect(module, packages, modules)
+    return digest({name: _content(name) for name in sorted(modules)})
 
 
-def _collect(tree: ast.AST, module: str, packages: frozenset[str], modules: set[str]) -> None:
-    """Add to ``modules`` every module of ``packages`` that ``tree`` imports, directly or not."""
-    for name in _imports(tree, module):
+def _collect(module: str, packages: frozenset[str], modules: set[str]) -> None:
+    """Add to ``modules`` every module of ``packages`` that ``module`` imports, directly or not."""
+    for name in _imports(module):
         inside = name.partition(".")[0] in packages and not _is_or_is_in(name, NOT_MEASURING)
         if inside and name not in modules and _path(name):
             modules.add(name)
-            _collect(_parse(name), name, packages, modules)
+            _collect(name, packages, modules)
 
 
-def _imports(tree: ast.AST, module: str) -> Iterator[str]:
-    """The absolute names of the modules, or of things in modules, that are imported."""
-    for node in ast.walk(tree):
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """The absolute names of the modules, or of things in modules, that a module imports."""
+    names = []
+    for node in ast.walk(_parse(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                package = module.rsplit(".", node.level)[0]
-                base = f"{package}.{base}".rstrip(".")
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+                base = f"{_package(module, node.level)}.{base}".rstrip(".")
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def _package(module: str, level: int) -> str:
+    """The package that so many dots at the beginning of an import stand for in this module."""
+    path = _path(module)
+    # In a package's own file the first dot is the package, and not the one around it.
+    up = level - 1 if path and path.name == "__init__.py" else level
+    return module.rsplit(".", up)[0] if up else module
 
 
 def _is_or_is_in(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def _plain(tree: ast.AST) -> str:
-    """The tree as text, without docstrings and positions."""
-    bare = ast.parse(ast.unparse(tree))
+@cache
+def _content(module: str) -> str:
+    """The syntax tree of a module as text, without docstrings and positions."""
+    bare = ast.parse(ast.unparse(_parse(module)))
     for node in ast.walk(bare):
         body = getattr(node, "body", None)
         if isinstance(body, list) and len(body) > 1 and _is_text(body[0]):

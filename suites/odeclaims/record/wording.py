@@ -25,7 +25,7 @@ def number(value: float | np.number | None, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}"
 
 
-def measured(judgement: Judgement) -> str:
+def format_value(judgement: Judgement) -> str:
     """The value that decided, with its interval where there is one, or what is lacking."""
     if judgement.value is None:
         return judgement.lacking
@@ -42,7 +42,7 @@ def criteria_frame(verdict: Verdict) -> pd.DataFrame:
         {
             "criterion": j.criterion.name,
             "holds if": str(j.criterion.reproduced),
-            "measured": measured(j),
+            "measured": format_value(j),
             "outcome": j.outcome if j.criterion.decides else f"{j.outcome} (does not decide)",
             "why this bound": j.criterion.because,
         }

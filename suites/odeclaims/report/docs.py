@@ -1,15 +1,16 @@
-"""The claims' part of the documentation: an index, and a page for each, drawn from its own file.
+"""The claims' part of the documentation: an index, and a page for each claim.
 
 The pages are Markdown for MyST. Nothing about a claim is written here: what it says comes from its
-file, what was found from the stored rows.
+code, and what was measured comes from the stored rows.
 """
 
 import inspect
 import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -43,9 +44,9 @@ def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[
     """Write ``index.md`` and a ``<slug>.md`` for each claim into a folder that holds nothing else.
 
     Args:
-        folder: where the pages go; Markdown files there that are none of them are deleted.
+        folder: where the pages go; other Markdown files there are deleted.
         claims: the claims, those of other distributions included.
-        out: the results folder; what it does not hold is said to be not run.
+        out: the results folder; a claim without results there is called not run.
 
     Raises:
         CorruptFile: for rows that are not what was written.
@@ -84,8 +85,8 @@ def _index(claims: Sequence[Claim], results: dict[str, list[Judged]]) -> str:
 
 def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
     """The page of a claim that is to lie in ``folder``, with its results under each profile."""
-    module = sys.modules[claim.module]
-    place = f"It is the claim `{claim.slug}`, from {_source(module, folder)}."
+    module = import_module(claim.module)
+    place = f"It is the claim `{claim.slug}`, in {_source(module, folder)}."
     findings = [part for judged in results for part in _finding(judged, folder)]
     parts = [
         f"# {_plain(claim.title)}",
@@ -97,7 +98,7 @@ def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
         if claim.ledger
         else "Nothing is recorded.",
         "## How it is judged",
-        "The rules stand in the claim's file before anything is run.",
+        "The rules are written into the claim before anything is run.",
         _table(pd.DataFrame(_rule(criterion) for criterion in claim.criteria)),
         "## What was found",
         *(findings or ["Nothing was run yet."]),
@@ -107,6 +108,7 @@ def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
         f"```sh\nodeclaims run {claim.slug} --profile quick\nodeclaims figures {claim.slug}\n"
         f"odeclaims tables {claim.slug}\n```",
         _table(size_frame(claim)),
+        _measured_again(module),
         "## What is measured",
         "The columns of `data.csv`:",
         _table(column_frame({**claim.columns, **COMMON_COLUMNS})),
@@ -130,12 +132,32 @@ def _plain(text: str) -> str:
     return "".join(parts)
 
 
-def _source(module: Any, folder: Path) -> str:
-    """The module of a claim, with a link where its file lies in the same tree as the pages."""
-    path = Path(inspect.getsourcefile(module) or "")
-    if folder.parent.parent.resolve() in path.resolve().parents:
-        return f"[{path.name}]({_link(path.resolve(), folder)})"
-    return f"the module `{module.__name__}`"
+def _source(module: ModuleType, folder: Path) -> str:
+    """The folder or file of a claim, with a link where it lies in the same tree as the pages."""
+    path = Path(inspect.getsourcefile(module) or "").resolve()
+    if folder.parent.parent.resolve() not in path.parents:
+        return f"the module `{module.__name__}`"
+    if _has_rooms(module):
+        return f"the folder [{path.parent.name}]({_link(path.parent, folder)})"
+    return f"[{path.name}]({_link(path, folder)})"
+
+
+def _has_rooms(module: ModuleType) -> bool:
+    """Whether the claim is a package, with modules that measure, judge and show."""
+    return hasattr(module, "__path__")
+
+
+def _measured_again(module: ModuleType) -> str:
+    """Which changes of the code make the stored results of a claim stale."""
+    if _has_rooms(module):
+        return (
+            "A change of `measure.py`, or of a module of this project that it imports, measures"
+            " again. A change of a rule, a figure or a table does not."
+        )
+    return (
+        "The claim is one file, so any change of its code measures again, also that of a rule or a"
+        " figure."
+    )
 
 
 def _link(path: Path, folder: Path) -> str:

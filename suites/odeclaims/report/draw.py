@@ -11,7 +11,7 @@ from odeclaims.claim import COMMON_COLUMNS, Claim
 from odeclaims.record.files import write_bytes, write_text
 from odeclaims.record.judged import Judged, hashes_csv
 from odeclaims.record.results import Results
-from odeclaims.record.wording import MARKS, measured
+from odeclaims.record.wording import MARKS, format_value
 from odeclaims.report.flips import flip_caption, flip_figure
 from odeclaims.report.pictures import Picture, caption, drawing, moving
 from odeclaims.report.style import (
@@ -112,7 +112,7 @@ def verdict_table(results: Sequence[Judged]) -> str:
                 "profile": judged.profile,
                 "verdict": MARKS[verdict.outcome],
                 "what decided": f"{decisive.criterion.name} {decisive.criterion.reproduced}",
-                "measured": measured(decisive),
+                "measured": format_value(decisive),
             }
         )
     return markdown(pd.DataFrame(rows)) if rows else "No results yet."

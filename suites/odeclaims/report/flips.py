@@ -75,8 +75,8 @@ def _in_order(column: pd.Series) -> list:
 
 def _draw_panel(ax: Axes, flips: FlipMap, panel: str) -> None:
     rows, columns = (_in_order(flips.values[name]) for name in ("row", "column"))
-    own = flips.values[flips.values["panel"] == panel]
-    grid = own.set_index(["row", "column"])["value"].unstack()
+    rows_of_panel = flips.values[flips.values["panel"] == panel]
+    grid = rows_of_panel.set_index(["row", "column"])["value"].unstack()
     values = grid.reindex(index=rows, columns=columns).to_numpy(dtype=float)
     outcomes = list(LOOKS)
     ranks = np.full(values.shape, np.nan)

@@ -18,11 +18,11 @@ from odeclaims import __version__
 from odeclaims.cell import PROFILES
 from odeclaims.claim import OUTCOMES, Claim, Verdict
 from odeclaims.record import wording
-from odeclaims.record.cite import bibtex, sentence
-from odeclaims.record.files import CorruptFile, write_text
+from odeclaims.record.cite import bibtex, cited_sentence
+from odeclaims.record.files import write_text
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.results import Results
-from odeclaims.record.wording import measured
+from odeclaims.record.wording import format_value
 from odeclaims.report.html import template
 from odeclaims.report.pictures import Picture
 from odeclaims.report.tables import ledger_frame
@@ -86,31 +86,34 @@ class Section:
 def write_page(
     results: Sequence[Judged],
     pictures: Iterable[list[Picture]],
+    problems: Sequence[tuple[Results, str]],
     claims: Sequence[Claim],
     path: Path,
-) -> list[str]:
+) -> None:
     """Write the page of these results to ``path``, in one step.
 
-    Rows that cannot be read do not cost the reader those of the other claims: the section then
-    holds the sentence that says what is wrong in place of a verdict.
+    Rows that cannot be read do not cost the reader those of the other claims: their section holds
+    the sentence that says what is wrong in place of a verdict.
 
     Args:
         results: the results to show.
         pictures: for each of them, in their order, what was drawn from its rows.
+        problems: results that cannot be read, each with a sentence that says why.
         claims: the claims that were asked for; those without results are listed as not run.
         path: the page.
-
-    Returns:
-        A sentence for each of the results that cannot be read.
 
     Raises:
         OSError: where the page cannot be written.
     """
+    sections = [
+        Section(judged.results, _content(judged, drawn))
+        for judged, drawn in zip(results, pictures, strict=True)
+    ]
+    # The page says where a file lies among the results, and not where those lie.
+    sections += [Section(r, None, text.replace(f"{r.out}/", "")) for r, text in problems]
     order = {claim.slug: place for place, claim in enumerate(claims)}
-    sections = [_section(*pair) for pair in zip(results, pictures, strict=True)]
     sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
     write_text(path, _html(sections, claims))
-    return [section.problem for section in sections if section.problem]
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
@@ -128,7 +131,7 @@ def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
         version=__version__,
         commits=sorted({str(m.get("commit"))[:10] for m in made}),
         days=sorted({str(m.get("started"))[:10] for m in made}),
-        measured=measured,
+        format_value=format_value,
         css=css,
         js=js,
         css_digest=_digest(css),
@@ -145,14 +148,6 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _section(judged: Judged, pictures: list[Picture]) -> Section:
-    try:
-        return Section(judged.results, _content(judged, pictures))
-    except (CorruptFile, FileNotFoundError) as error:
-        # The page says where a file lies among the results, and not where those lie.
-        return Section(judged.results, None, str(error).replace(f"{judged.results.out}/", ""))
-
-
 def _content(judged: Judged, pictures: list[Picture]) -> Content:
     verdict = judged.verdict
     return Content(
@@ -164,7 +159,7 @@ def _content(judged: Judged, pictures: list[Picture]) -> Content:
         pictures=pictures,
         made=judged.provenance,
         provenance=_provenance(judged.provenance),
-        citation=sentence(judged),
+        citation=cited_sentence(judged),
         bibtex=bibtex(judged),
     )
 
@@ -186,8 +181,8 @@ def _summary(verdict: Verdict) -> str:
 
 
 def _grid(named: Sequence[HashedCell], table: str) -> Grid:
-    chosen = [cell for cell in named if cell.table == table]
-    by_row = groupby(sorted(chosen, key=lambda cell: cell.row), key=lambda cell: cell.row)
+    of_table = [cell for cell in named if cell.table == table]
+    by_row = groupby(sorted(of_table, key=lambda cell: cell.row), key=lambda cell: cell.row)
     rows = [list(row) for _, row in by_row]
     columns = list(zip(*rows, strict=True))
     kinds = [_kind([cell.text for cell in column]) for column in columns]

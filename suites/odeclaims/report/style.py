@@ -181,18 +181,18 @@ def add_legend(
 
     By what the legend becomes higher, so does the figure.
     """
-    made = figure.legend(handles=handles, loc=loc, ncols=ncols, **look)
-    planned = made.get_window_extent().height
+    legend = figure.legend(handles=handles, loc=loc, ncols=ncols, **look)
+    planned = legend.get_window_extent().height
     # The margins of a legend may lie outside.
-    margins = 2 * made.borderpad * made.prop.get_size_in_points() * figure.dpi / 72
-    while ncols > 1 and made.get_window_extent().width - margins > figure.bbox.width:
-        made.remove()
+    margins = 2 * legend.borderpad * legend.prop.get_size_in_points() * figure.dpi / 72
+    while ncols > 1 and legend.get_window_extent().width - margins > figure.bbox.width:
+        legend.remove()
         ncols -= 1
-        made = figure.legend(handles=handles, loc=loc, ncols=ncols, **look)
-    more = made.get_window_extent().height - planned
+        legend = figure.legend(handles=handles, loc=loc, ncols=ncols, **look)
+    more = legend.get_window_extent().height - planned
     if more:
         figure.set_figheight(figure.get_figheight() + more / figure.dpi)
-    return made
+    return legend
 
 
 def label_panels(axes: Any, letters: str = "abcdefghijkl") -> None:
@@ -250,11 +250,10 @@ def _length(text: Text) -> float:
 
 def freeze_layout(figure: Figure) -> None:
     """Lay the figure out now and leave it so: otherwise each file lays it out twice anew."""
-    if figure.get_layout_engine() is None:
+    engine = figure.get_layout_engine()
+    if engine is None:
         return
-    # Long tick labels move the axes, which changes the ticks: the second pass settles that.
-    for _ in range(2):
-        figure.draw_without_rendering()
+    engine.execute(figure)
     figure.set_layout_engine("none")
 
 

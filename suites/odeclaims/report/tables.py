@@ -6,7 +6,7 @@ import pandas as pd
 
 from odeclaims.claim import Claim, Column, Verdict
 from odeclaims.record.judged import Judged
-from odeclaims.record.wording import MARKS, escape_latex, measured
+from odeclaims.record.wording import MARKS, escape_latex, format_value
 
 
 def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
     rows += [
         {
             "who": "this run",
-            "value": measured(j),
+            "value": format_value(j),
             "source": "data.csv",
             "setting": j.criterion.name,
         }
@@ -49,7 +49,7 @@ def latex(frame: pd.DataFrame, claim: Claim) -> str:
     One that is wider than a line or higher than a page is made smaller until it fits.
     """
     escaped = frame.astype(str).map(escape_latex).rename(columns=escape_latex)
-    made = escaped.to_latex(
+    table = escaped.to_latex(
         index=False,
         escape=False,
         caption=escape_latex(claim.title),
@@ -57,8 +57,8 @@ def latex(frame: pd.DataFrame, claim: Claim) -> str:
         position="tb",
         column_format="l" * len(frame.columns),
     )
-    made = made.replace(r"\begin{tabular}", "\n".join([*_FITTED, r"\begin{tabular}"]))
-    return f"{_NEEDS}\n{made.replace(_END, f'{_END}}}}}')}"
+    table = table.replace(r"\begin{tabular}", "\n".join([*_FITTED, r"\begin{tabular}"]))
+    return f"{_NEEDS}\n{table.replace(_END, f'{_END}}}}}')}"
 
 
 _NEEDS = r"% \usepackage{booktabs, graphicx}"

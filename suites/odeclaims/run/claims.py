@@ -7,6 +7,7 @@ cluster (``cluster.py``) a worker returns what it measured, and this process wri
 
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from odeclaims.cell import Profile
+from odeclaims.cell import Profile, digest
 from odeclaims.claim import Claim
 from odeclaims.record.cells import CellStore
 from odeclaims.record.files import CorruptFile, remove_litter
@@ -66,7 +67,7 @@ def run_claims(
             path.unlink()  # of a run that was killed
         remove_litter(out)
         if scheduler:
-            client = stack.enter_context(cluster.connected(scheduler))
+            client = stack.enter_context(cluster.connect(scheduler))
             compute: Compute = partial(cluster.compute, client, store)
             # Dask itself gives a worker as many as it has threads, and workers may join later.
             jobs = jobs or max(1, len(open_tasks))
@@ -90,16 +91,25 @@ def run_claims(
 
 @contextmanager
 def _only_run(out: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system gives back even when this process is killed."""
-    lock = FileLock(out / ".run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another run is writing to {out}; wait for it or use --out") from None
-    try:
+    """Hold the folder's locks, which the system gives back even when this process is killed.
+
+    One lies in the folder, where runs on other machines see it. The other lies outside: it stays
+    when the folder is deleted and made again beside a run that still writes to it.
+
+    Raises:
+        ValueError: where another run holds one of them.
+    """
+    whose = f"{getattr(os, 'getuid', int)()}-{digest(str(out.resolve()))}"
+    outside = Path(tempfile.gettempdir()) / f"odeclaims-{whose}.lock"
+    with ExitStack() as held:
+        for path in (outside, out / ".run.lock"):
+            try:
+                held.enter_context(FileLock(path).acquire(timeout=0))
+            except Timeout:
+                raise ValueError(
+                    f"another run is writing to {out}; wait for it or use --out"
+                ) from None
         yield
-    finally:
-        lock.release()
 
 
 def _finished(store: CellStore, task: Task, console: Console) -> bool:
@@ -139,19 +149,19 @@ def _assemble(
     finished = [record for record in records if record is not None]
     if not finished or len(finished) < len(records):
         return
-    df = frame(claim, [row for record in finished for row in record["rows"]])
-    made = provenance(profile.device) | {
+    df = frame(claim, [row for cell in finished for row in cell["rows"]])
+    origin = provenance(profile.device) | {
         "profile": profile.name,
         "device": profile.device,
         "threads": THREADS,
         "datasets": dict(claim.datasets),
-        "seeds": sorted({record["seed"] for record in finished}),
+        "seeds": sorted({cell["seed"] for cell in finished}),
         "cells": len(finished),
-        "cells_made_at_commits": sorted({str(record["commit"]) for record in finished}),
-        "started": min(record["started"] for record in finished),
-        "duration_s": round(sum(record["duration_s"] for record in finished), 3),
+        "cells_made_at_commits": sorted({str(cell["commit"]) for cell in finished}),
+        "started": min(cell["started"] for cell in finished),
+        "duration_s": round(sum(cell["duration_s"] for cell in finished), 3),
     }
-    made |= _machines(finished, profile.device)
+    origin |= _machines(finished, profile.device)
     results = Results(out, profile.name, claim)
     try:
         results.read()
@@ -160,7 +170,7 @@ def _assemble(
     except CorruptFile as error:
         # What was there is set aside, so that the new rows do not take its place.
         console.print(str(error), style="yellow", markup=False)
-    results.write(df, made)
+    results.write(df, origin)
 
 
 def _machines(records: list[dict[str, Any]], device: str) -> dict[str, Any]:
@@ -168,7 +178,7 @@ def _machines(records: list[dict[str, Any]], device: str) -> dict[str, Any]:
 
     Cells that were kept before this was recorded are not counted.
     """
-    found = Counter(json.dumps(record["machine"]) for record in records if "machine" in record)
-    if set(found) <= {json.dumps(machine(device))}:
+    machines = Counter(json.dumps(record["machine"]) for record in records if "machine" in record)
+    if set(machines) <= {json.dumps(machine(device))}:
         return {}
-    return {"machines": [json.loads(text) | {"cells": count} for text, count in found.items()]}
+    return {"machines": [json.loads(text) | {"cells": count} for text, count in machines.items()]}

@@ -35,7 +35,7 @@ CONNECT_S = 5
 
 
 @contextmanager
-def connected(address: str) -> Iterator["Client"]:
+def connect(address: str) -> Iterator["Client"]:
     """A client of the scheduler at this address; when it is closed, what it asked for is ended.
 
     Raises:
@@ -89,21 +89,21 @@ def compute(client: "Client", store: CellStore, tasks: list[Task], count: int) -
 
     waiting, flying = iter(tasks), {}
     arriving: Any = as_completed(loop=client.loop, with_results=True, raise_errors=False)
-    made = {"commit": commit(), "versions": versions()}
-    chosen = None
+    needed = {"commit": commit(), "versions": versions()}
+    bound = None
 
     def submit(number: int) -> None:
-        nonlocal chosen
+        nonlocal bound
         for task in islice(waiting, number):
-            chosen = _worker_for(task, client, chosen)
-            future = _submit(client, task, made, chosen)
+            bound = _worker_for(task, client, bound)
+            future = _submit(client, task, needed, bound)
             flying[future.key] = task
             arriving.add(future)
 
     submit(count)
-    for future, found in arriving:
+    for future, answer in arriving:
         task = flying.pop(future.key)
-        sentence = _keep(store, task, _answer(task, future, found))
+        sentence = _keep(store, task, _answer(task, future, answer))
         # Dask computes again what is lost with a worker and still wanted, and this is not.
         future.release()
         submit(1)
@@ -114,18 +114,18 @@ def _worker_for(task: Task, client: "Client", before: str | None) -> str | None:
     """The worker that a cell is bound to: timings are all taken on one, as long as it lives."""
     if not task.alone:
         return None
-    found = workers(client)
-    return before if before in found else next(iter(found), None)
+    addresses = workers(client)
+    return before if before in addresses else next(iter(addresses), None)
 
 
-def _submit(client: "Client", task: Task, made: dict[str, Any], worker: str | None) -> "Future":
+def _submit(client: "Client", task: Task, needed: dict[str, Any], worker: str | None) -> "Future":
     measure = task.claim.measure
     order = {
         "measure": f"{measure.__module__}:{measure.__name__}",
         "cell": describe(task.cell),
         "key": task.key,
         "timeout_s": task.timeout_s,
-        **made,
+        **needed,
     }
     return client.submit(
         in_process,
@@ -138,7 +138,7 @@ def _submit(client: "Client", task: Task, made: dict[str, Any], worker: str | No
     )
 
 
-def _answer(task: Task, future: "Future", found: Any) -> dict[str, Any]:
+def _answer(task: Task, future: "Future", answer: Any) -> dict[str, Any]:
     """What a worker says, or why it says nothing.
 
     Raises:
@@ -148,8 +148,8 @@ def _answer(task: Task, future: "Future", found: Any) -> dict[str, Any]:
     from distributed import KilledWorker
 
     if future.status == "finished":
-        return found
-    error = found[1] if isinstance(found, tuple) else found
+        return answer
+    error = answer[1] if isinstance(answer, tuple) else answer
     if isinstance(error, KilledWorker):
         deaths = error.allowed_failures + 1
         return {

@@ -16,7 +16,7 @@ from odeclaims.record.source import source_digest
 from odeclaims.run.observe import observe
 
 
-def answer(order: dict[str, Any]) -> dict[str, Any]:
+def carry_out(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out an order.
 
     Returns:
@@ -51,7 +51,7 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     with said:
-        json.dump(answer(order), said)
+        json.dump(carry_out(order), said)
 
 
 if __name__ == "__main__":

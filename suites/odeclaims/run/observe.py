@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import signal
 import threading
 import time
@@ -21,6 +22,9 @@ from odeclaims.record.cells import CellStore, describe
 from odeclaims.record.provenance import machine
 from odeclaims.run.tasks import THREADS
 
+# Seconds between two looks at whether the run is still there.
+LOOK_EVERY_S = 1.0
+
 
 class CellTimeout(Exception):
     """A cell that took longer than it may."""
@@ -33,12 +37,23 @@ def measure_and_keep(
     timeout_s: float,
     store: CellStore,
     commit: str | None,
+    run: int,
 ) -> tuple[str, str]:
-    """Measure one cell and keep it.
+    """Measure one cell and keep it, in a process that ends when the run's process ends.
+
+    Args:
+        measure: the claim's.
+        cell: the cell.
+        key: the name under which it is kept.
+        timeout_s: seconds after which it is given up.
+        store: where it is kept.
+        commit: of the code.
+        run: the number of the process that started this one.
 
     Returns:
         Its key, and "" or a sentence that says why there is nothing to keep.
     """
+    end_with(run)
     checkpoint, progress = (
         store.path(cell, key).with_suffix(suffix) for suffix in (".checkpoint", ".progress")
     )
@@ -52,6 +67,21 @@ def measure_and_keep(
     store.write(cell, key, record)
     checkpoint.unlink(missing_ok=True)
     return key, ""
+
+
+@cache
+def end_with(run: int) -> None:
+    """End this process soon after the one that started it, which may be killed without a word.
+
+    Otherwise a worker would go on computing, for hours, what nobody waits for.
+    """
+
+    def watch() -> None:
+        while os.getppid() == run:
+            time.sleep(LOOK_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def observe(

@@ -1,5 +1,6 @@
 """The worker processes of this machine, and what becomes of a cell that kills its worker."""
 
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -71,7 +72,13 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
     )
     yield from parallel(
         delayed(measure_and_keep)(
-            task.claim.measure, task.cell, task.key, task.timeout_s, store, made_at
+            task.claim.measure,
+            task.cell,
+            task.key,
+            task.timeout_s,
+            store,
+            made_at,
+            os.getpid(),
         )
         for task in tasks
     )

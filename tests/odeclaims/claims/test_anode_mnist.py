@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 import torch
+from odeclaims.validity import STAMP_COLUMNS
 
 from neural_ode.data import MNIST
 from odeclaims.claim import Cell, Profile
 from odeclaims.claims import anode_mnist as claim
 from odeclaims.claims.anode_mnist import ALL_IMAGES, ARMS, CLAIM, PUBLISHED_EPOCHS, TOLERANCES
-from odeclaims.validity import STAMP_COLUMNS
 
 SMALL = {
     "images": 8,

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -11,17 +10,20 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from odeclaims.claim import Bounds, Claim, FlipMap
+from odeclaims.claim import Bounds, Claim, Column, FlipMap
 from odeclaims.claims import find_claims
-from odeclaims.report.draw import draw_figure
-from odeclaims.report.figure3 import CLAIMS, draw_figure3, figure3
+from odeclaims.claims._figure3 import CLAIMS, draw_figure3, figure3
+from odeclaims.record.frame import frame
+from odeclaims.record.results import Results
+from odeclaims.report.draw import draw
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.style import COLUMN_WIDTH, PAGE_WIDTH, label_panels, panels, style
-from odeclaims.store import Results
+from tests.odeclaims.toy_claims import make_claim
 
 RESULTS = Path(__file__).parents[3] / "results"
 # The height of a page's text, and how much of a legend's own margin may lie outside; in inches.
@@ -42,35 +44,41 @@ def flips(df: pd.DataFrame) -> FlipMap:
     return FlipMap("what is mapped", values, "row", "column", Bounds(at_most=3))
 
 
+def animation(df: pd.DataFrame) -> FuncAnimation:
+    fig, axes = panels(1, 1, width=1, height=1)
+    return FuncAnimation(fig, lambda k: axes[0, 0].plot(df["x"] * k), 2)
+
+
 def reflowing(df: pd.DataFrame) -> Figure:
     fig, axes = panels(1, 2)
     for ax in axes.flat:
-        ax.plot(df["epoch"], df["test_accuracy"])
+        ax.plot(df["x"])
     return fig
 
 
 def of_its_own_size(df: pd.DataFrame) -> Figure:
     fig = Figure(figsize=(5, 3))
-    fig.subplots().plot(df["epoch"], df["test_accuracy"])
+    fig.subplots().plot(df["x"])
     return fig
 
 
-def stored(out: Path, **changes: Any) -> Results:
-    """The committed rows of a claim that is drawn otherwise, in a folder of one's own."""
-    claim = replace(find_claims()["anode_mnist"], **changes)
-    shutil.copytree(Results(RESULTS, "quick", claim).folder, Results(out, "quick", claim).folder)
-    for old in Results(out, "quick", claim).folder.glob("figure*"):
-        old.unlink()
-    return Results(out, "quick", claim)
+def stored(out: Path, **rooms: Any) -> Results:
+    """Rows on disk of a claim that is drawn in this way."""
+    claim = make_claim(columns={"x": Column("a number")}, **rooms)
+    row = {"status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
+    results = Results(out, "quick", claim)
+    results.write(frame(claim, [row | {"x": x} for x in (0.5, 2.0, 1.0)]), {"commit": "abc"})
+    return results
 
 
 def test_figure_and_flip_map_come_as_pdf_in_both_widths_and_are_the_same_again(tmp_path):
-    results = stored(tmp_path, figure=reflowing, flips=flips)
-    paths = draw_figure(results)
+    results = stored(tmp_path, figure=reflowing, flips=flips, animation=animation)
+    paths, pictures = draw(results)
+    assert pictures == []
     names = [
         f"{name}{end}" for name in ("figure", "flips") for end in (".png", ".pdf", "-column.pdf")
     ]
-    assert [path.name for path in paths] == names
+    assert [path.name for path in paths] == [*names, "animation.gif"]
     found = {path.name: width(path) for path in paths if path.suffix == ".pdf"}
     assert found == pytest.approx(
         {
@@ -81,12 +89,13 @@ def test_figure_and_flip_map_come_as_pdf_in_both_widths_and_are_the_same_again(t
         }
     )
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in draw_figure(results)] == first
-    assert not list(results.folder.glob("*.part"))
+    assert [path.read_bytes() for path in draw(results)[0]] == first
+    written = {"data.csv", "provenance.json", "verdict.json", *(path.name for path in paths)}
+    assert {path.name for path in results.folder.iterdir()} == written
 
 
 def test_a_figure_of_its_own_size_is_squeezed_into_the_column(tmp_path):
-    _, page, column = draw_figure(stored(tmp_path, figure=of_its_own_size))
+    (_, page, column), _ = draw(stored(tmp_path, figure=of_its_own_size))
     assert width(page) == pytest.approx(5)
     assert width(column) == pytest.approx(COLUMN_WIDTH)
 

@@ -7,9 +7,9 @@ import pytest
 
 from odeclaims.claim import Bounds, FlipMap
 from odeclaims.claims import find_claims
+from odeclaims.record.results import Results
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.style import style
-from odeclaims.store import Results
 
 RESULTS = Path(__file__).parents[3] / "results"
 

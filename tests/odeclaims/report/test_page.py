@@ -1,6 +1,5 @@
 """The page with all results: what stands in it, and how a browser shows it."""
 
-import io
 import json
 import re
 import shutil
@@ -9,11 +8,10 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
@@ -21,12 +19,13 @@ from typer.testing import CliRunner
 from odeclaims import cli
 from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence, FlipMap
 from odeclaims.claims import find_claims
-from odeclaims.provenance import provenance
-from odeclaims.report.hashes import cells
+from odeclaims.record.judged import Judged, read_judged
+from odeclaims.record.provenance import provenance
+from odeclaims.record.results import Results
+from odeclaims.report.draw import draw
 from odeclaims.report.page import write_page
-from odeclaims.report.pictures import SVG_BYTES, drawing
-from odeclaims.report.style import panels, style
-from odeclaims.store import Results
+from odeclaims.report.style import panels
+from tests.odeclaims.toy_claims import make_claim
 
 ROOT = Path(__file__).parents[3]
 # Two claims that are drawn in a moment; one of them has insufficient evidence.
@@ -64,12 +63,9 @@ def claim(slug: str, **changes: Any) -> Claim:
         "title": HOSTILE,
         "statement": "x < 3 & x > 1",
         "source": "nowhere",
-        "ledger": [Evidence("paper", '"><img src=x onerror=alert(1)>', HOSTILE)],
-        "deviations": [],
+        "ledger": (Evidence("paper", '"><img src=x onerror=alert(1)>', HOSTILE),),
         "columns": {"x": Column("a number")},
-        "cells": lambda profile: [],
-        "measure": lambda cell: [],
-        "criteria": [
+        "CRITERIA": [
             Criterion("middle", lambda df: df["x"], Bounds(1, 3), "because", Bounds(0, 9)),
             Criterion("largest", lambda df: df["x"], Bounds(at_most=1), "b", statistic="max"),
             Criterion("many", lambda df: df["x"], Bounds(1), "b", least_seeds=9, decides=False),
@@ -79,7 +75,7 @@ def claim(slug: str, **changes: Any) -> Claim:
         "animation": animation,
         "flips": flips,
     }
-    return Claim(slug, **(settings | changes))
+    return make_claim(slug, **(settings | changes))
 
 
 def results(out: Path, one: Claim) -> Results:
@@ -128,6 +124,14 @@ class Page(HTMLParser):
         return found
 
 
+def page_of(found: list[Results], claims: list[Claim], path: Path) -> list[str]:
+    """Draw these results and write their page; a sentence for each that cannot be read."""
+    judged, problems = read_judged(found)
+    pictures = [draw(j.results, files=False, pictures=True)[1] for j in judged]
+    write_page(judged, pictures, problems, claims, path)
+    return [sentence for _, sentence in problems]
+
+
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory) -> Page:
     """A hostile claim, one that was not run, and one whose rows are not what was written."""
@@ -135,7 +139,7 @@ def toy(tmp_path_factory) -> Page:
     claims = [claim("toy"), claim("absent", title="Never run"), claim("broken", title="Cut")]
     found = [results(out, one) for one in (claims[0], claims[2])]
     found[1].data.write_text(found[1].data.read_text()[:-9])
-    [problem] = write_page(found, claims, out / "report.html")
+    [problem] = page_of(found, claims, out / "report.html")
     assert "data.csv.corrupt-1" in problem
     return Page(out / "report.html")
 
@@ -144,7 +148,7 @@ def toy(tmp_path_factory) -> Page:
 def real(tmp_path_factory) -> Page:
     path = tmp_path_factory.mktemp("real") / "report.html"
     claims = [find_claims()[slug] for slug in LIGHT]
-    assert write_page([Results(ROOT / "results", "quick", c) for c in claims], claims, path) == []
+    assert page_of([Results(ROOT / "results", "quick", c) for c in claims], claims, path) == []
     return Page(path)
 
 
@@ -189,9 +193,9 @@ def test_one_who_does_not_see_it_can_read_it(page):
 @pytest.mark.parametrize("slug", LIGHT)
 def test_every_number_of_the_verdict_stands_in_its_section(real, slug):
     verdict = json.loads((ROOT / "results" / "quick" / slug / "verdict.json").read_text())
-    shown = Results(ROOT / "results", "quick", find_claims()[slug])
+    shown = Judged(Results(ROOT / "results", "quick", find_claims()[slug]))
     assert real.by_id(f"quick-{slug}")["text"] == verdict["title"]
-    names = {(c.column, c.row): c.hash for c in cells(shown) if c.table == "criteria"}
+    names = {(c.column, c.row): c.hash for c in shown.cells if c.table == "criteria"}
     for row, criterion in enumerate(verdict["criteria"]):
         text = {
             column: real.by_id(f"quick-{slug}-{names[column, row]}")["text"]
@@ -218,8 +222,8 @@ def test_insufficient_evidence_is_no_verdict_either_way(real):
 
 
 def test_every_cell_has_its_name(real):
-    shown = Results(ROOT / "results", "quick", find_claims()["tolerance_tradeoff"])
-    for cell in cells(shown):
+    shown = Judged(Results(ROOT / "results", "quick", find_claims()["tolerance_tradeoff"]))
+    for cell in shown.cells:
         element = real.by_id(f"quick-tolerance_tradeoff-{cell.hash}")
         assert element["text"].startswith(cell.text)
         assert element["name"] == cell.hash
@@ -268,26 +272,19 @@ def test_the_same_rows_give_the_same_bytes(toy, tmp_path):
     kept = Results(toy.path.parent, "quick", claims[0])
     pages = [tmp_path / name for name in ("a.html", "b.html")]
     for path in pages:
-        write_page([kept], claims, path)
+        page_of([kept], claims, path)
     assert pages[0].read_bytes() == pages[1].read_bytes()
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["a.html", "b.html"]
 
 
-def test_what_is_heavy_becomes_pixels_and_letters_do_not():
-    with style():
-        fig, axes = panels(1, 1)
-        axes[0, 0].pcolormesh(np.add.outer(range(30), range(30)), shading="gouraud")
-        axes[0, 0].set_xlabel("a label")
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="svg")
-        picture = drawing(fig, "a mesh")
-    svg = unquote(picture.src.partition(",")[2])
-    assert len(svg) < SVG_BYTES < len(buffer.getvalue())
-    assert svg.count("<image") == 1
-    assert "<!-- a label -->" in svg
-    assert (picture.width, picture.height) == (662, 250)
+@pytest.fixture
+def in_this_process() -> Iterator[None]:
+    """Figures are drawn here: a toy claim has no file that another process could import."""
+    with parallel_config("sequential"):
+        yield
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_command_writes_it_and_fails_for_rows_that_cannot_be_read(tmp_path, monkeypatch):
     known = {slug: claim(slug, animation=None, flips=None) for slug in ("toy", "broken")}
     monkeypatch.setattr(cli, "find_claims", lambda: known)
@@ -414,8 +411,8 @@ def test_it_is_read_without_script(show, toy):
 
 
 def test_a_cell_shows_its_name(show, toy):
-    shown = Results(toy.path.parent, "quick", claim("toy"))
-    first, second = [cell for cell in cells(shown) if cell.table == "table"][:2]
+    shown = Judged(Results(toy.path.parent, "quick", claim("toy")))
+    first, second = [cell for cell in shown.cells if cell.table == "table"][:2]
     tab = show(toy, java_script_enabled=False)
     names = [tab.locator(f"#quick-toy-{cell.hash} .name") for cell in (first, second)]
     assert not names[0].is_visible()

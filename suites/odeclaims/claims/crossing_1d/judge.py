@@ -9,8 +9,7 @@ import pandas as pd
 from odeclaims.claim import Bounds, Criterion, Need
 from odeclaims.claims.crossing_1d.settings import REFINEMENTS, TOLERANCES
 from odeclaims.kits import needs
-from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
-from odeclaims.kits.rows import of, ok, reversible
+from odeclaims.kits.rows import irreversible, of, ok, reversible
 
 NAMES = {
     "node": "NODE",
@@ -31,8 +30,8 @@ def results(df: pd.DataFrame, arm: str, **equal: Any) -> pd.DataFrame:
     return ok(df, kind="result", arm=arm, **equal)
 
 
-def _values(arm: str, column: str, **chosen: Any) -> Callable[[pd.DataFrame], list[float]]:
-    return lambda df: [float(value) for value in results(df, arm, **chosen)[column]]
+def _values(arm: str, column: str, **equal: Any) -> Callable[[pd.DataFrame], list[float]]:
+    return lambda df: [float(value) for value in results(df, arm, **equal)[column]]
 
 
 def _checked_seeds(arm: str) -> tuple[Need, ...]:
@@ -65,12 +64,12 @@ def _stepped(
     name: str, arm: str, substeps: int, statistic: Any, bounds: Bounds, because: str
 ) -> Criterion:
     """A criterion on the error of what was trained with large steps, each divided or not."""
-    chosen: dict[str, Any] = {"substeps": substeps}
+    model: dict[str, Any] = {"substeps": substeps}
     if arm == "euler":
-        chosen["steps"] = 1
+        model["steps"] = 1
     return Criterion(
         name,
-        _values(arm, "mse", **chosen),
+        _values(arm, "mse", **model),
         bounds,
         because,
         statistic=statistic,
@@ -167,7 +166,7 @@ CRITERIA = [
 
 def caveats(df: pd.DataFrame) -> list[str]:
     """The budget, the reach of the statement, and where a check failed."""
-    trained = df[df["kind"] == "training"]
+    trained = of(df, kind="training")
     caveats = [
         "The statement is about the flow alone: a linear head with a negative weight would solve"
         " the task trivially, and none of these models has a head."
@@ -180,7 +179,7 @@ def caveats(df: pd.DataFrame) -> list[str]:
             f"Epochs of {size['points']:g} points in batches of {size['batch_size']:g} at a"
             f" learning rate of {size['learning_rate']:g}: {spent}.",
         )
-    residual = df[(df["arm"] == "resnet") & (df["substeps"] == 1)]["mse"]
+    residual = of(df, arm="resnet", substeps=1)["mse"]
     stuck = int((residual > PASSES).sum())
     if stuck:
         caveats.append(
@@ -189,8 +188,8 @@ def caveats(df: pd.DataFrame) -> list[str]:
         )
     for training in TOLERANCES:
         for role, tolerance in TOLERANCES.items():
-            rows = df[(df["training"] == training) & (df["role"] == role) & (df["status"] == "ok")]
-            bad = int((rows["reconstruction_error"] >= RECONSTRUCTION_LIMIT).sum())
+            rows = ok(df, training=training, role=role)
+            bad = len(irreversible(rows))
             if bad:
                 caveats.append(
                     f"Solved at {tolerance:g}, {bad} of {len(rows)} flows trained at"

@@ -61,14 +61,7 @@ def measure(cell: Cell, context: Context) -> list[Row]:
     size, generator = cell.params, cell.generator()
     data = crossing(size["points"], generator=generator)
     model = _model(cell, generator)
-    epochs = fit(
-        model,
-        data,
-        epochs=size["epochs"],
-        batch_size=size["batch_size"],
-        learning_rate=size["learning_rate"],
-        generator=generator,
-    )
+    epochs = fit(model, data, size, generator)
     rows: list[Row] = [{"kind": "training", **row} for row in epochs]
     return rows + LOOKS[size["arm"]](model, cell)
 

@@ -69,7 +69,7 @@ def _in_plane(ax: Axes, df: pd.DataFrame) -> None:
 
 
 def _trajectories(ax: Axes, paths: pd.DataFrame, x: str, y: str = "h") -> None:
-    """The two data points' own bold, each in a colour; those from between them thin."""
+    """Those of the two data points bold and coloured, those from between them thin and grey."""
     for start, path in paths.groupby("start"):
         path = path.sort_values("t")
         bold = abs(float(str(start))) == 1
@@ -80,15 +80,11 @@ def _trajectories(ax: Axes, paths: pd.DataFrame, x: str, y: str = "h") -> None:
 
 
 def _losses(ax: Axes, df: pd.DataFrame) -> None:
-    """The loss over training: median of the seeds, dashed at the loose tolerance."""
-    rows = df[df["kind"] == "training"]
-    rows = rows[(rows["arm"] != "euler") | (rows["steps"] == 1)]
-    for (arm, training), group in rows.groupby(["arm", rows["training"].fillna("")]):
-        middle = group.groupby("epoch")["loss"].median()
-        dash = "--" if training == "loose" else "-"
-        ax.plot(middle.index, middle, dash, color=LOOKS[str(arm)][0])
-    ax.axhline(0.5, color="0.4", linestyle=":", linewidth=1)
-    ax.set(title="Training", xlabel="epoch", ylabel="smooth L1 loss", ylim=(0, None))
+    """The loss over training; of Euler's method with one step alone."""
+    rows = of(df, kind="training")
+    marks.losses(ax, rows[(rows["arm"] != "euler") | (rows["steps"] == 1)], LOOKS)
+    marks.limit(ax, 0.5)
+    ax.set(title="Training", ylim=(0, None))
     ax.set_xscale("log")
     ax.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
     ax.minorticks_off()
@@ -99,11 +95,9 @@ def _over_steps(ax: Axes, df: pd.DataFrame) -> None:
     for arm in ("linear", "euler", "resnet"):
         rows = results(df, arm, **({"steps": 1} if arm != "resnet" else {}))
         colour, marker = LOOKS[arm]
-        for _, seed in rows.groupby("repetition"):
-            ax.plot(seed["substeps"], seed["mse"], "-", color=colour, linewidth=0.5, alpha=0.5)
-        middle = rows.groupby("substeps")["mse"].median()
-        ax.plot(middle.index, middle, "-", color=colour, marker=marker, markersize=3)
-    ax.axhline(1, color="0.4", linestyle=":", linewidth=1)
+        marks.seed_lines(ax, rows, "substeps", "mse", color=colour, linewidth=0.5)
+        marks.median_line(ax, rows, "substeps", "mse", color=colour, marker=marker, markersize=3)
+    marks.limit(ax, 1)
     ax.set(title="Smaller steps", xlabel="parts of each step", xscale="log")
     ax.set(ylabel="mean squared error", ylim=(-0.05, None))
     ax.set_xticks(REFINEMENTS, [str(n) for n in REFINEMENTS])
@@ -118,7 +112,7 @@ def _errors(ax: Axes, df: pd.DataFrame) -> None:
         rows = results(df, arm, **tolerance)
         failing = marks.irreversible(rows)
         marks.per_seed(ax, i, rows["mse"], LOOKS[arm], hollow=failing, width=0.7, size=3)
-    ax.axhline(1, color="0.4", linestyle=":", linewidth=1)
+    marks.limit(ax, 1)
     ax.set_xticks(range(len(labels)), labels, fontsize=6, rotation=90 if in_column() else 0)
     ax.set(title="Error of each seed", ylabel="mean squared error", ylim=(-0.05, None))
 

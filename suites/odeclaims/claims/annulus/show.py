@@ -1,0 +1,304 @@
+"""The figure, the animation and the table, from the rows alone."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from odeclaims.claims.annulus.judge import CHECKED, FLOOR, NAMES
+from odeclaims.claims.annulus.settings import TOLERANCES
+from odeclaims.kits import marks
+from odeclaims.kits.constants import INNER_RADIUS, OUTER_RADII
+from odeclaims.kits.rows import of, ok
+from odeclaims.record.wording import number
+from odeclaims.report.style import COLOURS, add_legend, in_column, label_panels, panels
+
+LOOKS = {
+    "node": (COLOURS[0], "o"),
+    "anode": (COLOURS[1], "s"),
+    "resnet": (COLOURS[3], "D"),
+    "resnet_relu": (COLOURS[5], "v"),
+}
+BALL, SHELL, BETWEEN = COLOURS[2], COLOURS[4], "0.6"
+# Shares below this are drawn at it.
+LEAST_PERCENT = 1e-4
+THRESHOLD: dict[str, Any] = {"color": "0.15", "linewidth": 0.9, "linestyle": "--"}
+
+
+def figure(df: pd.DataFrame) -> Figure:
+    """Input, flow and features of NODE and ANODE; losses; the line; and what each seed shows."""
+    fig, axes = panels(3, 4, height=2.1, narrow="abc;efg;dh;ij;kl")
+    node, anode = of(df, kind="path", arm="node", dim=2), of(df, kind="path", arm="anode", dim=2)
+    _inputs(axes[0, 0], node, "NODE, input")
+    _flow(axes[0, 1], node, "NODE, flow")
+    _features(axes[0, 2], node, "NODE, features")
+    _losses(axes[0, 3], df, 2)
+    _inputs(axes[1, 0], anode, "ANODE, input")
+    for i, (draw, title) in enumerate(
+        ((_lifted_flow, "ANODE, flow"), (_lifted_features, "ANODE, features")), start=1
+    ):
+        axes[1, i] = _in_space(fig, axes[1, i])
+        draw(axes[1, i], anode, title)
+    _losses(axes[1, 3], df, 1)
+    if in_column():
+        for ax in axes[0, 1:3]:
+            ax.locator_params(axis="x", nbins=2, integer=True)
+            ax.tick_params(axis="x", labelsize=6)
+    _on_the_line(axes[2, 0], of(df, kind="path", arm="node", dim=1))
+    _accuracies(axes[2, 1], df)
+    _bridges(axes[2, 2], df)
+    _costs(axes[2, 3], df)
+    label_panels(axes.flat)
+    add_legend(fig, _legend(), ncols=4)
+    return fig
+
+
+def animation(df: pd.DataFrame) -> FuncAnimation:
+    """The flows of NODE, in its plane, and of ANODE, lifted out of it, from the input on."""
+    # The layout is that of every frame, or the axes would tremble.
+    fig = Figure(figsize=(6, 3))
+    fig.set_layout_engine("none")
+    plane = fig.add_axes((0.08, 0.14, 0.4, 0.76))
+    space: Any = fig.add_axes((0.52, 0.08, 0.44, 0.82), projection="3d")
+    flows: list[tuple[Any, pd.DataFrame, list[str]]] = [
+        (plane, of(df, kind="path", arm="node", dim=2), ["x", "y"]),
+        (space, of(df, kind="path", arm="anode", dim=2), ["x", "y", "lift"]),
+    ]
+    times = sorted(flows[0][1]["t"].unique())
+
+    def draw(k: int) -> None:
+        for (ax, paths, coordinates), title in zip(flows, ("NODE", "ANODE"), strict=True):
+            ax.clear()
+            _scatter(ax, paths[paths["t"] == times[k]], coordinates)
+            limits = [(paths[c].min() - 0.1, paths[c].max() + 0.1) for c in coordinates]
+            ax.set(title=f"{title}, t = {times[k]:.2f}", xlim=limits[0], ylim=limits[1])
+            if len(coordinates) == 3:
+                ax.set_zlim(limits[2])
+                _label_space(ax)
+            else:
+                ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+
+    # The start and the end stand for a while.
+    frames = [0] * 3 + list(range(len(times))) + [len(times) - 1] * 8
+    return FuncAnimation(fig, draw, frames)
+
+
+def _at(paths: pd.DataFrame, t: float) -> pd.DataFrame:
+    """The points at a time, ring by ring."""
+    return paths[paths["t"] == t].sort_values("point")
+
+
+def _region(radius: float) -> str:
+    """The colour of the region that a start lies in; a radius is rounded to six digits."""
+    if radius <= INNER_RADIUS + 1e-6:
+        return BALL
+    return SHELL if radius >= OUTER_RADII[0] - 1e-6 else BETWEEN
+
+
+def _in_space(fig: Figure, ax: Axes) -> Any:
+    """Axes with three dimensions in the place of these."""
+    place: Any = ax.get_subplotspec()
+    ax.remove()
+    return fig.add_subplot(place, projection="3d")
+
+
+def _label_space(ax: Any) -> None:
+    ax.set_xlabel("$x_1$", labelpad=-12)
+    ax.set_ylabel("$x_2$", labelpad=-12)
+    ax.text2D(0.78, 0.88, "lift", transform=ax.transAxes, fontsize=7)
+    ax.tick_params(pad=-4, labelsize=5.5 if in_column() else 5)
+    ax.locator_params(nbins=4)
+    ax.set_box_aspect(None, zoom=1.15)
+    ax.view_init(elev=18, azim=-60)
+
+
+def _scatter(ax: Any, points: pd.DataFrame, coordinates: list[str]) -> None:
+    """Every ring as a closed line with its points."""
+    for radius, ring in points.sort_values("point").groupby("radius"):
+        closed = pd.concat([ring, ring.iloc[:1]])
+        line = [closed[c] for c in coordinates]
+        colour = _region(float(str(radius)))
+        ax.plot(*line, "-", color=colour, linewidth=0.8)
+        ax.plot(*line, ".", color=colour, markersize=3)
+
+
+def _inputs(ax: Axes, paths: pd.DataFrame, title: str) -> None:
+    """The starts, with a cross on each that ends on the wrong side."""
+    _scatter(ax, _at(paths, 0), ["x", "y"])
+    ends = _at(paths, 1)
+    outside = (ends["radius"] > INNER_RADIUS + 1e-6).to_numpy()
+    wrong = _at(paths, 0)[(ends["output"] > 0).to_numpy() != outside]
+    ax.plot(wrong["x"], wrong["y"], "x", color="0.15", markersize=3.5)
+    ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+
+
+def _flow(ax: Axes, paths: pd.DataFrame, title: str) -> None:
+    for _, path in paths.sort_values("t").groupby("point"):
+        ax.plot(path["x"], path["y"], "-", color=_region(path["radius"].iloc[0]), linewidth=0.4)
+    ends = _at(paths, 1)
+    ax.scatter(ends["x"], ends["y"], s=3, c=[_region(r) for r in ends["radius"]], zorder=3)
+    ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$")
+
+
+def _features(ax: Axes, paths: pd.DataFrame, title: str) -> None:
+    """The ends, and the line where the head's output is 0."""
+    ends = _at(paths, 1)
+    _scatter(ax, ends, ["x", "y"])
+    if len(ends):
+        limits = ax.get_xlim(), ax.get_ylim()
+        (a, b), c = _threshold(ends, ["x", "y"])
+        # A point of the line, and the line through it in both directions.
+        foot, along = -c * np.array([a, b]) / (a * a + b * b), np.array([b, -a])
+        ax.axline(foot, foot + along, **THRESHOLD)
+        ax.set(xlim=limits[0], ylim=limits[1])
+    ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$")
+
+
+def _threshold(ends: pd.DataFrame, coordinates: list[str]) -> tuple[np.ndarray, float]:
+    """Weights and bias of the head, which is linear in these coordinates, from its outputs."""
+    known = np.column_stack([ends[coordinates], np.ones(len(ends))])
+    solution = np.linalg.lstsq(known, ends["output"], rcond=None)[0]
+    return solution[:-1], float(solution[-1])
+
+
+def _lifted_flow(ax: Any, paths: pd.DataFrame, title: str) -> None:
+    for _, path in paths.sort_values("t").groupby("point"):
+        colour = _region(path["radius"].iloc[0])
+        ax.plot(path["x"], path["y"], path["lift"], "-", color=colour, linewidth=0.4)
+    _label_space(ax)
+    ax.set_title(title)
+
+
+def _lifted_features(ax: Any, paths: pd.DataFrame, title: str) -> None:
+    """The ends, and the plane where the head's output is 0, above the square of their extent."""
+    ends = _at(paths, 1)
+    _scatter(ax, ends, ["x", "y", "lift"])
+    if len(ends):
+        (a, b, c), d = _threshold(ends, ["x", "y", "lift"])
+        corners = np.meshgrid(*(np.array([ends[k].min(), ends[k].max()]) for k in ("x", "y")))
+        height = -(a * corners[0] + b * corners[1] + d) / c
+        ax.plot_surface(*corners, height, color="0.5", alpha=0.3, edgecolor="0.15")
+    _label_space(ax)
+    ax.set_title(title)
+
+
+def _on_the_line(ax: Axes, paths: pd.DataFrame) -> None:
+    for _, path in paths.sort_values("t").groupby("point"):
+        ax.plot(path["t"], path["x"], "-", color=_region(path["radius"].iloc[0]), linewidth=0.8)
+    ax.set(title="NODE, d = 1", xlabel="t", ylabel="x(t)")
+
+
+def _losses(ax: Axes, df: pd.DataFrame, dim: int) -> None:
+    marks.losses(ax, of(df, kind="training", dim=dim), LOOKS, linewidth=1)
+    if dim == 1:
+        marks.limit(ax, FLOOR / 2)
+    ax.set(title=f"Loss, d = {dim}", yscale="log")
+
+
+def _groups(
+    ax: Axes, groups: dict[str, Callable[..., pd.DataFrame]], column: str, arms: list[str]
+) -> None:
+    """Every seed of every arm, in groups side by side; hollow where it fails the check."""
+    for i, rows_of in enumerate(groups.values()):
+        for k, arm in enumerate(arms):
+            rows, x = rows_of(arm=arm), marks.abreast(i, k, len(arms), 0.8)
+            hollow = marks.irreversible(rows)
+            marks.per_seed(ax, x, rows[column], LOOKS[arm], hollow=hollow)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set_xlim(-0.5, len(groups) - 0.5)
+
+
+def _as_checked(df: pd.DataFrame, arm: str, dim: int) -> pd.DataFrame:
+    """The results of an arm, those of a flow as trained and solved at the checked tolerances."""
+    which = CHECKED if arm in ("node", "anode") else {"kind": "result"}
+    return ok(df, arm=arm, dim=dim, **which)
+
+
+def _accuracies(ax: Axes, df: pd.DataFrame) -> None:
+    """Every seed's share of the dense grid that is right."""
+    groups = {f"d = {dim}": partial(_as_checked, df, dim=dim) for dim in (1, 2)}
+    _groups(ax, groups, "dense_accuracy", list(NAMES))
+    marks.limit(ax, 1)
+    ax.set(title="Dense accuracy", ylabel="share that is right")
+
+
+def _bridges(ax: Axes, df: pd.DataFrame) -> None:
+    """How much of the circle around the disc is wrong, and how much has to be."""
+    shares = {"wrong": "bridge_share", "forced": "forced_share"}
+
+    def percent(arm: str, column: str) -> pd.DataFrame:
+        rows = _as_checked(df, arm, 2)
+        return rows.assign(percent=(100 * rows[column]).clip(lower=LEAST_PERCENT))
+
+    groups = {label: partial(percent, column=column) for label, column in shares.items()}
+    _groups(ax, groups, "percent", ["node", "anode", "resnet"])
+    ax.set(title="Bridge, d = 2", ylabel="share of |x| = 1, %", yscale="log")
+    ax.set(ylim=(LEAST_PERCENT / 2, 100))
+    ticks = [LEAST_PERCENT, 1e-3, 1e-2, 0.1, 1, 10, 100]
+    ax.set_yticks(ticks, [f"≤{ticks[0]:g}", *(f"{tick:g}" for tick in ticks[1:])])
+    ax.minorticks_off()
+
+
+def _costs(ax: Axes, df: pd.DataFrame) -> None:
+    """Evaluations of the frozen flows, in the plane."""
+    groups = {
+        role: partial(ok, df, kind="result", dim=2, training=role, role=role)
+        for role in TOLERANCES[2]
+    }
+    _groups(ax, groups, "nfe_forward", ["node", "anode"])
+    ax.set(title="NFE, d = 2", ylabel="forward evaluations", ylim=(0, None))
+
+
+def _legend() -> list[Line2D]:
+    return [
+        *marks.arms(LOOKS, NAMES),
+        marks.handle("disc, target -1", color=BALL, marker="."),
+        marks.handle("ring, target 1", color=SHELL, marker="."),
+        marks.handle("ends on the wrong side", color="0.15", marker="x", linestyle=""),
+        marks.handle("head's threshold", **THRESHOLD),
+        marks.dashed("trained at 1e-3"),
+        marks.dotted("floor of a flow, or 1"),
+        marks.hollow(),
+    ]
+
+
+def table(df: pd.DataFrame) -> pd.DataFrame:
+    """Each model as trained and as looked at: medians over the seeds, and the worst."""
+    rows = []
+    results = ok(df, kind="result")
+    keys = ["dim", "arm", "training_tolerance", "tolerance"]
+    for _, group in results.groupby(keys, dropna=False):
+        first = group.iloc[0]
+        flow = bool(pd.notna(first["tolerance"]))
+        rows.append(
+            {
+                "d": f"{first['dim']:g}",
+                "model": NAMES[first["arm"]],
+                "trained at": f"{first['training_tolerance']:.0e}" if flow else "",
+                "solved at": f"{first['tolerance']:.0e}" if flow else "",
+                "training accuracy": number(group["training_accuracy"].median(), 4),
+                "dense accuracy": number(group["dense_accuracy"].median(), 4),
+                "least": number(group["dense_accuracy"].min(), 4),
+                "MSE": number(group["mse"].median()),
+                "winding numbers": _several(group["winding_number"]),
+                "wrong on the unit sphere": number(group["bridge_share"].median()),
+                "forced by topology": number(group["forced_share"].median()),
+                "NFE": number(group["nfe_forward"].median()),
+                "reconstruction, largest": number(group["reconstruction_error"].max(), 2),
+                "valid": f"{int(group['valid'].sum())} of {len(group)}" if flow else "",
+                "order": (first["dim"], list(NAMES).index(first["arm"])),
+            }
+        )
+    frame = pd.DataFrame(rows).sort_values("order", kind="stable")
+    return frame.drop(columns="order")
+
+
+def _several(numbers: pd.Series) -> str:
+    """The different values, each once."""
+    return ", ".join(f"{n:g}" for n in sorted(numbers.dropna().unique()))

@@ -1,0 +1,116 @@
+"""Train a net, freeze it, and solve it by every method at every tolerance."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from neural_ode.data import mnist
+from neural_ode.networks import OdeClassifier
+from odeclaims.cell import Cell, Context, Profile, Row, guarded
+from odeclaims.claims.tolerance_tradeoff.settings import EVALUATED, METHODS, SLUG, TESTED
+from odeclaims.kits.digits import FrozenBlock, Reference, at, draw, first, freeze, references, train
+from odeclaims.kits.timers import durations
+from odeclaims.kits.validity import relative_error, stamp
+
+DATASETS = {"mnist": mnist.DIGEST}
+
+TRAIN_TOLERANCE = 1e-2
+REFERENCE_STEPS = 512
+
+
+def cells(profile: Profile) -> Iterator[Cell]:
+    """One cell for each trained net."""
+    for repetition in profile.repetitions(smoke=1, quick=3, paper=5):
+        yield Cell(
+            SLUG,
+            {
+                "channels": profile.pick(smoke=8, quick=32, paper=64),
+                "batch_size": profile.pick(smoke=8, quick=32, paper=128),
+                "images": profile.pick(smoke=16, quick=2048, paper=60_000),
+                "epochs": profile.pick(smoke=1, quick=2, paper=5),
+                "tightest": profile.pick(smoke=2, quick=5, paper=6),
+            },
+            repetition,
+            profile.device,
+        )
+
+
+def alone(cell: Cell) -> bool:
+    """Whether nothing else may run beside the cell: each of them measures time."""
+    return True
+
+
+def measure(cell: Cell, context: Context) -> list[Row]:
+    """Train a net, freeze it, and solve it by every method at every tolerance."""
+    generator = cell.generator()
+    model, test_error = _train(cell, context, generator)
+    block = freeze(model, draw(mnist.load("test"), EVALUATED, generator))
+    truth = _truth(block.double())
+    with torch.no_grad():
+        field_time, _ = _time(partial(block.field, block.ts[0], block.y0), cell.device)
+    tolerances = [10.0**-i for i in range(cell.params["tightest"] + 1)]
+    return [
+        {
+            "test_error": test_error,
+            "method": method,
+            "tolerance": tolerance,
+            "field_time_s": field_time,
+            **guarded(partial(_observe, block, at(tolerance, method=method), truth)),
+        }
+        for method in METHODS
+        for tolerance in tolerances
+    ]
+
+
+def _train(cell: Cell, context: Context, generator: torch.Generator) -> tuple[OdeClassifier, float]:
+    """A net trained for the cell's budget, and its test error."""
+    model = OdeClassifier(
+        cell.params["channels"], generator=generator, rtol=TRAIN_TOLERANCE, atol=TRAIN_TOLERANCE
+    ).to(cell.device)
+    data = draw(mnist.load("train"), cell.params["images"], generator)
+    history = train(model, data, first(mnist.load("test"), TESTED), cell, context, generator)
+    return model, history[-1].test_error
+
+
+def _truth(
+    block: FrozenBlock,
+) -> tuple[Float64[Tensor, "batch channels height width"], Reference]:
+    """The state of a float64 block at t = 1 by small errors, and its gradient by small steps.
+
+    The error of the second is the larger of the two.
+    """
+    tight = block.flow(**at(1e-8)).ys[-1]
+    loose = block.flow(**at(1e-7, method="tsit5")).ys[-1]
+    by_steps = references(block, REFERENCE_STEPS, method="midpoint")["mean"]
+    error = max(relative_error(loose, tight), by_steps.error)
+    return tight, Reference(by_steps.gradient, error)
+
+
+def _observe(block: FrozenBlock, solver: dict, truth: tuple[Tensor, Reference]) -> Row:
+    """Cost, error and stamp of a solve."""
+    y1, reference = truth
+    solution = block.flow(**solver)
+    median, spread = _time(partial(block.flow, **solver), str(block.y0.device))
+    return {
+        "nfe_forward": solution.stats.nfe_forward,
+        "rejected": solution.stats.rejected,
+        "error": relative_error(solution.ys[-1], y1),
+        "time_s": median,
+        "time_iqr_s": spread,
+        **stamp(
+            block.reconstruction_error(**solver),
+            relative_error(block.forward(**solver).gradient(), reference.gradient),
+            reference.error,
+        ),
+    }
+
+
+def _time(work: Callable[[], object], device: str) -> tuple[float, float]:
+    """Median and interquartile range of the time of ``work``, in seconds."""
+    times = durations(work, device, least=3, most=20, for_s=0.25)
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    return float(middle), float(high - low)

@@ -1,1 +1,0 @@
-"""The same work on every version of another solver that the matrix names."""

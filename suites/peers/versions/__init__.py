@@ -1,0 +1,1 @@
+"""The same work on every version of another solver in the matrix."""

@@ -1,0 +1,77 @@
+"""The rows of small runs, and what is held out."""
+
+import math
+
+import pytest
+import torch
+
+from neural_ode import StepLimit
+from odeclaims.cell import Profile
+from odeclaims.claims.annulus_generalisation import CLAIM
+from odeclaims.claims.annulus_generalisation import measure as room
+from odeclaims.claims.annulus_generalisation.judge import LEAST_SEEDS
+from odeclaims.claims.annulus_generalisation.settings import AUGMENT_DIMS, TOLERANCES, WEDGES
+from odeclaims.kits.columns import STAMP_COLUMNS
+from odeclaims.kits.toy_models import Frozen
+from tests.odeclaims.claims.annulus_generalisation.examples import SMALL, cell, measure
+
+
+@pytest.mark.parametrize("augment_dim", AUGMENT_DIMS)
+def test_a_model_is_trained_and_looked_at(augment_dim):
+    df = measure(cell(augment_dim))
+    results = df[df["kind"] == "result"]
+    assert results["role"].tolist() == list(TOLERANCES)
+    columns = ["held_out_accuracy", "seen_accuracy", "training_accuracy", "nfe_forward"]
+    assert results[[*columns, *STAMP_COLUMNS]].notna().all(axis=None)
+    assert df[df["kind"] == "training"]["epoch"].tolist() == [1, 2]
+    assert len(df[df["kind"] == "map"]) == room.MAP_SIDE**2
+
+
+def test_one_wedge_of_one_repetition_is_drawn():
+    for one in (cell(0, repetition=1), cell(0, "pi/10")):
+        assert set(measure(one)["kind"]) == {"training", "result"}
+
+
+def test_a_training_that_fails_is_left_to_the_runner(monkeypatch):
+    monkeypatch.setattr("odeclaims.kits.toy_models.STEP_LIMIT", 1)
+    with pytest.raises(StepLimit):
+        measure(cell(0, training_tolerance=1e-6))
+
+
+@pytest.mark.parametrize("wedge", WEDGES)
+def test_nothing_of_the_wedge_is_trained_on_and_nothing_else_is_held_out(monkeypatch, wedge):
+    """The accuracies of a model that is right in the wedge's angles alone."""
+    seen: list[torch.Tensor] = []
+
+    def fit(model, data, size, generator):
+        seen.append(data.inputs)
+        return []
+
+    def outputs(frozen, x, tolerance):
+        inside = torch.atan2(x[:, 1], x[:, 0]) % (2 * math.pi) < WEDGES[wedge]
+        target = torch.where(x.norm(dim=1) < 0.75, -1.0, 1.0)
+        return torch.where(inside, target, -target)[:, None]
+
+    monkeypatch.setattr(room, "fit", fit)
+    monkeypatch.setattr(Frozen, "outputs", outputs)
+    df = measure(cell(0, wedge))
+    angles = torch.atan2(seen[0][:, 1], seen[0][:, 0]) % (2 * math.pi)
+    assert angles.min() >= WEDGES[wedge]
+    assert len(angles) < SMALL["points"]
+    results = df[df["kind"] == "result"]
+    assert (results["held_out_accuracy"] == 1).all()
+    assert (results["seen_accuracy"] == 0).all()
+    assert (results["training_accuracy"] == 0).all()
+
+
+def test_the_disc_has_a_third_of_the_weight():
+    assert room._weighted(1, 0) == pytest.approx(1 / 3)
+    assert room._weighted(0, 1) == pytest.approx(2 / 3)
+
+
+def test_widths_and_dimensions_share_their_sample():
+    seeds: dict[int, set[int]] = {}
+    for one in CLAIM.cells(Profile("quick")):
+        seeds.setdefault(one.repetition, set()).add(one.seed)
+    assert len(seeds) == LEAST_SEEDS == 10
+    assert all(len(each) == 1 for each in seeds.values())

@@ -1,0 +1,144 @@
+"""Both countings by hand, the counts against torchdiffeq, and the rows of the smoke run."""
+
+import pytest
+import torch
+import torchdiffeq
+from torch import nn
+
+from neural_ode import Adjoint, Backprop
+from neural_ode.networks import ConvField
+from odeclaims.cell import Profile
+from odeclaims.claims.backward_nfe import measure
+from odeclaims.claims.backward_nfe.authors_logs import AUTHORS_LOGS, forward_alone
+from odeclaims.claims.backward_nfe.settings import PUBLISHED, Setting
+from odeclaims.kits.digits import FrozenBlock
+from odeclaims.kits.validity import relative_error
+from tests.odeclaims.claims.backward_nfe.examples import TOLERANCES
+
+
+def test_the_logged_counts_are_those_of_a_counter_that_is_set_back_once_a_batch():
+    batches = [(7, 6), (9, 5), (8, 8)]
+    counter, logged = 0, []
+    for forward, backward in batches:
+        counter += forward
+        logged.append(counter)
+        # Set back here, not before the next batch; the adjoint evaluates once outside its solve.
+        counter = 0
+        counter += backward + 1
+    assert logged == [7, 16, 14]
+    before = [backward for _, backward in batches[:-1]]
+    forwards = [forward for forward, _ in batches[1:]]
+    pairs = zip(forwards, before, strict=True)
+    assert [measure.logged_forward(*pair) for pair in pairs] == logged[1:]
+    pairs = zip(logged[1:], before, strict=True)
+    assert [forward_alone(*pair) for pair in pairs] == forwards
+
+
+def test_both_countings_of_the_authors_loosest_tolerance():
+    assert measure.both_counts(6, 6) == {
+        "nfe_forward": 6,
+        "nfe_backward": 6,
+        "ratio": 1.0,
+        "nfe_forward_cumulative": 13,
+        "ratio_cumulative": 6 / 13,
+    }
+
+
+def test_the_authors_logs_show_a_half_that_the_correction_takes_away():
+    for tolerance, (logged, backward) in AUTHORS_LOGS.items():
+        assert 0.4 <= backward / logged <= 0.47
+        ratio = backward / forward_alone(logged, backward)
+        assert 0.75 <= ratio <= (1.0 if tolerance == 1 else 0.86)
+
+
+class Still(nn.Module):
+    """A convolutional field that stands still in time and counts its calls.
+
+    Where a field depends on the time, torchdiffeq's norm holds the adjoint of the time as well.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.field = ConvField(4, 2, generator=torch.Generator().manual_seed(0))
+        self.calls = 0
+
+    def forward(self, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.field(torch.zeros_like(t), y)
+
+
+def block() -> FrozenBlock:
+    """The same float64 block at every call, with a field of its own."""
+    torch.manual_seed(1)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(4 * 9, 10)).double()
+    y0 = torch.randn(3, 4, 3, 3, dtype=torch.float64)
+    return FrozenBlock(Still().double(), head, y0, torch.tensor([3, 1, 4]))
+
+
+@pytest.mark.parametrize("loss", ["mean", "sum", "squares"])
+@pytest.mark.parametrize("norm", ["rms", "seminorm"])
+def test_counts_and_gradient_are_those_of_torchdiffeq(norm, loss):
+    tolerance = 1e-3
+    solved = block().forward(rtol=tolerance, atol=tolerance, gradient=Adjoint(norm=norm))
+    gradient = solved.gradient(loss)
+
+    theirs = block()
+    field = Still().double()
+    y0 = theirs.y0.clone().requires_grad_()
+    ys = torchdiffeq.odeint_adjoint(
+        field,
+        y0,
+        theirs.ts,
+        rtol=tolerance,
+        atol=tolerance,
+        method="dopri5",
+        adjoint_options={"norm": norm} if norm == "seminorm" else {},
+    )
+    assert isinstance(ys, torch.Tensor)
+    forward = field.calls
+    gradients = torch.autograd.grad(theirs.loss(loss, ys[-1]), [y0, *field.parameters()])
+    stats = solved.solution.stats
+    assert (stats.nfe_forward, stats.nfe_backward) == (forward, field.calls - forward)
+    expected = torch.cat([g.reshape(-1) for g in gradients])
+    torch.testing.assert_close(gradient, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_references_are_the_gradients_of_the_flow():
+    frozen = block()
+    settings = [Setting(loss=loss) for loss in ("mean", "sum", "squares")]
+    truths = measure._truths(frozen, settings, 64)
+    solved = frozen.forward(rtol=1e-6, atol=1e-6, gradient=Backprop())
+    for loss, truth in truths.items():
+        assert relative_error(solved.gradient(loss), truth.gradient) < 3e-2
+    torch.testing.assert_close(truths["sum"].gradient, 3 * truths["mean"].gradient)
+
+
+def test_a_star_changes_one_thing_at_a_time_and_a_full_grid_everything():
+    def count(grid, trained, tolerance):
+        return len(measure._settings(grid, trained, tolerance))
+
+    assert measure._settings("star", False, 1e-5) == [PUBLISHED]
+    # Seminorm, two losses and what adjoint tolerance up to 1 is left, beside the published one.
+    assert [count("star", True, t) for t in TOLERANCES] == [4, 5, 6, 6, 5, 5]
+    assert [count("full", False, t) for t in TOLERANCES] == [6, 12, 18, 18, 18, 18]
+
+
+def test_trained_and_untrained_net_start_from_the_same_seed():
+    cells = list(measure.cells(Profile("quick")))
+    assert len(cells) == 6
+    assert {cell.params["epochs"] > 0 for cell in cells} == {True, False}
+    assert all(len({c.seed for c in cells if c.repetition == r}) == 1 for r in range(3))
+
+
+def test_smoke_measures_every_setting_of_the_star(smoke):
+    trained = smoke[smoke["epochs"] > 0]
+    assert (smoke["status"] == "ok").all()
+    assert (len(trained), len(smoke)) == (3 * (4 + 5 + 6), 3 * (4 + 5 + 6) + 3 * 3)
+    assert (smoke["adjoint_tolerance"] <= 1).all()
+    assert smoke["test_error"].between(0, 1).all()
+    assert (smoke["ratio"] == smoke["nfe_backward"] / smoke["nfe_forward"]).all()
+    difference = smoke["nfe_forward_cumulative"] - smoke["nfe_forward"]
+    assert (difference == smoke["nfe_backward"] + 1).all()
+    assert smoke["gradient_error"].gt(0).all()
+    # The forward solve knows nothing of the way back.
+    assert (trained.groupby(["method", "tolerance"])["nfe_forward"].nunique() == 1).all()

@@ -1,0 +1,190 @@
+"""The rows of small runs, and the gap against quadrature."""
+
+import re
+
+import pandas as pd
+import pytest
+import torch
+
+from neural_ode.flows import CNF, PlanarFlow
+from odeclaims.cell import Context, Profile
+from odeclaims.claims.maximum_likelihood import CLAIM, measure
+from odeclaims.claims.maximum_likelihood.judge import LEAST_ITERATIONS, LEAST_SEEDS
+from odeclaims.claims.maximum_likelihood.measure import Runs
+from odeclaims.claims.maximum_likelihood.settings import DATA, EVEN_TIME, WINDOWS
+from tests.odeclaims.claims.maximum_likelihood.small import cell, measured
+
+PARAMETERS = {"cnf": 15_904, "cnf_constant": 320, "nf": 320, "nf_long": 320}
+
+
+def of_arm(df: pd.DataFrame, arm: str, kind: str) -> pd.DataFrame:
+    return df[(df["arm"] == arm) & (df["kind"] == kind)].dropna(axis=1, how="all")
+
+
+@pytest.mark.parametrize(("arm", "parameters"), PARAMETERS.items())
+def test_every_model_is_judged(frame, arm, parameters):
+    results = of_arm(frame, arm, "result")
+    assert results["data"].tolist() == list(DATA)
+    assert results["seed"].nunique() == len(DATA)
+    assert set(results["parameters"]) == {parameters}
+    assert (results["gap"] > -3 * results["gap_se"]).all()
+    assert (results["reconstruction_error"] < 1e-3).all()
+    assert ("nfe_forward" in results) == arm.startswith("cnf")
+    training = of_arm(frame, arm, "training")
+    assert training["iteration"].drop_duplicates().tolist() == [0, 1, 2, 3]
+    assert (training["iteration"].value_counts() == len(DATA)).all()
+
+
+def test_the_columns_are_described_and_filled(frame):
+    assert frame.notna().any().all()
+    rows = CLAIM.measure(cell("nf"), Context())
+    assert {name for row in rows for name in row} <= set(CLAIM.all_columns)
+
+
+def test_the_gap_is_the_likelihood_less_the_entropy():
+    """The two means are over the same points, so they differ by what the data's own one is off."""
+    results = of_arm(measured(cell("nf", evaluation_points=20_000)), "nf", "result")
+    off = results["nll"] - results["floor"] - results["gap"]
+    assert (off.abs() < 0.03).all()
+    assert results["floor"].tolist() == pytest.approx([0.788, 0.637], abs=1e-3)
+
+
+def test_the_gap_is_the_divergence_by_quadrature():
+    runs = Runs(1)
+    model = measure._model("nf", runs.generators("training")).double().requires_grad_(False)
+    found = measure._judge(model, runs, 20_000)
+    spacing = 0.02
+    first = torch.arange(-1.6, 2.6, spacing, dtype=torch.float64)
+    points = torch.cartesian_prod(first, first[first < 1.7]).expand(2, -1, -1)
+    log_p, log_q = runs.log_prob(points), model.log_prob(points)
+    expected = (log_p.exp() * (log_p - log_q)).sum(dim=1) * spacing**2
+    for gap, error, value in zip(found["gap"], found["gap_se"], expected.tolist(), strict=True):
+        assert gap == pytest.approx(value, abs=4 * error)
+
+
+def test_the_best_model_lacks_nothing():
+    """The densities themselves in the place of a model: a gap of zero, whatever the points."""
+
+    class Truth(PlanarFlow):
+        def log_prob(self, x):
+            return Runs(2).log_prob(x)
+
+        def inverse(self, x):
+            return x
+
+        def forward(self, z):
+            return z, z[..., 0]
+
+    found = measure._judge(Truth(2, 1, runs=4), Runs(2), 1000)
+    assert found["gap"] == [0.0] * 4
+    assert found["reconstruction_error"] == [0.0] * 4
+
+
+@pytest.mark.parametrize("arm", ["nf", "cnf"])
+def test_training_raises_the_likelihood(arm):
+    df = measured(cell(arm, 25))
+    for data in DATA:
+        training = df[(df["kind"] == "training") & (df["data"] == data)]
+        before, after = (training["nll"].iloc[i] for i in (0, -1))
+        assert after < before - 0.1
+
+
+@pytest.mark.parametrize("arm", ["nf", "cnf_constant"])
+def test_a_model_does_not_notice_how_many_train_beside_it(arm):
+    """To rounding, and for a CNF to what its joint steps leave."""
+    alone, batch = (
+        of_arm(measured(cell(arm, repetitions=n)), arm, "result").set_index("seed")["nll"]
+        for n in (1, 2)
+    )
+    assert len(batch) == 2 * len(alone)
+    assert batch[alone.index].tolist() == pytest.approx(alone.tolist(), rel=1e-3)
+
+
+def test_arms_share_data_and_uses_do_not():
+    runs = Runs(3)
+    assert len({seed for use in ("training", "test") for seed in runs.seeds(use)}) == 12
+    assert Runs(1).seeds("test") == runs.seeds("test")[::3]
+
+
+def test_some_models_are_taken_out_of_a_batch():
+    generators = [torch.Generator().manual_seed(i) for i in range(3)]
+    for arm in ("nf", "cnf", "cnf_constant"):
+        model = measure._model(arm, generators)
+        x = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(7))
+        part = measure._freeze(arm, model, [2])
+        with torch.no_grad():
+            expected = model.log_prob(x)[2]
+        found = part.log_prob(x[2:].double())[0]
+        assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
+
+
+def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
+    whole = measured(cell("nf")).drop(columns="train_s")
+    fit = measure.fit
+
+    class Stopped(Exception):
+        pass
+
+    def stopping(model, loss, **settings):
+        def loss_until(step):
+            if step == 2:
+                raise Stopped
+            return loss(step)
+
+        return fit(model, loss_until, checkpoint_every_s=0.0, **settings)
+
+    context = Context(checkpoint=tmp_path / "state")
+    monkeypatch.setattr(measure, "fit", stopping)
+    with pytest.raises(Stopped):
+        measured(cell("nf"), context)
+    assert (tmp_path / "state").exists()
+    monkeypatch.setattr(measure, "fit", fit)
+    resumed = measured(cell("nf"), context).drop(columns="train_s")
+    pd.testing.assert_frame_equal(resumed, whole)
+
+
+def test_a_training_says_how_far_it_is(tmp_path):
+    CLAIM.measure(cell("cnf_constant"), Context(progress=tmp_path / "progress"))
+    said = (tmp_path / "progress").read_text()
+    assert re.match(r"step \d of 3, mean loss \d\.\d{3} nats, \d+ evaluations", said)
+
+
+def test_a_training_that_fails_is_a_row_for_each_model(monkeypatch):
+    monkeypatch.setattr(measure, "STEP_LIMIT", 1)
+    df = measured(cell("cnf", repetitions=2))
+    assert df["kind"].tolist() == ["result"] * 4
+    assert set(df["status"]) == {"max_steps"}
+
+
+def test_quick_has_the_iterations_and_seeds_to_be_judged():
+    cells = [c for c in CLAIM.cells(Profile("quick")) if c.params["arm"] != "data"]
+    assert {c.params["repetitions"] for c in cells} == {LEAST_SEEDS}
+    iterations = {c.params["arm"]: c.params["iterations"] for c in cells}
+    assert iterations.pop("nf_long") == EVEN_TIME * LEAST_ITERATIONS
+    assert set(iterations.values()) == {LEAST_ITERATIONS}
+    assert not any(CLAIM.alone(c) for c in cells)
+
+
+def test_the_published_solver_and_base_are_used():
+    model = measure._model("cnf", [torch.Generator()])
+    assert isinstance(model, CNF)
+    assert model.end == 10
+    assert model.base.log_prob(torch.zeros(2)) == pytest.approx(-1.8379 + 2.3026, abs=1e-4)
+    assert model.solver["rtol"] == model.solver["atol"] == 1e-5
+    assert not model.solver["compile"]
+
+
+def test_long_trainings_of_cnfs_are_compiled_and_frozen_models_are_not():
+    for profile, wanted in ((Profile("quick"), set()), (Profile("hour"), {"cnf", "cnf_constant"})):
+        found = {c.params["arm"] for c in CLAIM.cells(profile) if c.params.get("compiled")}
+        assert found == wanted
+    model = measure._model("cnf", [torch.Generator()], compiled=True)
+    assert isinstance(model, CNF)
+    assert model.solver["compile"]
+    frozen = measure._freeze("cnf", model, [0])
+    assert isinstance(frozen, CNF)
+    assert not frozen.solver["compile"]
+
+
+def test_every_data_set_has_a_density_and_a_window():
+    assert tuple(measure.DENSITIES) == tuple(WINDOWS) == DATA

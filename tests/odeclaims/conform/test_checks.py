@@ -1,0 +1,268 @@
+"""The checks: every kind of fault fails its check, and a solver without faults passes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from neural_ode.networks import MLPField
+from odeclaims.backends import Prepared
+from odeclaims.backends.ours import Ours
+from odeclaims.conform import problems
+from odeclaims.conform.check import Check
+from odeclaims.conform.scorecard import CHECKS
+from tests.odeclaims.backends.example import example_module
+
+# The annotations of the fields do not allow a recording field.
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+def check(name: str) -> Check:
+    (match,) = [check for check in CHECKS if check.name == name]
+    return match
+
+
+# --- solvers with one fault each
+
+
+class Altered(Ours):
+    """Ours; a subclass changes the question or the answer."""
+
+    def change_question(self, problem, how):
+        return problem, how
+
+    def change_answer(self, answer, problem, how):
+        return answer
+
+    def prepare(self, problem, **how):
+        question, settings = self.change_question(problem, dict(how))
+        work = super().prepare(question, **settings)
+        return Prepared(
+            work.run, lambda output: self.change_answer(work.answer(output), problem, how)
+        )
+
+
+class LowerOrder(Altered):
+    def change_question(self, problem, how):
+        return problem, how | {"method": "bosh3"}
+
+
+class DeafToTolerance(Altered):
+    def change_question(self, problem, how):
+        return problem, how | {"tol": 1e-3}
+
+
+class Looser(Altered):
+    def change_question(self, problem, how):
+        return problem, how | {"tol": how["tol"] ** 0.5}
+
+
+class SevenStages(Altered):
+    def change_answer(self, answer, problem, how):
+        return replace(answer, nfe_forward=2 + (answer.nfe_forward - 2) * 7 // 6)
+
+
+class Miscounting(Altered):
+    def change_answer(self, answer, problem, how):
+        return replace(answer, nfe_forward=answer.nfe_forward - 1)
+
+
+class GradientOffByAPercent(Altered):
+    def change_answer(self, answer, problem, how):
+        gradient = answer.gradient
+        return answer if gradient is None else replace(answer, gradient=1.01 * gradient)
+
+
+class GradientOfTheFlow(Altered):
+    """What it calls backprop is an adjoint."""
+
+    def change_question(self, problem, how):
+        return problem, how | {"gradient": "adjoint"}
+
+
+class AdjointThatKeepsAll(Altered):
+    def change_question(self, problem, how):
+        return problem, how | {"gradient": "backprop"}
+
+
+class SwallowsNaN(Altered):
+    def prepare(self, problem, **how):
+        work = super().prepare(problem, **how)
+
+        def run():
+            try:
+                return work.run()
+            except RuntimeError:
+                return None
+
+        def answer(done):
+            if done is not None:
+                return work.answer(done)
+            return super(SwallowsNaN, self).prepare(OF_ZEROS, **how).answer(OF_ZEROS_DONE)
+
+        return Prepared(run, answer)
+
+
+OF_ZEROS = replace(problems.tiny(), y0=torch.zeros(1, 3, dtype=torch.float64))
+OF_ZEROS_DONE = Ours().prepare(OF_ZEROS, method="dopri5", tol=1e-3, gradient=None).run()
+
+
+class SortsTimes(Altered):
+    """Returns the states in the order of the sorted times."""
+
+    def change_question(self, problem, how):
+        return replace(problem, ts=torch.unique(problem.ts)), how
+
+    def change_answer(self, answer, problem, how):
+        missing = len(problem.ts) - 1 - len(answer.states)
+        last = np.repeat(answer.states[-1:], missing, 0)
+        return replace(answer, states=np.concatenate([answer.states, last]))
+
+
+class StraightBetweenOutputs(Altered):
+    """Interpolates along the chord from the start to the end."""
+
+    def change_question(self, problem, how):
+        return replace(problem, ts=problem.ts[[0, -1]]), how
+
+    def change_answer(self, answer, problem, how):
+        start, end = problem.y0.numpy(), answer.states[-1]
+        shares = [float(t / problem.ts[-1]) for t in problem.ts[1:]]
+        return replace(answer, states=np.stack([start + s * (end - start) for s in shares]))
+
+
+class Float32Inside(Altered):
+    def change_question(self, problem, how):
+        return problems.in_float32(problem), how
+
+
+class Rounded(torch.nn.Module):
+    def __init__(self, field):
+        super().__init__()
+        self.field = field
+
+    def forward(self, t, y):
+        return torch.func.functional_call(
+            self.field,
+            {n: p.float() for n, p in self.field.named_parameters()},
+            (t.float(), y.float()),
+        ).to(y.dtype)
+
+
+class RoundsTheField(Altered):
+    def change_question(self, problem, how):
+        return replace(problem, field=Rounded(problem.field)), how
+
+
+class MovesTheStart(Altered):
+    def change_answer(self, answer, problem, how):
+        problem.y0.mul_(1 + 1e-15)
+        return answer
+
+
+class Restless(Altered):
+    count = 0
+
+    def change_answer(self, answer, problem, how):
+        self.count += 1
+        return replace(answer, states=answer.states + 1e-15 * self.count)
+
+
+class PaysForEasySamples(Altered):
+    """Meets the tolerance on the average of a batch only."""
+
+    def change_question(self, problem, how):
+        return problem, how | {"tol": how["tol"] * len(problem.y0) ** 2}
+
+
+class PaysForOutputs(Altered):
+    def change_answer(self, answer, problem, how):
+        return replace(answer, nfe_forward=answer.nfe_forward + len(problem.ts) - 2)
+
+
+FAULTS = [
+    (LowerOrder, "order of dopri5"),
+    (DeafToTolerance, "order of dopri5"),
+    (DeafToTolerance, "tolerance kept by dopri5"),
+    (Looser, "tolerance kept by dopri5"),
+    (SevenStages, "NFE of dopri5 is that of its tableau"),
+    (Miscounting, "stated evaluations are the field's, adjoint"),
+    (PaysForOutputs, "outputs cost no evaluations"),
+    (AdjointThatKeepsAll, "memory of adjoint"),
+    (GradientOffByAPercent, "gradient by adjoint"),
+    (GradientOffByAPercent, "gradient by checkpointed converges"),
+    (GradientOfTheFlow, "gradient by backprop is that of the computed steps"),
+    (SwallowsNaN, "field that is NaN"),
+    (SwallowsNaN, "field that becomes infinite half way"),
+    (StraightBetweenOutputs, "order of dopri5 at outputs inside steps"),
+    (StraightBetweenOutputs, "outputs inside steps keep the tolerance"),
+    (SortsTimes, "times that repeat"),
+    (SortsTimes, "times that are not in order"),
+    (PaysForEasySamples, "a hard sample among 31 easy ones in a batch"),
+    (Float32Inside, "float64 is kept"),
+    (RoundsTheField, "the field sees float64 where the problem is"),
+    (MovesTheStart, "what goes in stays as it is"),
+    (Restless, "two runs give equal bits"),
+]
+
+
+@pytest.mark.parametrize(("faulty", "name"), FAULTS)
+def test_a_fault_fails_its_check_and_ours_passes(faulty, name):
+    finding = check(name).judge(faulty())
+    assert finding.outcome == "fail", finding.sentence
+    assert finding.value is not None
+    finding = check(name).judge(Ours())
+    assert finding.outcome == "pass", (finding.value, finding.sentence)
+
+
+class Forward(Ours):
+    """No gradients, one method, and a word for everything else."""
+
+    gradients = ()
+
+    def prepare(self, problem, *, method, tol, gradient):
+        if method != "tsit5":
+            raise ValueError(f"no method {method!r}")
+        if not isinstance(problem.field, MLPField):
+            raise ValueError("no such field")
+        return super().prepare(problem, method=method, tol=tol, gradient=gradient)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "says"),
+    [
+        ("order of dopri5", "not offered", "no method 'dopri5'"),
+        ("order of tsit5", "pass", "evaluations"),
+        ("gradient by adjoint", "not offered", "offers the gradients: none"),
+        ("memory of adjoint", "not offered", "offers the gradients: none"),
+        ("blow-up in finite time", "cannot be asked", "no such field"),
+        ("field that is NaN", "pass", "raises NonFinite"),
+        ("backward in time", "pass", "tolerance"),
+    ],
+)
+def test_what_is_not_there_is_no_failure(name, outcome, says):
+    finding = check(name).judge(Forward())
+    assert finding.outcome == outcome, finding.sentence
+    assert says in finding.sentence
+
+
+def test_a_third_party_is_asked_in_the_precision_that_it_has():
+    backend = example_module().Scipy()
+    outcomes = {
+        name: check(name).judge(backend).outcome
+        for name in (
+            "float32 works",
+            "order of dopri5",
+            "tolerance kept by dopri5",
+            "NFE of dopri5 is that of its tableau",
+            "memory of backprop",
+        )
+    }
+    assert outcomes == {
+        "float32 works": "pass",
+        "order of dopri5": "cannot be asked",
+        "tolerance kept by dopri5": "pass",
+        "NFE of dopri5 is that of its tableau": "pass",
+        "memory of backprop": "not offered",
+    }

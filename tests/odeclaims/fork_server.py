@@ -1,0 +1,114 @@
+"""A process that has imported everything, and forks itself for each run of the command line.
+
+It reads an order a line, as JSON, and answers each with the exit code. The run itself writes its
+number, which is that of its process group too, before it begins.
+"""
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+from joblib import ParallelBackendBase, parallel_config, register_parallel_backend
+
+import odeclaims.cli
+import odeclaims.report.draw
+import odeclaims.report.page
+import odeclaims.run.claims
+from odeclaims.record.source import source_digest
+
+
+class Forking(ParallelBackendBase):
+    """Workers that are forked off the run, and so import nothing."""
+
+    supports_retrieve_callback = True
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        return n_jobs
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+        self.parallel = parallel
+        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"))
+        return n_jobs
+
+    def submit(self, func: Callable, callback: Callable[[Future], None] | None = None) -> Future:
+        future = self.pool.submit(func)
+        if callback:
+            future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Future) -> Any:
+        return out.result()
+
+    def terminate(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        self.terminate()
+        if ensure_ready:
+            self.configure(self.parallel.n_jobs, self.parallel)
+
+
+def begin(order: dict[str, Any]) -> None:
+    """Make this process, which was forked, one that a user could have started in that folder."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(order["folder"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    answer = os.fdopen(os.dup(1), "w")
+    for descriptor, name in ((1, "output.txt"), (2, "errors.txt")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    sys.path.insert(0, order["folder"])
+    sys.argv = ["odeclaims", *order["arguments"]]
+    exec(order["before"])
+    if order["module"]:
+        claims = import_module(order["module"]).CLAIMS
+        odeclaims.cli.find_claims = lambda: {claim.slug: claim for claim in claims}
+    with answer:
+        answer.write(f"{os.getpid()}\n")
+
+
+def run(workers: str) -> int | str | None:
+    """The command line; the exit code with which it wants to end."""
+    try:
+        if workers == "forked":
+            with parallel_config("forking"):
+                odeclaims.cli.main()
+        else:
+            odeclaims.cli.main()
+    except SystemExit as last:
+        return last.code
+    return 0
+
+
+def main() -> None:
+    """Carry out orders until there are no more."""
+    register_parallel_backend("forking", Forking)
+    # It reads, and by that imports, what every measurement imports.
+    source_digest("odeclaims.cell")
+    gc.freeze()
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            begin(order)
+            code = run(order["workers"])
+            if order["workers"] == "fresh":
+                # What ends joblib's own workers is done when the interpreter ends.
+                sys.exit(code)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # An interpreter that takes itself apart touches, and so copies, most of what the fork
+            # shares, which takes longer than most runs.
+            os._exit(code if isinstance(code, int) else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

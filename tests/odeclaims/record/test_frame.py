@@ -1,0 +1,90 @@
+"""Whatever the rows are: they read back from the CSV as they were, or are refused."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odeclaims.cell import Scalar
+from odeclaims.claim import Bounds, Column, Criterion
+from odeclaims.record.frame import frame
+from odeclaims.record.results import Results
+from tests.odeclaims.record.strategies import finite, texts
+from tests.odeclaims.toy_claims import make_claim
+
+CLAIM = make_claim(
+    columns={"value": Column("anything"), "word": Column("a word, so that no row is empty")},
+    CRITERIA=[Criterion("rows", lambda df: [len(df)], Bounds(at_least=1), "a test")],
+)
+COMMON = {"word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
+
+
+def columns(values, **sizes):
+    return st.lists(values, min_size=1, max_size=6, **sizes)
+
+
+# What the values of one column may be, and still survive, all of them at once.
+COLUMNS = {
+    "whole numbers of 64 bits": columns(st.integers(-(2**63), 2**63 - 1)),
+    "larger ones": columns(st.integers(0, 2**64 - 1)),
+    "numbers": columns(finite),
+    "numbers with gaps": columns(finite | st.none()),
+    "whole numbers with gaps, where a float is exact": columns(
+        st.integers(-(2**53), 2**53) | st.none()
+    ),
+    "truth values with gaps": columns(st.booleans() | st.none()),
+    # A text alone may look like a number, and a column of such texts is one of numbers.
+    "texts with gaps, one of which is a word": columns(texts | st.none()).map(lambda x: [*x, "a"]),
+    "infinities": columns(finite | st.sampled_from([math.inf, -math.inf])),
+}
+
+
+def survived(value: Scalar, found: Any) -> bool:
+    """A gap is a gap, text stays text, and a number has the same value and sign."""
+    if value is None:
+        return found is None or found != found
+    if isinstance(value, str) or isinstance(found, str):
+        return type(value) is type(found) and value == found
+    same_sign = math.copysign(1, float(value)) == math.copysign(1, float(found))
+    return value == found and same_sign
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_rows_survive_the_csv(folder, kind):
+    @given(values=COLUMNS[kind])
+    def check(values):
+        made = Results(folder, "quick", CLAIM)
+        made.write(frame(CLAIM, [COMMON | {"value": value} for value in values]), {})
+        df = made.read()
+        found = df["value"].tolist()
+        assert all(map(survived, values, found)), found
+        assert df["seed"].tolist() == [2**62] * len(values)
+        # To write what was read changes nothing.
+        text = made.data.read_bytes()
+        made.write(df, {})
+        assert made.data.read_bytes() == text
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["007", "1"], ["1e5"], ["True"], ["inf"], [1, True], ["a", 1], [2**62 + 1, None], [2**63, -1],
+     [2**53 + 1, 0.5]],
+)  # fmt: skip
+def test_what_would_not_survive_is_refused(values):
+    with pytest.raises(ValueError, match=r"in the column value, which would read back .* as"):
+        frame(CLAIM, [COMMON | {"value": value} for value in values])
+
+
+def test_a_column_nobody_described_is_refused():
+    with pytest.raises(ValueError, match="measures y, which its columns do not describe"):
+        frame(CLAIM, [COMMON | {"value": 1, "y": 1}])

@@ -1,0 +1,93 @@
+"""What follows from a result, worked out once, and the names of its cells.
+
+The results are committed ones and changed copies.
+"""
+
+import csv
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from odeclaims.claim import Bounds, Column, Criterion
+from odeclaims.claims import find_claims
+from odeclaims.record.frame import frame
+from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.results import Results
+from tests.odeclaims.toy_claims import make_claim
+
+RESULTS = Path(__file__).parents[3] / "results"
+
+
+@pytest.fixture(scope="module")
+def judged() -> Judged:
+    return Judged(Results(RESULTS, "quick", find_claims()["backward_nfe"]))
+
+
+def test_every_cell_of_the_written_table_has_a_name_of_its_own(judged):
+    named = judged.cells
+    table = list(csv.reader((judged.results.folder / "table.csv").open(encoding="utf-8")))
+    own = [cell for cell in named if cell.table == "table"]
+    assert len(own) == (len(table) - 1) * len(table[0])
+    assert {cell.column for cell in own} == set(table[0])
+    for cell in own:
+        written = table[1 + cell.row][table[0].index(cell.column)]
+        assert cell.text == written or float(cell.text) == float(written)
+    assert len({cell.hash for cell in named}) == len(named)
+    assert all(re.fullmatch("[0-9a-f]{10}", cell.hash) for cell in named)
+
+
+def test_committed_names_are_those_of_the_committed_rows(judged):
+    written = list(csv.DictReader((judged.results.folder / "hashes.csv").open(encoding="utf-8")))
+    assert [row["hash"] for row in written] == [cell.hash for cell in judged.cells]
+
+
+def test_a_number_is_found_by_its_name_and_no_longer_once_the_rows_are_others(judged, tmp_path):
+    cell = next(c for c in judged.cells if (c.table, c.column) == ("criteria", "measured"))
+    ((where, found),) = find_cells(cell.hash.upper(), [judged])
+    assert (where, found) == (judged, cell)
+    shutil.copytree(judged.results.folder, tmp_path / "quick" / "backward_nfe")
+    changed = Results(tmp_path, "quick", judged.claim)
+    assert [found for _, found in find_cells(cell.hash, [Judged(changed)])] == [cell]
+    df = changed.read()
+    df["ratio"] *= 1.5
+    made = {"commit": "0" * 40}
+    changed.write(df, made)
+    assert find_cells(cell.hash, [Judged(changed)]) == []
+
+
+@pytest.mark.parametrize("name", ["", "xyz", "54834712e", "54834712ebf", "g" * 10])
+def test_what_is_no_name_is_refused(name, judged):
+    with pytest.raises(ValueError, match="10 hexadecimal digits"):
+        find_cells(name, [judged])
+
+
+def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_path, monkeypatch):
+    calls = Counter()
+
+    def values(df: pd.DataFrame) -> pd.Series:
+        calls["judge"] += 1
+        return df["x"]
+
+    def table(df: pd.DataFrame) -> pd.DataFrame:
+        calls["table"] += 1
+        return df
+
+    criterion = Criterion("x", values, Bounds(at_most=1), "a test")
+    claim = make_claim(columns={"x": Column("a number")}, CRITERIA=[criterion], table=table)
+    results = Results(tmp_path, "quick", claim)
+    row = {"x": 0.5, "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
+    results.write(frame(claim, [row]), {"commit": "abc"})
+    read = Results.read
+    monkeypatch.setattr(Results, "read", lambda self: calls.update(["read"]) or read(self))
+    calls.clear()
+    judged = Judged(results)
+    for _ in range(2):
+        assert judged.verdict.outcome == "reproduced"
+        assert len(judged.cells) == judged.criteria.size + judged.table.size
+        assert judged.stale() == ""
+        judged.write_verdict()
+    assert calls == {"read": 1, "judge": 1, "table": 1}

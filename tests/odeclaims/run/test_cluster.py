@@ -1,0 +1,190 @@
+"""Runs on a real Dask cluster of three worker processes, and what is refused."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from odeclaims.cell import Cell
+from odeclaims.record.cells import CellStore
+from odeclaims.run.cluster import _answer, _keep
+from odeclaims.run.tasks import Task
+
+distributed = pytest.importorskip("distributed")
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(
+        n_workers=3, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+# A cell from the number in the file "hold" on waits until that number is larger.
+HOLD = """
+    while cell.repetition >= int((FOLDER / "hold").read_text()):
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def scheduler(counted) -> Iterator[str]:
+    """The address of a cluster whose workers can import the claim, and share nothing else."""
+    script = counted.folder / "cluster.py"
+    script.write_text(CLUSTER)
+    paths = [str(counted.folder), *(path for path in sys.path if path)]
+    with (
+        (counted.folder / "cluster.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        ) as process,
+    ):
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        # The end of its input ends it.
+
+
+@pytest.mark.slow(reason="every cell is a process that imports torch")
+def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
+    """Cells 0 and 1 are kept, then the worker of cell 2 is killed while it and 3 are measured; 4
+    and 5 take times. A first run, stopped by Ctrl-C, leaves nothing running.
+    """
+    counted.claim(cells=6, trouble=HOLD, alone="(4, 5)")
+    counted.put("hold", "0")
+    run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
+    counted.wait_until(counted.log)
+    os.kill(run, signal.SIGINT)
+    code, _, errors = counted.end()
+    assert code == 130
+    assert errors == "odeclaims: stopped; finished cells are kept, run again to go on\n"
+    ((_, stopped, _),) = counted.log()
+    counted.wait_for_the_end_of(stopped)
+
+    counted.put("hold", "2")
+    (counted.folder / "log").unlink()
+    counted.start("run", "--scheduler", scheduler)
+    counted.wait_until(lambda: counted.kept() == {0, 1})
+    counted.wait_until(lambda: 2 in {repetition for repetition, _, _ in counted.log()})
+    ((cell, worker),) = [line[1:] for line in counted.log() if line[0] == 2]
+    os.kill(worker, signal.SIGKILL)
+    counted.wait_for_the_end_of(cell)
+    counted.put("hold", "6")
+    code, output, errors = counted.end()
+    assert (code, errors) == (0, "")
+    assert "6 cells measured, 0 taken from before" in output
+    times = Counter(repetition for repetition, _, _ in counted.log())
+    assert times == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
+    *_, fourth, fifth = counted.log()
+    assert (fourth[0], fifth[0]) == (4, 5)
+    assert fourth[2] == fifth[2]
+
+    assert counted("run", "--jobs", "1", "--out", "local")[0] == 0
+    assert counted.rows().equals(counted.rows(tmp_path / "local"))
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of somebody who takes calls and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+# So that nobody waits for the five seconds that a scheduler has.
+IMPATIENT = "from odeclaims.run import cluster; cluster.CONNECT_S = 1"
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(counted, silent):
+    counted.claim(cells=1)
+    code, _, errors = counted("run", "--scheduler", silent, before=IMPATIENT)
+    assert code == 2
+    assert errors == f"odeclaims: no Dask scheduler answers at {silent} within 1 s\n"
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "abacus://1"])
+def test_an_address_of_nobody_is_one_sentence(counted, address):
+    counted.claim(cells=1)
+    code, _, errors = counted("run", "--scheduler", address, before=IMPATIENT)
+    assert code == 2
+    assert errors == f"odeclaims: no Dask scheduler answers at {address} within 1 s\n"
+
+
+def test_without_distributed_the_option_says_what_it_needs(counted):
+    counted.claim(cells=1)
+    before = "sys.modules['distributed'] = None"
+    code, _, errors = counted("run", "--scheduler", "tcp://127.0.0.1:1", before=before)
+    assert code == 2
+    assert "--scheduler needs the package distributed: pip install 'odeclaims[cluster]'" in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"said": "", "code": -9}, "its process on tcp://w:1 ended with SIGKILL"),
+        ({"said": '{"rec', "code": 7}, "its process on tcp://w:1 ended with exit code 7"),
+        (
+            {"said": '{"failed": "toy failed: a bug"}', "code": 0},
+            "toy failed: a bug (on tcp://w:1)",
+        ),
+    ],
+)
+def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, says):
+    store = CellStore(tmp_path)
+    assert says in _keep(store, toy_task, answer | {"worker": "tcp://w:1"})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def toy_task(unchecked) -> Task:
+    nobody: Any = None  # its claim is not asked
+    return Task(nobody, Cell("toy", {}), "key", alone=False, timeout_s=1.0)
+
+
+def test_a_worker_that_was_refused_stops_the_run(tmp_path, toy_task):
+    answer = {"said": '{"refused": "it has torch 1"}', "code": 0, "worker": "tcp://w:1"}
+    with pytest.raises(ValueError, match="worker tcp://w:1 was refused: it has torch 1"):
+        _keep(CellStore(tmp_path), toy_task, answer)
+
+
+class Gone:
+    """A future of Dask that has come to this end."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+
+def test_what_dask_gives_up_is_a_failure_of_the_cell(tmp_path, toy_task):
+    error = distributed.KilledWorker("key", None, 3)
+    gone: Any = Gone("error")
+    answer = _answer(toy_task, gone, (distributed.KilledWorker, error, None))
+    assert "toy (repetition=0) failed: 4 workers died while they measured it" in _keep(
+        CellStore(tmp_path), toy_task, answer
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "error"),
+    [
+        ("error", (ImportError, ImportError("no odeclaims"), None), ValueError),
+        ("cancelled", distributed.CancelledError("key"), ConnectionError),
+        ("lost", distributed.CancelledError("key"), ConnectionError),
+    ],
+)
+def test_other_ends_stop_the_run(toy_task, status, found, error):
+    gone: Any = Gone(status)
+    with pytest.raises(error):
+        _answer(toy_task, gone, found)

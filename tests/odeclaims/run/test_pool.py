@@ -1,0 +1,33 @@
+"""A worker process that dies. The workers are joblib's own here, which tells of their death."""
+
+from collections import Counter
+
+
+def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
+    """Cell 2 waits to be ended with the worker that cell 3 takes with it."""
+    counted.claim(
+        cells=6,
+        trouble="""
+    so_far = [line.split()[0] for line in (FOLDER / "log").read_text().splitlines()]
+    if cell.repetition == 2 and so_far.count("2") == 1:
+        time.sleep(60)
+    if cell.repetition == 3 and not (FOLDER / "mended").exists():
+        while "\\n2 " not in (FOLDER / "log").read_text():
+            time.sleep(0.01)
+        os._exit(7)
+""",
+    )
+    code, output, errors = counted("run", "--jobs", "2", workers="fresh")
+    assert (code, errors) == (1, "")
+    assert "In flight were counted (of=6, repetition=2); counted (of=6, repetition=3)" in output
+    assert "counted (of=6, repetition=3) failed: A worker process" in output
+    assert "with EXIT(7)" in output
+    assert "5 cells measured, 0 taken from before" in output
+    assert counted.kept() == {0, 1, 2, 4, 5}
+    assert not (counted.out / "quick" / "counted" / "data.csv").exists()
+    times = Counter(repetition for repetition, _, _ in counted.log())
+    assert times == {0: 1, 1: 1, 2: 2, 3: 2, 4: 1, 5: 1}
+    counted.put("mended", "")
+    code, output, _ = counted("run")
+    assert code == 0
+    assert "1 cells measured, 5 taken from before" in output

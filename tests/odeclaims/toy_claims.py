@@ -1,0 +1,44 @@
+"""Claims whose rooms hold what a test puts there, and which have no file."""
+
+import sys
+from collections.abc import Mapping
+from itertools import count
+from types import ModuleType
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence
+
+NUMBERS = count()
+SMALL = Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test", statistic="max")
+
+
+def make_claim(
+    slug: str = "toy",
+    *,
+    title: str = "A toy",
+    statement: str = "x is small.",
+    source: str = "nowhere",
+    ledger: tuple[Evidence, ...] = (),
+    columns: Mapping[str, Column],
+    **rooms: Any,
+) -> Claim:
+    """A claim of these words, whose rooms hold no cell and little else but ``rooms``."""
+    little: dict[str, Any] = {
+        "cells": lambda profile: [],
+        "measure": lambda cell, context: [],
+        "CRITERIA": [SMALL],
+        "figure": lambda df: Figure(),
+        "table": lambda df: df,
+    }
+    module = make_module(**(little | rooms))
+    return Claim(slug, title, statement, source, ledger, [], columns, module)
+
+
+def make_module(**members: Any) -> str:
+    """A module with these members, by its name."""
+    name = f"toy_claim_{next(NUMBERS)}"
+    sys.modules[name] = ModuleType(name)
+    vars(sys.modules[name]).update(members)
+    return name
