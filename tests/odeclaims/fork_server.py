@@ -29,10 +29,18 @@ class Forking(ParallelBackendBase):
 
     supports_retrieve_callback = True
 
-    def effective_n_jobs(self, n_jobs: int) -> int:
+    # joblib annotates no method, and a type checker takes the empty ones for functions to None.
+    def effective_n_jobs(self, n_jobs: int) -> Any:
         return n_jobs
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: Any = None,
+        require: Any = None,
+        **_: Any,
+    ) -> Any:
         self.parallel = parallel
         self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"))
         return n_jobs
