@@ -370,12 +370,12 @@ def test_adjoint_that_makes_no_sense_fails_before_the_forward_solve(own, sentenc
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"step_size": 0.1}, "method 'adams' chooses its own steps and knows no step_size"),
-        ({"compile": True}, "method 'adams' chooses its own steps and knows no compile"),
+        ({"step_size": 0.1}, "method 'adams' does not take step_size"),
+        ({"compile": True}, "method 'adams' does not take compile"),
         ({"norm": torch.max}, "method 'adams' has a norm of its own, so norm must not be given"),
         (
             {"gradient": Adjoint(norm=lambda z, a, g: z.max())},
-            "method 'adams' knows the adjoint norms 'rms' and 'seminorm' alone",
+            "method 'adams' takes the adjoint norms 'rms' and 'seminorm' alone",
         ),
     ],
 )

@@ -391,7 +391,7 @@ def test_interpolated_adjoint_survives_a_flow_that_cannot_be_reversed():
 @pytest.mark.parametrize(
     ("gradient", "settings", "sentence"),
     [
-        (Reversible(()), {}, "needs method='reversible_heun', got 'dopri5'"),
+        (Reversible(()), {}, "can be undone, such as 'reversible_heun', got 'dopri5'"),
         (Checkpointed(()), {"method": "reversible_heun"}, "does not allow"),
         (Checkpointed(()), {"method": "adams"}, "does not allow"),
         (InterpolatedAdjoint(params=()), {"method": "adams"}, "needs a dense output"),

@@ -12,8 +12,12 @@ from jaxtyping import TypeCheckError
 from scipy.integrate import RK23, RK45
 
 from neural_ode import METHODS, IntegralController, PIController, rms_norm
-from neural_ode.integrate import Plain
-from neural_ode.step import ErrorTest, RungeKutta, Step, initial_step, nudge
+from neural_ode.field import Plain
+from neural_ode.step.base import Step
+from neural_ode.step.error import ErrorTest
+from neural_ode.step.first import initial_step
+from neural_ode.step.runge_kutta import RungeKutta
+from neural_ode.times import nudge
 
 EVERY = pytest.mark.parametrize("name", METHODS)
 Y0 = torch.tensor([[0.4, -1.1, 0.7]], dtype=torch.float64)
