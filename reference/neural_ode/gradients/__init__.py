@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-def _discover() -> dict[str, type[Gradient]]:
+def discover() -> dict[str, type[Gradient]]:
     """The public classes with a ``solve`` that the modules of this package define."""
     modules = [
         import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
@@ -39,5 +39,5 @@ def _discover() -> dict[str, type[Gradient]]:
     }
 
 
-GRADIENTS = _discover()
+GRADIENTS = discover()
 """The ways to the gradient by the names of their classes."""

@@ -7,7 +7,7 @@ from neural_ode.methods.base import Method
 from neural_ode.methods.tableau import ButcherTableau
 
 
-def _discover() -> dict[str, Method]:
+def discover() -> dict[str, Method]:
     """The methods in the modules of this package, in the order of the files and inside them."""
     modules = [
         import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
@@ -18,7 +18,7 @@ def _discover() -> dict[str, Method]:
     return {method.name: method for method in found}
 
 
-_DISCOVERED = _discover()
+_DISCOVERED = discover()
 METHODS = {name: m for name, m in _DISCOVERED.items() if isinstance(m, ButcherTableau)}
 """The Runge-Kutta methods by name."""
 NAMED = {**METHODS, **_DISCOVERED}
