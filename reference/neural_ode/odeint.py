@@ -16,10 +16,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.gradients import Adjoint, Gradient
-from neural_ode.integrate import Settings
 from neural_ode.methods import find_method
+from neural_ode.settings import Settings
 from neural_ode.solve import solve
-from neural_ode.step import IntegralController, Tolerance, rms_norm
+from neural_ode.step.controllers import IntegralController
+from neural_ode.step.error import Tolerance, rms_norm
 
 # What the backward solve does where ``adjoint_options`` are silent; nothing of the forward solve.
 _ADJOINT_DEFAULTS = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch._inductor import config
 
-from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, integrate, solve
+from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, run, solve
 from neural_ode.networks import MLPField
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -113,7 +113,7 @@ def test_the_loop_takes_the_steps_that_are_taken_one_by_one(stand_in, settings, 
 
 
 def test_large_states_are_compiled_step_by_step(stand_in, monkeypatch):
-    monkeypatch.setattr(integrate, "LOOPED_ENTRIES", 1)
+    monkeypatch.setattr(run, "LOOPED_ENTRIES", 1)
     before = set(compiled._kept)
     y0, ts = torch.ones(2, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
     with torch.no_grad():

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.integrate import Field
+from neural_ode.field import Field
 
 Trace = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from neural_ode.flows.training import fit
+from neural_ode.flows.fitting import fit
 
 
 class Quadratics(nn.Module):

@@ -1,9 +1,7 @@
-"""The solver of Chen et al. 2018, sec. 3: the implicit Adams method of VODE, through SciPy.
+"""The implicit Adams method of VODE, one step of SciPy at a time.
 
 VODE (Brown, Byrne and Hindmarsh 1989) varies its step and its order, from 1 to 12, and solves each
-implicit step by functional iteration, without a Jacobian. The paper names LSODE and VODE,
-interfaced through ``scipy.integrate``. SciPy has LSODE only as LSODA, which changes to BDF where it
-finds the problem stiff, and BDF is not what the paper used; so this is VODE.
+implicit step by functional iteration, without a Jacobian.
 
 SciPy works in float64 on the host. VODE steps past an output and interpolates: the outputs before
 the last do not change its steps, and the field is evaluated a little beyond the last.
@@ -13,7 +11,7 @@ import math
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +25,8 @@ from torch import Tensor
 
 from neural_ode.failures import NonFinite, SolverFailure, StepLimit, StepUnderflow
 from neural_ode.solution import Counts
-from neural_ode.step import Tolerance, as_time
+from neural_ode.step.error import Tolerance
+from neural_ode.times import as_time
 
 # Where VODE leaves what it has done, counted from 0 (its documentation counts from 1). Among the
 # floats: the size of the last step, and where the Taylor coefficients of the solution at its end
@@ -35,7 +34,7 @@ from neural_ode.step import Tolerance, as_time
 _STEP, _TAYLOR = 10, 20
 _ORDER, _FAILURES = 13, [20, 21]
 
-_MAX_ORDER = 12
+MAX_ORDER = 12
 # Exact to degree 13; the polynomials of the Adams formulas have degree 11 at most.
 _GAUSS_POINTS, _GAUSS_WEIGHTS = leggauss(7)
 
@@ -49,10 +48,10 @@ _UNDERFLOW = {
 _this_thread = threading.local()
 
 
-def integrate_adams(
+def integrate_vode(
     field: Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]],
     y0: Float[Tensor, "*state"],
-    ts: Float[Tensor, " time"],
+    times: Sequence[float],
     *,
     rtol: Tolerance,
     atol: Tolerance,
@@ -60,33 +59,32 @@ def integrate_adams(
     max_num_steps: int,
     exempt: int = 0,
 ) -> Float[Tensor, "time *state"]:
-    """The solution at ``ts``, in the dtype and on the device of ``y0``.
+    """The solution at ``times``, in the dtype and on the device of ``y0``.
 
     Args:
         field: the derivative of the state; it is called without autograd.
-        y0: the state at ``ts[0]``.
-        ts: at least two output times, strictly increasing or decreasing.
+        y0: the state at the first time.
+        times: at least two output times, strictly increasing or decreasing.
         rtol, atol: numbers, or tensors that broadcast to the state; in each step the root mean
             square of the estimated error over ``rtol * |y| + atol`` is at most one.
         counts: is added to; a rejected step is one that failed the error test, or whose corrector
             did not converge.
         max_num_steps: the most accepted steps between two output times.
         exempt: how many of the last entries of the flattened state are integrals: the field does
-            not depend on them, and they have no say in the steps.
+            not depend on them, and their errors do not count in the choice of the steps.
 
     Raises:
         StepLimit, StepUnderflow, NonFinite: where the integration cannot go on.
         RuntimeError: inside the field of another solve by this method.
     """
     if y0.numel() == 0:
-        return y0.detach().repeat(len(ts), *[1] * y0.ndim)
+        return y0.detach().repeat(len(times), *[1] * y0.ndim)
     # Without any other state the integrals have to choose the steps themselves.
     exempt = exempt if exempt < y0.numel() else 0
-    times = ts.tolist()
     with _not_nested(), torch.no_grad(), warnings.catch_warnings():
         # SciPy warns of failures; here an exception tells of them.
         warnings.filterwarnings("ignore", "vode: ", UserWarning)
-        run = _Run(_HostField(field, y0, exempt, times[0], counts), rtol, atol, times[-1])
+        run = _Steps(_HostField(field, y0, exempt, times[0], counts), rtol, atol, times[-1])
         ys = [run.field.y0, *(run.output(t, max_num_steps) for t in times[1:])]
     return torch.from_numpy(np.stack(ys)).to(y0).view(-1, *y0.shape)
 
@@ -113,8 +111,8 @@ def _on_host(x: Float[Tensor, "*state"]) -> np.ndarray:
 class _HostField:
     """The field as VODE calls it: arrays of float64 in and out, and without the integrals.
 
-    SciPy does not let an exception through unharmed. One that the field raises is kept, and VODE
-    gets values that are not numbers, with which it soon gives up.
+    SciPy replaces an exception that the field raises. So it is kept here, and VODE gets values that
+    are not numbers, with which it soon gives up.
     """
 
     def __init__(
@@ -130,8 +128,8 @@ class _HostField:
             raise NonFinite(f"the field or the state is not finite at t={t0:.9g}", t0)
 
     def __call__(self, t: float, y: np.ndarray) -> np.ndarray:
-        """The derivative of what VODE knows of the state."""
-        # VODE begins by asking for the rates at the start, which are there.
+        """The derivative of VODE's part of the state."""
+        # VODE asks first for the rates at the start, which are known already.
         if self.called and self.failure is None:
             try:
                 self.rates = self._evaluate(t, y)
@@ -157,13 +155,13 @@ class _HostField:
             self.failure = None
 
     def spread(self, tolerance: Tolerance) -> np.ndarray:
-        """A tolerance for each entry that VODE knows of."""
+        """A tolerance for each entry of VODE's state."""
         each = torch.as_tensor(tolerance, dtype=torch.float64).expand(self.like.shape)
         return _on_host(each)[: self.size]
 
 
 class _Integrals:
-    """Integrals along the solution, of which VODE knows nothing.
+    """Integrals along the solution, kept outside VODE's own state.
 
     Each step advances them by the Adams formula of VODE's order: the polynomial through the latest
     rates, as many as the order, is integrated. In VODE's own state they would dilute its norm and,
@@ -172,7 +170,7 @@ class _Integrals:
 
     def __init__(self, t0: float, q0: np.ndarray, rates: np.ndarray) -> None:
         self.q, self.order = q0, 1
-        self.times, self.rates = deque([t0], _MAX_ORDER), deque([rates.copy()], _MAX_ORDER)
+        self.times, self.rates = deque([t0], MAX_ORDER), deque([rates.copy()], MAX_ORDER)
 
     def advance(self, t: float, rates: np.ndarray, order: int) -> None:
         """Go on to the end of a step of this order, where the rates are these."""
@@ -197,7 +195,7 @@ class _Integrals:
         return weights @ np.stack(list(self.rates)[-self.order :])
 
 
-class _Run:
+class _Steps:
     """One integration under way, one step of VODE at a time."""
 
     def __init__(self, field: _HostField, rtol: Tolerance, atol: Tolerance, end: float) -> None:
@@ -209,7 +207,7 @@ class _Run:
         tolerances: dict[str, Any] = {"rtol": field.spread(rtol), "atol": field.spread(atol)}
         self.solver = ode(field).set_integrator("vode", method="adams", **tolerances)
         self.solver.set_initial_value(state, self.t)
-        # VODE's workspaces are to be had nowhere else.
+        # SciPy shows VODE's workspaces nowhere else.
         self.vode = self.solver._integrator  # type: ignore[reportAttributeAccessIssue]
 
     def output(self, t: float, max_num_steps: int) -> np.ndarray:
@@ -245,7 +243,7 @@ class _Run:
         field.counts.accepted += 1
 
     def _failure(self) -> SolverFailure:
-        """Why there is no going on from here."""
+        """Why the solve cannot go on from here."""
         if self.nonfinite or not np.isfinite(self.field.rates).all():
             message = f"the field or the state is not finite just after t={self.t:.9g}"
             return NonFinite(message, self.t)

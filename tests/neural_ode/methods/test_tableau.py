@@ -11,7 +11,9 @@ from scipy.integrate import RK23, RK45
 
 from neural_ode import METHODS, ButcherTableau
 from neural_ode.methods import find_method
-from neural_ode.tableau import BOSH3, DOPRI5, DOPRI8, HEUN
+from neural_ode.methods.runge_kutta_1_to_4 import BOSH3, HEUN
+from neural_ode.methods.runge_kutta_5 import DOPRI5
+from neural_ode.methods.runge_kutta_8 import DOPRI8
 
 EVERY = pytest.mark.parametrize("tableau", METHODS.values(), ids=METHODS)
 ADAPTIVE = {name: tableau for name, tableau in METHODS.items() if tableau.adaptive}

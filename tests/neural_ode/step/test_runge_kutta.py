@@ -1,4 +1,4 @@
-"""One step, its error and the size of the next, against the textbook formulas written out."""
+"""One Runge-Kutta step, against the textbook formulas written out."""
 
 # What may be None fails a test all the same.
 # pyright: reportArgumentType=false, reportCallIssue=false
@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
-from scipy.integrate import RK23, RK45
 
-from neural_ode import METHODS, IntegralController, PIController, rms_norm
-from neural_ode.integrate import Plain
-from neural_ode.step import ErrorTest, RungeKutta, Step, initial_step, nudge
+from neural_ode import METHODS, rms_norm
+from neural_ode.field import Plain
+from neural_ode.step.base import Step
+from neural_ode.step.error import ErrorTest
+from neural_ode.step.runge_kutta import RungeKutta
 
 EVERY = pytest.mark.parametrize("name", METHODS)
 Y0 = torch.tensor([[0.4, -1.1, 0.7]], dtype=torch.float64)
@@ -181,76 +182,3 @@ def test_nudge_end_stays_before_a_jump():
     advance(rk, 1.0, -0.5, Y0, Y0, nudge_end=True)
     assert seen[2] == math.nextafter(0.5, -math.inf)
     assert seen[5] == math.nextafter(0.5, math.inf)
-
-
-def test_nudge_passes_the_gradient():
-    time = torch.tensor(2.0, requires_grad=True)
-    nudge(time, math.inf).backward()
-    assert nudge(time, math.inf) == torch.nextafter(time, torch.tensor(3.0))
-    assert time.grad == 1
-
-
-# --- error and first step ------------------------------------------------------------------------
-
-
-def test_rms_norm():
-    assert rms_norm(torch.tensor([[3.0, 4.0]])) == pytest.approx(math.sqrt(12.5))
-    assert rms_norm(torch.empty(0, 3)) == 0
-
-
-def test_error_ratio_is_one_at_the_tolerance():
-    y0, y1 = torch.tensor([1.0, -2.0]), torch.tensor([-3.0, 1.0])
-    at_tolerance = 1e-3 + 1e-2 * torch.tensor([3.0, 2.0])
-    test = ErrorTest(rtol=1e-2, atol=1e-3)
-    ratio = test.measure(at_tolerance / test.scale(torch.maximum(y0.abs(), y1.abs())), None)
-    assert float(ratio) == pytest.approx(1, rel=1e-6)
-
-
-@pytest.mark.parametrize(("order", "scipy"), [(3, RK23), (5, RK45)])
-@pytest.mark.parametrize("t1", [10.0, -10.0])
-@pytest.mark.parametrize("y0", [[0.4, -1.1], [0.0, 0.0]])
-def test_first_step_is_scipys(order, scipy, t1, y0):
-    def swing(t, y):
-        return np.array([y[1], np.cos(t) - np.sin(y[0])])
-
-    def evaluate(t, y, integral=False):
-        return torch.from_numpy(swing(t.item(), y.numpy())), None
-
-    y, rtol, atol = torch.tensor(y0, dtype=torch.float64), 1e-4, 1e-6
-    f = evaluate(torch.tensor(0.0), y)
-    direction = math.copysign(1, t1)
-    ours = float(initial_step(evaluate, 0.0, direction, y, None, f, order, ErrorTest(rtol, atol)))
-    theirs = scipy(swing, 0.0, np.array(y0), t1, rtol=rtol, atol=atol).h_abs
-    assert ours == pytest.approx(theirs, rel=1e-12)
-
-
-# --- controllers ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("controller", [IntegralController(), PIController()])
-@pytest.mark.parametrize(("ratio", "factor"), [(0.0, 10), (1e-20, 10), (1e20, 0.2)])
-def test_step_change_is_bounded(controller, ratio, factor):
-    assert controller.factor(ratio, None, 5) == factor
-
-
-def test_integral_controller_aims_at_the_safety_factor():
-    factor = IntegralController(safety=0.8).factor
-    assert factor(32.0, None, 5) == pytest.approx(0.4)
-    assert factor(1 / 32, None, 5) == pytest.approx(1.6)
-
-
-def test_integral_controller_does_not_shrink_an_accepted_step():
-    assert IntegralController().factor(0.99, None, 5) == 1
-
-
-def test_pi_controller_looks_at_the_last_two_ratios():
-    controller = PIController(safety=1, alpha=0.7, beta=0.4)
-    # Steady ratios: the exponents leave alpha - beta of the integral controller's correction.
-    assert controller.factor(0.5, 0.5, 4) == pytest.approx(2 ** (0.3 / 4))
-    # A ratio that grows shrinks the step more than the same ratio that was there before.
-    assert controller.factor(0.5, 0.1, 4) < controller.factor(0.5, 0.5, 4)
-
-
-@pytest.mark.parametrize(("ratio", "previous"), [(32.0, 0.5), (32.0, None), (1 / 32, None)])
-def test_pi_controller_is_integral_on_rejection_and_at_the_start(ratio, previous):
-    assert PIController().factor(ratio, previous, 5) == pytest.approx(0.9 / ratio ** (1 / 5))

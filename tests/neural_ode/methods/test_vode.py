@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import ode, solve_ivp
 
 from neural_ode.failures import NonFinite, StepLimit, StepUnderflow
-from neural_ode.multistep import integrate_adams
+from neural_ode.methods.vode import integrate_vode
 from neural_ode.networks import MLPField
 from neural_ode.solution import Counts
 
@@ -27,10 +27,10 @@ def vector(*values):
 def run(field, y0, ts, tol=1e-8, *, max_num_steps=100_000, rtol=None, atol=None, exempt=0):
     """The solution and what it has cost."""
     counts = Counts()
-    ys = integrate_adams(
+    ys = integrate_vode(
         field,
         y0,
-        ts,
+        ts.tolist(),
         rtol=tol if rtol is None else rtol,
         atol=tol if atol is None else atol,
         counts=counts,
@@ -153,10 +153,10 @@ def test_counts_are_the_calls():
         return van_der_pol(t, y)
 
     counts = Counts(nfe=5, accepted=7, rejected=11)
-    integrate_adams(
+    integrate_vode(
         field,
         vector(2, 0),
-        vector(0, 3),
+        [0.0, 3.0],
         rtol=1e-6,
         atol=1e-6,
         counts=counts,

@@ -5,13 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural_ode.flows import (
-    ConcatSquashField,
-    Hutchinson,
-    PlanarField,
-    closed_trace,
-    exact_trace,
-)
+from neural_ode.flows import ConcatSquashField, Hutchinson, PlanarField, closed_trace, exact_trace
 from neural_ode.flows.traces import FixedNoise
 
 

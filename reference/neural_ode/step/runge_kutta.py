@@ -1,15 +1,15 @@
-"""One Runge-Kutta step, the norm of its error, and the size of the next one.
+"""One step of an explicit Runge-Kutta method.
 
 What makes the step quick: the stages lie one after another in one contiguous scratch buffer, each
 linear combination of them is a single fused operation, and times and step sizes are Python floats.
 
-A state may have integrals riding along, ``dq/dt = r(t, y)``: quantities that nothing depends on, as
+A state may have integrals beside it, ``dq/dt = r(t, y)``: quantities that nothing depends on, as
 the adjoint's parameter gradients are. They enter no stage, so they cost one combination a step.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
@@ -17,84 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.tableau import ButcherTableau
-
-# The derivative of the state, shape [*state], and the rates of the integrals, shape [integrals], or
-# None where there are none or where they are not wanted.
-Slope = tuple[Tensor, Tensor | None]
-# From a 0-dimensional time, a state and whether the rates of the integrals are wanted.
-Evaluate = Callable[[Tensor, Tensor, bool], Slope]
-Norm = Callable[[Float[Tensor, "*state"]], Float[Tensor, ""]]
-# The norm of an error of the state and of the integrals together.
-JointNorm = Callable[[Float[Tensor, "*state"], Float[Tensor, " integrals"]], Float[Tensor, ""]]
-Tolerance = float | Tensor
-# A float, or a 0-dimensional tensor where the gradient with respect to the time is wanted.
-Time = float | Tensor
-
-
-def rms_norm(x: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
-    """Root mean square over all entries of ``x``; zero where there are none."""
-    return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
-
-
-@dataclass(frozen=True)
-class ErrorTest:
-    """In which units an error is measured: a step passes where the result is at most 1.
-
-    Attributes:
-        rtol, atol: the error is divided by ``atol + rtol max(|y0|, |y1|)``, entry by entry.
-        norm: makes one number of the divided error of a state.
-        joint_norm: the same for the state and the integrals together; the integrals have no say
-            where it is ``None``.
-    """
-
-    rtol: Tolerance
-    atol: Tolerance
-    norm: Norm = rms_norm
-    joint_norm: JointNorm | None = None
-
-    @property
-    def key(self) -> Hashable:
-        """What code that was compiled for this test may be found by."""
-        tolerances = [getattr(x, "shape", None) for x in (self.rtol, self.atol)]
-        return (*tolerances, self.norm, self.joint_norm)
-
-    def untraced(self, device: torch.device) -> "ErrorTest":
-        """The same with tolerances in tensors, whose values a compiler does not build in."""
-        rtol, atol = (
-            x.to(device, torch.float64) if isinstance(x, Tensor) else _number(x, device)
-            for x in (self.rtol, self.atol)
-        )
-        return ErrorTest(rtol, atol, self.norm, self.joint_norm)
-
-    def scale(self, size: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """What an error of entries of this size is divided by; ``size`` may be overwritten."""
-        return size.mul_(self.rtol).add_(self.atol)
-
-    def measure(
-        self, y: Float[Tensor, "*state"], q: Float[Tensor, " integrals"] | None
-    ) -> Float[Tensor, ""]:
-        """The norm of an error that is already in units of the tolerance."""
-        if self.joint_norm is None or q is None:
-            return self.norm(y)
-        return self.joint_norm(y, q)
-
-
-@lru_cache(maxsize=64)
-def _number(x: float, device: torch.device) -> Float[Tensor, ""]:
-    """A number as a tensor, which takes longer to make than to find again."""
-    # Found again by later solves, which may want gradients even if this one is in inference mode.
-    with torch.inference_mode(False):
-        return torch.tensor(x, dtype=torch.float64, device=device)
-
-
-def as_vector(numbers: Sequence[float], device: torch.device) -> Float[Tensor, " numbers"]:
-    """Numbers of the host as one vector in float64, sent without waiting for the device."""
-    if device.type != "cuda":
-        return torch.tensor(numbers, dtype=torch.float64, device=device)
-    # Only from pinned memory does a copy go its own way.
-    pinned = torch.tensor(numbers, dtype=torch.float64, pin_memory=True)
-    return pinned.to(device, non_blocking=True)
+from neural_ode.step.base import Advanced, Carried, Evaluate, Slope, Step
+from neural_ode.step.error import ErrorTest
+from neural_ode.step.first import initial_step
+from neural_ode.step.tableau import Tableau
+from neural_ode.times import Time, as_time, as_vector, nudge
 
 
 class _Combine(torch.autograd.Function):
@@ -127,7 +54,7 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class _Constants:
-    """A tableau made ready for states of one dtype on one device; see ``ButcherTableau``."""
+    """A tableau made ready for states of one dtype on one device; see ``Tableau``."""
 
     a: Sequence[Weights]
     b: Weights
@@ -142,7 +69,7 @@ class _Constants:
 
 
 @lru_cache(maxsize=64)
-def _constants(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device) -> _Constants:
+def _constants(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> _Constants:
     # float64 for times and polynomials, so that each is rounded once, to the dtype of the state.
     exact = partial(torch.tensor, dtype=torch.float64, device=device)
 
@@ -167,52 +94,14 @@ def _constants(tableau: ButcherTableau, dtype: torch.dtype, device: torch.device
         )
 
 
-@dataclass(slots=True)
-class Step:
-    """A step taken, accepted or not: all that the dense output and the next step need.
-
-    Attributes:
-        t, h: where it began and its signed size.
-        y0, y1: the states at its two ends, shape [*state].
-        q1: the integrals at its end, shape [integrals], or ``None``.
-        f0, f1: the slopes of its first and its last stage; for a FSAL method the last is the one at
-            the new point.
-        ratio: the error in units of the tolerance; ``None`` where it was not asked for.
-        ks: every stage derivative while autograd is on, to link them into the graph; empty while it
-            is off, when their values in the scratch buffer are all that is needed.
-        stages: how many stages the scratch buffer holds, those of the dense output included; none
-            before those of a compiled step are loaded into it.
-        rates: the rates of the integrals at every stage of a compiled step.
-        nudged: whether the stages at its two ends were evaluated just inside them.
-    """
-
-    t: Time
-    h: Time
-    y0: Float[Tensor, "*state"]
-    y1: Float[Tensor, "*state"]
-    q1: Float[Tensor, " integrals"] | None
-    f0: Slope
-    f1: Slope
-    ratio: float | None
-    ks: list[Float[Tensor, "*state"]] = field(repr=False)
-    stages: int
-    rates: Sequence[Tensor | None] = field(default=(), repr=False)
-    nudged: tuple[bool, bool] = (False, False)
-
-
-# What ``advance`` returns: y1, q1, the last slope, the error ratio, the stages and their rates.
-Advanced = tuple[Tensor, Tensor | None, Slope, Tensor | None, list[Tensor], list[Tensor | None]]
-
-
 class RungeKutta:
-    """One method made ready for states of one shape: coefficients on the device, and the scratch.
+    """The stepper of an explicit Runge-Kutta method; see ``step.base.Stepper``.
 
-    Attributes:
-        carries: whether the last slope of a step is the first of the next.
-        nfe_per_step: field evaluations of a step whose first slope is at hand.
+    It holds the coefficients on the device and the scratch buffer. What a step begins with is the
+    slope at its beginning; for a FSAL method the last stage is the slope at the new point.
 
     Args:
-        tableau: the method.
+        tableau: the coefficients.
         y: a state; its shape, dtype and device are those of every later step.
         evaluate: the field, called with a 0-dimensional time tensor of the state's dtype.
         traced: whether a compiler reads the steps: then there is no scratch buffer, and every
@@ -221,7 +110,7 @@ class RungeKutta:
 
     def __init__(
         self,
-        tableau: ButcherTableau,
+        tableau: Tableau,
         y: Float[Tensor, "*state"],
         evaluate: Evaluate,
         *,
@@ -231,6 +120,8 @@ class RungeKutta:
         # Read once: a compiler cannot follow a property that keeps its value, and would check the
         # tableau's arrays at every call.
         self.carries, self.nfe_per_step = tableau.fsal, tableau.stages - 1
+        self.order, self.stages = tableau.order, tableau.stages
+        self.dense_nfe = 0 if tableau.dense_c is None else len(tableau.dense_c)
         self._shape, self._on_cpu = y.shape, y.device.type == "cpu"
         self._constants = _constants(tableau, y.dtype, y.device)
         self._dtype, self._device = y.dtype, y.device
@@ -248,8 +139,13 @@ class RungeKutta:
         """Each stage's part of the scratch buffer."""
         return self._scratch.view(len(self._scratch), *self._shape).unbind()
 
-    def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Slope:
-        """What a step from ``(t, y)`` begins with."""
+    @property
+    def for_loop(self) -> "RungeKutta | None":
+        """The stepper itself, for a FSAL method without further stages for its dense output."""
+        return self if self.carries and self.dense_nfe == 0 else None
+
+    def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Carried:
+        """The slope at ``(t, y)``."""
         return self.evaluate(t, y, True)
 
     def start(
@@ -259,28 +155,23 @@ class RungeKutta:
         y0: Float[Tensor, "*state"],
         q0: Float[Tensor, " integrals"] | None,
         test: ErrorTest,
-    ) -> tuple[Slope, Time]:
+    ) -> tuple[Carried, Time]:
         """The first slope, and a good size of the first step; two evaluations."""
-        f0 = self.slope(as_time(t0, y0), y0)
-        order = self.tableau.order
+        f0 = self.evaluate(as_time(t0, y0), y0, True)
         with torch.no_grad():
-            return f0, initial_step(self.evaluate, t0, direction, y0, q0, f0, order, test)
+            return f0, initial_step(self.evaluate, t0, direction, y0, q0, f0, self.order, test)
 
     def advance(
         self,
         t: Time,
         h: Time,
         y0: Float[Tensor, "*state"],
-        f0: Slope,
+        f0: Carried,
         q0: Float[Tensor, " integrals"] | None,
         nudge_end: bool,
         test: ErrorTest | None,
     ) -> Advanced:
-        """One step of signed size ``h`` from ``(t, y0)``, where the slope is ``f0``.
-
-        ``nudge_end`` evaluates the stages at the end of the step at the last representable time
-        before it, for a field that jumps there. The error is estimated where there is a ``test``.
-        """
+        """One step of signed size ``h`` from ``(t, y0)``, where the slope is ``f0``."""
         constants, slope = self._constants, f0
         ks: list[Tensor] = []
         rates: list[Tensor | None] = []
@@ -492,144 +383,3 @@ def _larger(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> Float[Ten
     # In place of one of them, since new memory of a large state costs more than its arithmetic.
     size = a.abs()
     return torch.maximum(size, b.abs(), out=size)
-
-
-def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
-    """A time as the field sees it: a 0-dimensional tensor of the state's dtype and device."""
-    if isinstance(t, Tensor):
-        return t.to(dtype=y.dtype, device=y.device)
-    return torch.full((), t, dtype=y.dtype, device=y.device)
-
-
-def nudge(time: Float[Tensor, ""], towards: Time) -> Float[Tensor, ""]:
-    """The next representable time towards plus or minus infinity; the gradient passes unchanged."""
-    now = time.detach()
-    target = (
-        towards.detach().to(now) if isinstance(towards, Tensor) else torch.full_like(now, towards)
-    )
-    return time + (torch.nextafter(now, target) - now)
-
-
-def initial_step(
-    evaluate: Evaluate,
-    t0: Time,
-    direction: Time,
-    y0: Float[Tensor, "*state"],
-    q0: Float[Tensor, " integrals"] | None,
-    f0: Slope,
-    order: int,
-    test: ErrorTest,
-) -> Time:
-    """The size of a first step from one more evaluation of the field; NaN where it is not finite.
-
-    Source: Hairer, Norsett & Wanner, Solving ODEs I, sec. II.4, algorithm (a) to (f).
-    """
-    joint = q0 is not None and test.joint_norm is not None
-    scale = test.scale(y0.abs())
-    of_integrals = test.scale(q0.abs()) if q0 is not None else None
-    # Numbers of the host where that is the device, tensors where the host would have to wait.
-    numbers = isinstance(t0, float) and y0.device.type == "cpu"
-    measure = partial(_measure, test, scale, of_integrals, numbers)
-    k0, rate0 = f0
-    d0, d1 = measure(y0, q0), measure(k0, rate0)
-    flat_start = (d0 < 1e-5) | (d1 < 1e-5)
-    h0 = _pick(flat_start, 1e-6, 0.01 * d0 / _pick(flat_start, 1.0, d1))
-    ahead = direction * h0
-    rise = ahead.to(y0) * k0 if isinstance(ahead, Tensor) else ahead * k0
-    k1, rate1 = evaluate(as_time(t0 + ahead, y0), y0 + rise, joint)
-    change = None if rate0 is None or rate1 is None else rate1 - rate0
-    d2 = measure(k1 - k0, change) / _pick(h0 > 0, h0, 1.0)
-    steepest = _pick(d1 > d2, d1, d2)
-    still = steepest <= 1e-15
-    wanted = (0.01 / _pick(still, 1.0, steepest)) ** (1 / order)
-    h1 = _pick(still, _pick(h0 > 1e-3, h0 * 1e-3, 1e-6), wanted)
-    # Where the second evaluation overflows, the first guess has to do.
-    size = _pick(abs(d2) < math.inf, _pick(100 * h0 < h1, 100 * h0, h1), h0)
-    return _pick(d0 + d1 < math.inf, size, math.nan)
-
-
-def _measure(
-    test: ErrorTest,
-    scale: Float[Tensor, "*state"],
-    of_integrals: Float[Tensor, " integrals"] | None,
-    numbers: bool,
-    y: Float[Tensor, "*state"],
-    q: Float[Tensor, " integrals"] | None,
-) -> Time:
-    """The norm in units of the two scales, as a number of the host where one is wanted."""
-    q = None if q is None or of_integrals is None else q / of_integrals
-    norm = test.measure(y / scale, q)
-    return float(norm) if numbers else norm.double()
-
-
-def _pick(condition: bool | Tensor, first: Time, second: Time) -> Time:
-    """The first where the condition holds, else the second; for tensors without waiting for it."""
-    if isinstance(condition, Tensor):
-        return torch.where(condition, first, second)
-    return first if condition else second
-
-
-def _between(least: Time, x: Time, most: float) -> Time:
-    """``x``, or the bound that it passes."""
-    if isinstance(x, Tensor):
-        return torch.clamp(torch.maximum(x, x.new_tensor(0) + least), max=most)
-    return min(most, max(x, float(least)))
-
-
-@dataclass(frozen=True)
-class IntegralController:
-    """The step grows or shrinks with the last error ratio alone.
-
-    Attributes:
-        safety: the factor that keeps the next step a little below its limit.
-        ifactor: the most that a step may grow.
-        dfactor: the most that a step may shrink; an accepted step does not shrink at all.
-
-    Source: Hairer et al., Solving ODEs I, eq. (4.13); the constants are torchdiffeq's.
-    """
-
-    safety: float = 0.9
-    ifactor: float = 10.0
-    dfactor: float = 0.2
-
-    def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
-        """By how much the next step is larger than this one, given its error ratio."""
-        if not isinstance(ratio, Tensor) and ratio == 0:
-            return self.ifactor
-        least = _pick(ratio < 1, 1.0, self.dfactor)
-        return _between(least, self.safety / ratio ** (1 / order), self.ifactor)
-
-
-@dataclass(frozen=True)
-class PIController:
-    """The step follows the last two error ratios, which damps its swings on stiff problems.
-
-    Attributes:
-        safety, ifactor, dfactor: as for the integral controller.
-        alpha, beta: exponents of the last and of the last but one accepted ratio, times the order.
-
-    Source: Gustafsson, ACM Trans. Math. Softw. 17 (1991); Hairer & Wanner, Solving ODEs II, IV.2.
-    """
-
-    safety: float = 0.9
-    ifactor: float = 10.0
-    dfactor: float = 0.2
-    alpha: float = 0.7
-    beta: float = 0.4
-
-    def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
-        """By how much the next step is larger; ``previous`` is the last accepted ratio.
-
-        Without one it is ``None``, or NaN where the ratios are tensors.
-        """
-        if not isinstance(ratio, Tensor) and ratio == 0:
-            return self.ifactor
-        alone = self.safety / ratio ** (1 / order)
-        if previous is None:
-            return _between(self.dfactor, alone, self.ifactor)
-        both = self.safety * previous ** (self.beta / order) / ratio ** (self.alpha / order)
-        wanted = _pick((ratio <= 1) & (previous > 0), both, alone)
-        return _between(self.dfactor, wanted, self.ifactor)
-
-
-Controller = IntegralController | PIController
