@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from typing import Any
+
 import pytest
 import torch
 from jaxtyping import Float
@@ -136,9 +138,9 @@ class Lsoda:
             return evaluate(as_time(t, y0), torch.from_numpy(y), False)[0].numpy()
 
         ends = (times.floats[0], times.floats[-1])
-        tolerances = {"rtol": settings.rtol, "atol": settings.atol}
-        found = solve_ivp(field, ends, y0.numpy(), "LSODA", t_eval=times.floats, **tolerances)
-        return torch.from_numpy(found.y.T), q0
+        tolerances: Any = {"rtol": settings.rtol, "atol": settings.atol}
+        solved = solve_ivp(field, ends, y0.numpy(), "LSODA", t_eval=times.floats, **tolerances)
+        return torch.from_numpy(solved.y.T), q0
 
 
 # What pyright checks: an object of one's own is a method.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odeclaims.claims import find_claims
-from odeclaims.record.cite import bibtex, sentence
+from odeclaims.record.cite import bibtex, cited_sentence
 from odeclaims.record.files import read_json, write_json
 from odeclaims.record.judged import Judged, find_cells
 from odeclaims.record.results import Results
@@ -22,7 +22,7 @@ def judged() -> Judged:
 
 
 def test_the_sentence_has_every_deciding_number_with_a_name_that_leads_back(judged):
-    text = sentence(judged)
+    text = cited_sentence(judged)
     names = re.findall(r"\[([0-9a-f]{10})\]", text)
     deciding = [c for c in judged.claim.criteria if c.decides]
     assert len(names) == len(deciding)
@@ -63,4 +63,4 @@ def test_changes_in_the_tree_are_said(judged, tmp_path):
     changed = Judged(copy)
     assert "with changes" in bibtex(changed)
     assert "2031" in bibtex(changed)
-    assert "with changes" in sentence(changed)
+    assert "with changes" in cited_sentence(changed)

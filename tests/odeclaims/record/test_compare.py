@@ -1,6 +1,6 @@
 import pytest
 
-from odeclaims.record.compare import compare, moved
+from odeclaims.record.compare import compare, describe_change
 from odeclaims.record.files import CorruptFile, write_json, write_text
 
 
@@ -39,7 +39,7 @@ def criterion(value, spread=None, outcome="reproduced", name="ratio", asked="<= 
     ],
 )
 def test_what_is_said_of_a_criterion(one, other, said):
-    assert moved(one, other) == said
+    assert describe_change(one, other) == said
 
 
 def folder(path, outcomes, profile="quick", value=1.0):
