@@ -1,7 +1,6 @@
 """A method that only this file knows is used as any other, and a file in the folder is a method."""
 
 from collections.abc import Sequence
-
 from typing import Any
 
 import pytest
