@@ -1,7 +1,7 @@
 """A process that has imported everything, and forks itself for each run of the command line.
 
-It reads an order a line, as JSON, and answers each with the exit code. The run itself writes its
-number, which is that of its process group too, before it begins.
+It reads an order a line, as JSON: either to start a run, which itself answers with its number, that
+of its process group too; or to wait for the run of a number, and answer with the exit code.
 """
 
 import gc
@@ -72,8 +72,8 @@ def begin(order: dict[str, Any]) -> None:
     os.chdir(order["folder"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     answer = os.fdopen(os.dup(1), "w")
-    for descriptor, name in ((1, "output.txt"), (2, "errors.txt")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    for descriptor, path in ((1, order["output"]), (2, order["errors"])):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.path.insert(0, order["folder"])
     sys.argv = ["odeclaims", *order["arguments"]]
     exec(order["before"])
@@ -105,8 +105,10 @@ def main() -> None:
     gc.freeze()
     for line in sys.stdin:
         order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
+        if "wait_for" in order:
+            _, status = os.waitpid(order["wait_for"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+        elif os.fork() == 0:
             begin(order)
             code = run(order["workers"])
             if order["workers"] == "fresh":
@@ -117,7 +119,6 @@ def main() -> None:
             # An interpreter that takes itself apart touches, and so copies, most of what the fork
             # shares, which takes longer than most runs.
             os._exit(code if isinstance(code, int) else 1)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":

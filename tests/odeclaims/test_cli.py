@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from odeclaims import __version__
 from tests.odeclaims.forked import DEADLINE_S, Forked
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,18 @@ def done(toy, finished) -> Toy:
     return toy
 
 
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments, in the repository, until it ends."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'reference'}{os.pathsep}{ROOT / 'suites'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def one_sentence(errors: str) -> str:
     """The only line on stderr, without a traceback."""
     lines = errors.strip().splitlines()
@@ -210,8 +223,7 @@ def test_bad_options_exit_with_two(toy, arguments):
 
 
 def test_version_and_help(toy):
-    process = toy.as_a_user("--version")
-    assert process.communicate(timeout=DEADLINE_S)[0].strip() == "odeclaims 0.1.0"
+    assert start("-m", "odeclaims", "--version").stdout == f"odeclaims {__version__}\n"
     output = toy("run", "--help")[1]
     for word in (
         "--profile",
@@ -250,14 +262,7 @@ CITED = ("crossing_1d", "--profile", "quick")
     ],
 )
 def test_who_reads_results_does_not_wait_for_what_measures_and_draws(arguments, heavy):
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTED, heavy, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'reference'}{os.pathsep}{ROOT / 'suites'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = start("-c", IMPORTED, heavy, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
@@ -410,15 +415,15 @@ def test_a_run_that_is_killed_goes_on_where_it_was(toy):
 
 def test_a_second_run_into_the_same_folder_is_refused(toy):
     toy.claim(trouble="time.sleep(15 if cell.repetition else 0)")
-    first = toy.as_a_user("run")
+    first, second = toy.start("run"), toy.beside()
     toy.wait_until(lambda: toy.finished_cells() == 1)
-    refused = [toy("run")]
+    refused = [second("run")]
     kept = toy.finished_cells()
     # The first still writes there when the folder is deleted.
     shutil.rmtree(toy.out)
-    refused.append(toy("run"))
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate(timeout=DEADLINE_S)
+    refused.append(second("run"))
+    os.killpg(first, signal.SIGKILL)
+    toy.end()
     for code, _, errors in refused:
         assert code == 2
         assert "another run is writing to results" in one_sentence(errors)
