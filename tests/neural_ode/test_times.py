@@ -34,6 +34,7 @@ def test_times_are_tensors_where_their_gradient_is_wanted():
     assert isinstance(last, torch.Tensor)
     assert last.dtype == torch.float64
     (3 * last + first).backward()
+    assert ts.grad is not None
     assert ts.grad.tolist() == [1, 3]
 
 

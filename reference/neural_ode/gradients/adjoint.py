@@ -4,10 +4,11 @@ With ``a(t) = dL/dz(t)`` the augmented system, integrated from T to 0, is
 
     dz/dt = f(t, z),   da/dt = -(df/dz)^T a,   dg/dt = -(df/dtheta)^T a,
 
-so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B, with the
-transpose that the tutorial leaves out). Where an output time carries a loss its gradient is added
-to ``a`` when the integration passes there, and ``z`` restarts from the state that the forward pass
-stored. The parameter gradients g feed nothing back, so the solver carries them as integrals.
+so that ``a(0) = dL/dz(0)`` and ``g(0) = dL/dtheta`` (Chen et al. 2018, appendix B). The tutorial of
+2020-04-10, "a tutorial on neural ordinary differential equations", lacks the transpose. Where an
+output time carries a loss its gradient is added to ``a`` when the integration passes there, and
+``z`` restarts from the state that the forward pass stored. The parameter gradients g feed nothing
+back, so the solver carries them as integrals.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -41,7 +42,7 @@ class Adjoint:
 
     Attributes:
         rtol, atol: tolerances of the backward solve; those of the forward solve where ``None``.
-        norm: of which parts of the augmented state the error chooses the steps. ``"rms"``: the
+        norm: the parts of the augmented state whose error chooses the steps. ``"rms"``: the
             largest of the root mean squares over z, a and each parameter's gradient;
             ``"seminorm"``: over z and a alone, since nothing feeds back from the parameter
             gradients (Kidger et al. 2021); or a function of (z, a, parameter gradients).
@@ -50,7 +51,7 @@ class Adjoint:
         settings: further settings of the backward solve by name, such as ``{"step_size": 0.1}``.
 
     Memory does not depend on the number of steps, but it does on the number of output times. The
-    error of the gradient depends on the backward solve retracing z: see claim C4.
+    gradient is exact only as far as z, solved again backward, meets z of the forward solve.
 
     Raises:
         ValueError: for a field that is not an ``nn.Module`` and has no ``params``, a bad norm, or
@@ -100,7 +101,7 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
         compiled = settings.compile and own["method"].accepts("compile")
         settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
     backward = replace(settings, **(own | chosen.settings))
-    if backward.method.own_norm and callable(chosen.norm):
+    if backward.method.fixed_norm and callable(chosen.norm):
         raise ValueError(
             f"method {backward.method.name!r} takes the adjoint norms 'rms' and 'seminorm' alone"
         )
@@ -254,7 +255,7 @@ class Augmented:
 
     @property
     def key(self) -> Hashable:
-        """What a compiled step of this system may be found by."""
+        """The key under which compiled steps of this system are kept."""
         return ("adjoint", id(self.field), tuple(map(id, self.params)))
 
     def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:

@@ -1,6 +1,7 @@
 """A method that only this file knows is used as any other, and a file in the folder is a method."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ class AdamsBashforth:
     name = "adams_bashforth"
     order = 2
     adaptive = False
-    own_norm = False
+    fixed_norm = False
     one_step = False
     has_dense_output = True
     undo: Undo | None = None
@@ -109,7 +110,7 @@ class Lsoda:
     name = "lsoda"
     order = 12
     adaptive = True
-    own_norm = True
+    fixed_norm = True
     one_step = False
     has_dense_output = False
     undo: Undo | None = None
@@ -136,12 +137,12 @@ class Lsoda:
             return evaluate(as_time(t, y0), torch.from_numpy(y), False)[0].numpy()
 
         ends = (times.floats[0], times.floats[-1])
-        tolerances = {"rtol": settings.rtol, "atol": settings.atol}
+        tolerances: dict[str, Any] = {"rtol": settings.rtol, "atol": settings.atol}
         found = solve_ivp(field, ends, y0.numpy(), "LSODA", t_eval=times.floats, **tolerances)
         return torch.from_numpy(found.y.T), q0
 
 
-# What pyright checks: an object of one's own is a method.
+# The type checker accepts both as methods.
 OWN: list[Method] = [AdamsBashforth(), Lsoda()]
 
 
