@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from neural_ode import Solution, solve
-from neural_ode.integrate import Field
+from neural_ode.field import Field
 from odeclaims.claim import Column, Row, guarded
 
 # The first two are those of the replication that the ledgers cite; a reference may be uncertain by

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from neural_ode import SolverFailure
 from neural_ode.flows import CNF, Circles, Moons, PlanarField, PlanarFlow, StandardNormal
-from neural_ode.flows.training import Record, fit
+from neural_ode.flows.fitting import Record, fit
 from odeclaims.claim import (
     Bounds,
     Cell,
