@@ -27,5 +27,5 @@ MANY = settings(max_examples=4 * settings().max_examples)
 
 def tolerance(method, dtype, digits):
     """The tolerance of so many digits, or what the method and the dtype can do."""
-    order = NAMED[method].order if NAMED[method].adaptive else None
-    return 10.0 ** -min(digits, DIGITS.get(order or 0, 8), 4 if dtype == F32 else 8)
+    most = DIGITS.get(NAMED[method].order, 8) if NAMED[method].adaptive else 8
+    return 10.0 ** -min(digits, most, 4 if dtype == F32 else 8)

@@ -220,11 +220,11 @@ def test_a_field_that_every_call_changes_is_run_as_it_is_after_a_while(monkeypat
     with torch.no_grad():
         plain = solve(field, y0, ts, **SETTINGS)
         field.count = 0
-        with pytest.warns(UserWarning, match="a counter say, changes at every call"):
+        with pytest.warns(UserWarning, match="such as a counter, changes at every call"):
             ours = solve(field, y0, ts, compile=True, **SETTINGS)
         assert field.count == plain.stats.nfe_forward
         # The start of a solve is compiled apart, and called once a solve.
-        with pytest.warns(UserWarning, match="a counter say, changes at every call"):
+        with pytest.warns(UserWarning, match="such as a counter, changes at every call"):
             later = [
                 solve(field, y0, ts, compile=True, **SETTINGS) for _ in range(compiled.PATIENCE + 1)
             ]

@@ -36,7 +36,7 @@ class Straight:
         return ys + self.factor * (y0 - y0.detach()), stats
 
 
-# What pyright checks: an object of one's own is a gradient.
+# The type checker accepts it as a gradient.
 OWN: Gradient = Straight(2.0)
 
 

@@ -27,7 +27,7 @@ class AdamsBashforth:
     name = "adams_bashforth"
     order = 2
     adaptive = False
-    own_norm = False
+    fixed_norm = False
     one_step = False
     has_dense_output = True
     undo: Undo | None = None
@@ -110,7 +110,7 @@ class Lsoda:
     name = "lsoda"
     order = 12
     adaptive = True
-    own_norm = True
+    fixed_norm = True
     one_step = False
     has_dense_output = False
     undo: Undo | None = None
@@ -142,7 +142,7 @@ class Lsoda:
         return torch.from_numpy(solved.y.T), q0
 
 
-# What pyright checks: an object of one's own is a method.
+# The type checker accepts both as methods.
 OWN: list[Method] = [AdamsBashforth(), Lsoda()]
 
 
