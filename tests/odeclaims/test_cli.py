@@ -92,6 +92,8 @@ class Toy(Forked):
             "PYTHONPATH": os.pathsep.join(paths),
             "COLUMNS": "200",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # As the runs that are forked have it: some locks lie there.
+            "TMPDIR": str(self.folder.parent),
         }
         return subprocess.Popen(
             [sys.executable, str(self.folder / "main.py"), *arguments],
@@ -386,6 +388,17 @@ def test_a_run_that_its_user_stops_says_so_and_goes_on_where_it_was(toy):
     goes_on(toy)
 
 
+def test_a_run_that_the_system_ends_says_so_and_goes_on_where_it_was(toy):
+    toy.claim(trouble=WAITING)
+    process = toy.start("run", "--jobs", "1")
+    toy.wait_until(lambda: toy.finished_cells() == 2)
+    os.kill(process, signal.SIGTERM)
+    code, _, errors = toy.end()
+    assert code == 143
+    assert "finished cells are kept" in one_sentence(errors)
+    goes_on(toy)
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was(toy):
     toy.claim(trouble=WAITING)
     process = toy.start("run", "--jobs", "1")
@@ -399,9 +412,14 @@ def test_a_second_run_into_the_same_folder_is_refused(toy):
     toy.claim(trouble="time.sleep(15 if cell.repetition else 0)")
     first = toy.as_a_user("run")
     toy.wait_until(lambda: toy.finished_cells() == 1)
-    code, _, errors = toy("run")
+    refused = [toy("run")]
+    kept = toy.finished_cells()
+    # The first still writes there when the folder is deleted.
+    shutil.rmtree(toy.out)
+    refused.append(toy("run"))
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate(timeout=DEADLINE_S)
-    assert code == 2
-    assert "another run is writing to results" in one_sentence(errors)
-    assert toy.finished_cells() < 6
+    for code, _, errors in refused:
+        assert code == 2
+        assert "another run is writing to results" in one_sentence(errors)
+    assert kept < 6

@@ -23,8 +23,7 @@ CELL = Cell("toy", {"x": 1})
 
 
 def keep(measure: Callable, out: Path, cell: Cell = CELL) -> tuple[str, str]:
-    """Measure a cell and keep it under the key "key"."""
-    # This process ends with the one that started it, as it does anyway.
+    """Measure a cell and keep it under the key "key", as a worker of the process around this."""
     return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), None, os.getppid())
 
 
