@@ -24,7 +24,7 @@ class Plain:
 
     @property
     def key(self) -> Hashable:
-        """What a compiled step of this field may be found by."""
+        """The key under which compiled steps of this field are kept."""
         return ("plain", self.field if isinstance(self.field, Hashable) else id(self.field))
 
     def __call__(self, t: Tensor, y: Tensor, integral: bool = False) -> Slope:

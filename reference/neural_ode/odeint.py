@@ -199,7 +199,7 @@ class _Flat:
         if not isinstance(f, tuple | list):
             raise TypeError(f"the field returned {type(f).__name__}, expected a tuple of tensors")
         if not all(isinstance(x, Tensor) for x in f):
-            raise TypeError("the field returned a tuple with something in it that is no tensor")
+            raise TypeError("the field returned a tuple with something in it that is not a tensor")
         shapes, expected = ([tuple(x.shape) for x in parts] for parts in (f, self.parts))
         if shapes != expected:
             raise ValueError(f"the field returned shapes {shapes} for a state of shapes {expected}")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.compiled import CompiledSteps, compiled_steps
+from neural_ode.compiled import CompiledSteps, find_steps
 from neural_ode.failures import not_finite
 from neural_ode.field import Plain
 from neural_ode.loop import StepLoop
@@ -67,10 +67,10 @@ class Run:
         self.on_step, self.number = on_step, 0
         self.compiled = None
         if settings.compile:
-            self.test = self.test.untraced(y0.device)
-            self.compiled = self._compiled()
+            self.test = self.test.with_tensors(y0.device)
+            self.compiled = self._find_compiled()
 
-    def _compiled(self) -> CompiledSteps:
+    def _find_compiled(self) -> CompiledSteps:
         """The compiled functions for this field, shape and error test."""
         settings, y0, evaluate = self.settings, self.y0, self.stepper.evaluate
         key = (
@@ -86,18 +86,21 @@ class Run:
             whole = stepper.for_loop if self.by_error else None
             # Autograd, by which an adjoint's field is made, does not reach into a loop.
             plain = isinstance(evaluate, Plain)
-            # On a GPU the host reads at every turn of a loop whether there is another one, so it
-            # may as well launch each step, and those are captured.
+            # On a GPU the host reads at every turn of the loop whether it goes on, so it may as
+            # well launch single steps, which are captured.
             small = y0.device.type == "cpu" and y0.numel() <= LOOPED_ENTRIES
             loop = None
             if whole is not None and plain and small:
                 loop = StepLoop(whole, settings.controller)
-            start, advance = partial(_unpacked, stepper.start), partial(_unpacked, stepper.advance)
-            # A graph of the device's has no room for what autograd keeps of each step.
+            start, advance = (
+                partial(_call_with_numbers, stepper.start),
+                partial(_call_with_numbers, stepper.advance),
+            )
+            # A captured graph has no room for what autograd keeps of each step.
             captured = y0.device.type == "cuda" and not torch.is_grad_enabled()
             return CompiledSteps(start, advance, captured=captured, loop=loop)
 
-        return compiled_steps(key, make)
+        return find_steps(key, make)
 
     # --- one step
 
@@ -116,7 +119,7 @@ class Run:
         else:
             numbers = as_numbers(self.y0.device, t + shift, direction)
             (f, size), seconds = self.compiled.start(numbers, self.y0, self.q, self.test)
-            f = self.compiled.kept(f)
+            f = self.compiled.keep(f)
             self.counts.compile_s += seconds
         size = float(size)
         if not math.isfinite(size):
@@ -137,7 +140,7 @@ class Run:
             advanced, seconds = self.compiled.advance(numbers, y, f, self.q, nudged[1], test)
             self.counts.compile_s += seconds
             # What the next step begins with; the rest of this one is not used after it.
-            advanced = (*self.compiled.kept(advanced[:3]), *advanced[3:])
+            advanced = (*self.compiled.keep(advanced[:3]), *advanced[3:])
             # They are not in the scratch buffer yet.
             stages = 0
         y1, q1, f1, ratio, ks, rates = advanced
@@ -200,6 +203,6 @@ def as_numbers(device: torch.device, *times: Time) -> Float[Tensor, " numbers"]:
     return torch.stack([as_number(x) for x in times])
 
 
-def _unpacked(function: Callable, numbers: Float[Tensor, " numbers"], *others: Any) -> Any:
-    """What the function gives for numbers that come as one vector."""
+def _call_with_numbers(function: Callable, numbers: Float[Tensor, " numbers"], *others: Any) -> Any:
+    """Call the function with the entries of a vector as its first arguments."""
     return function(*numbers.unbind(), *others)

@@ -101,7 +101,7 @@ def solve(
     _check_fits("atol", atol, y0)
     if gradient is not None and (isinstance(gradient, type) or not hasattr(gradient, "solve")):
         raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
-    if chosen.own_norm and norm is not rms_norm:
+    if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
     settings = Settings(
         method=chosen,

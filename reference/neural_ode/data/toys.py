@@ -138,8 +138,8 @@ def split_wedge(points: Points, start: float, stop: float) -> tuple[Points, Poin
         raise ValueError("points of dimension 1 have no angle, expected dimension 2 or more")
     angle = torch.atan2(points.inputs[:, 1], points.inputs[:, 0])
     inside = (angle - start) % (2 * math.pi) < stop - start
-    return _chosen(points, ~inside), _chosen(points, inside)
+    return _select(points, ~inside), _select(points, inside)
 
 
-def _chosen(points: Points, mask: Bool[Tensor, " count"]) -> Points:
+def _select(points: Points, mask: Bool[Tensor, " count"]) -> Points:
     return Points(points.inputs[mask], points.targets[mask])

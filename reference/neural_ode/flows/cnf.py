@@ -30,14 +30,14 @@ def runs_norm(x: Float[Tensor, "runs *state"]) -> Float[Tensor, ""]:
     run by itself would accept it, so that none is solved less accurately than alone. The steps are
     joint: as small as the most demanding run needs. It serves the adjoint too, whose norm takes it
     for z and for a; the parameters' gradients are then a joint matter of all runs in the adjoint's
-    norm ``"rms"``, and have no say in ``"seminorm"``.
+    norm ``"rms"``, and do not count in ``"seminorm"``.
     """
     each = torch.linalg.vector_norm(x.flatten(start_dim=1), dim=1)
     return each.amax() / math.sqrt(max(x[0].numel(), 1))
 
 
 class StandardNormal:
-    """Independent normal coordinates of mean zero, sampled from a generator of one's own.
+    """Independent normal coordinates of mean zero, sampled from a generator that the user gives.
 
     Args:
         dim: how many coordinates.
@@ -83,7 +83,7 @@ class LogDensityField(nn.Module):
         super().__init__()
         self.field, self.trace = field, trace
 
-    def fixed(self, x: Float[Tensor, "*batch dim"]) -> "LogDensityField":
+    def with_fixed_noise(self, x: Float[Tensor, "*batch dim"]) -> "LogDensityField":
         """The field for one solve from points like ``x``: itself, or with noise that is drawn."""
         if isinstance(self.trace, Hutchinson):
             return LogDensityField(self.field, self.trace.draw(x))
@@ -233,7 +233,7 @@ class CNF(nn.Module):
             return x, torch.zeros_like(x[..., 0])
         state = nn.functional.pad(x, (0, 1))
         ts = x.new_tensor([start, end])
-        solution = solve(self.augmented.fixed(x), state, ts, **self.solver)
+        solution = solve(self.augmented.with_fixed_noise(x), state, ts, **self.solver)
         self.stats = solution.stats
         return solution.ys[-1, ..., :-1], solution.ys[-1, ..., -1]
 

@@ -92,7 +92,7 @@ class PlanarFlow(nn.Module):
         # One at a time, with a trailing axis to go with the points of a batch.
         reaches = reach.unsqueeze(-2).split(1, dim=-1)
         for (w, b, u_hat), a in zip(reversed(layers), reversed(reaches), strict=True):
-            x = x - torch.tanh(_solved(affine(x, w, b), a)) * u_hat
+            x = x - torch.tanh(_solve(affine(x, w, b), a)) * u_hat
         return x
 
     def log_prob(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
@@ -164,7 +164,7 @@ def _initial(
     return u, w, b
 
 
-def _solved(c: Tensor, reach: Tensor) -> Tensor:
+def _solve(c: Tensor, reach: Tensor) -> Tensor:
     """The s with ``s + reach tanh(s) = c``, by Newton's method kept inside a shrinking bracket.
 
     The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that

@@ -42,7 +42,7 @@ class Adjoint:
 
     Attributes:
         rtol, atol: tolerances of the backward solve; those of the forward solve where ``None``.
-        norm: of which parts of the augmented state the error chooses the steps. ``"rms"``: the
+        norm: the parts of the augmented state whose error chooses the steps. ``"rms"``: the
             largest of the root mean squares over z, a and each parameter's gradient;
             ``"seminorm"``: over z and a alone, since nothing feeds back from the parameter
             gradients (Kidger et al. 2021); or a function of (z, a, parameter gradients).
@@ -51,7 +51,7 @@ class Adjoint:
         settings: further settings of the backward solve by name, such as ``{"step_size": 0.1}``.
 
     Memory does not depend on the number of steps, but it does on the number of output times. The
-    error of the gradient depends on the backward solve retracing z: see claim C4.
+    gradient is exact only as far as z, solved again backward, meets z of the forward solve.
 
     Raises:
         ValueError: for a field that is not an ``nn.Module`` and has no ``params``, a bad norm, or
@@ -101,7 +101,7 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
         compiled = settings.compile and own["method"].accepts("compile")
         settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
     backward = replace(settings, **(own | chosen.settings))
-    if backward.method.own_norm and callable(chosen.norm):
+    if backward.method.fixed_norm and callable(chosen.norm):
         raise ValueError(
             f"method {backward.method.name!r} takes the adjoint norms 'rms' and 'seminorm' alone"
         )
@@ -255,7 +255,7 @@ class Augmented:
 
     @property
     def key(self) -> Hashable:
-        """What a compiled step of this system may be found by."""
+        """The key under which compiled steps of this system are kept."""
         return ("adjoint", id(self.field), tuple(map(id, self.params)))
 
     def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:

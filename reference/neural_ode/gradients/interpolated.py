@@ -2,8 +2,8 @@
 
     da/dt = -(df/dz)^T a,   dg/dt = -(df/dtheta)^T a,
 
-at the dense output z(t) of the forward solve, so that a flow which cannot be run backward does no
-harm, at the memory of the dense output.
+at the dense output z(t) of the forward solve. So the gradient is right also for a flow that cannot
+be solved backward. The price is the memory of the dense output.
 
 Source: Daulbaev et al., Interpolation technique to speed up gradients propagation in neural ODEs,
 NeurIPS 2020, with the solver's own dense output in place of their barycentric interpolation.
@@ -148,7 +148,7 @@ class _Along:
 
     @property
     def key(self) -> Hashable:
-        """Nothing that another solve could share."""
+        """Its own identity, since no other solve can share its compiled steps."""
         return id(self)
 
     def state(self, t: Float[Tensor, ""]) -> Float[Tensor, "*state"]:

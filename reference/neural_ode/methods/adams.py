@@ -27,7 +27,7 @@ class Adams:
     name = "adams"
     order = MAX_ORDER
     adaptive = True
-    own_norm = True
+    fixed_norm = True
     one_step = False
     has_dense_output = False
     undo = None

@@ -98,8 +98,8 @@ class Method(Protocol):
         ...
 
     @property
-    def own_norm(self) -> bool:
-        """Whether it measures errors by a norm of its own, so that ``solve`` takes none."""
+    def fixed_norm(self) -> bool:
+        """Whether its norm of errors cannot be chosen, so that ``solve`` takes none."""
         ...
 
     @property

@@ -46,7 +46,7 @@ class ReversibleHeun:
     order = _WEIGHTS.order
     source = _WEIGHTS.source
     adaptive = True
-    own_norm = False
+    fixed_norm = False
     # A step also needs w.
     one_step = False
     has_dense_output = True

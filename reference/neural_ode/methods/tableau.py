@@ -15,7 +15,7 @@ class ButcherTableau(Tableau):
     Its fields are those of ``neural_ode.step.tableau.Tableau``.
     """
 
-    own_norm = False
+    fixed_norm = False
     one_step = True
     has_dense_output = True
     undo = None

@@ -27,8 +27,8 @@ class ErrorTest:
     Attributes:
         rtol, atol: the error is divided by ``atol + rtol max(|y0|, |y1|)``, entry by entry.
         norm: makes one number of the divided error of a state.
-        joint_norm: the same for the state and the integrals together; the integrals have no say
-            where it is ``None``.
+        joint_norm: the same for the state and the integrals together; where it is ``None`` the
+            errors of the integrals do not count.
     """
 
     rtol: Tolerance
@@ -38,12 +38,12 @@ class ErrorTest:
 
     @property
     def key(self) -> Hashable:
-        """What code that was compiled for this test may be found by."""
+        """The key under which code compiled for this test is kept."""
         tolerances = [getattr(x, "shape", None) for x in (self.rtol, self.atol)]
         return (*tolerances, self.norm, self.joint_norm)
 
-    def untraced(self, device: torch.device) -> "ErrorTest":
-        """The same with tolerances in tensors, whose values a compiler does not build in."""
+    def with_tensors(self, device: torch.device) -> "ErrorTest":
+        """The same with tolerances in tensors, whose values a compiler does not fix."""
         rtol, atol = (
             x.to(device, torch.float64) if isinstance(x, Tensor) else _number(x, device)
             for x in (self.rtol, self.atol)
@@ -65,7 +65,7 @@ class ErrorTest:
 
 @lru_cache(maxsize=64)
 def _number(x: float, device: torch.device) -> Float[Tensor, ""]:
-    """A number as a tensor, which takes longer to make than to find again."""
+    """A number as a tensor, kept because making one takes longer than finding it."""
     # Found again by later solves, which may want gradients even if this one is in inference mode.
     with torch.inference_mode(False):
         return torch.tensor(x, dtype=torch.float64, device=device)
