@@ -41,3 +41,10 @@ def discover() -> dict[str, type[Gradient]]:
 
 GRADIENTS = discover()
 """The ways to the gradient by the names of their classes."""
+
+
+def __getattr__(name: str) -> type[Gradient]:
+    """A gradient whose file was added to this package, which needs no line above."""
+    if name in GRADIENTS:
+        return GRADIENTS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

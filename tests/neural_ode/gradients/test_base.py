@@ -71,5 +71,9 @@ def test_a_file_in_the_folder_is_a_gradient(monkeypatch, tmp_path):
     assert gradients.discover().keys() - GRADIENTS.keys() == {"Another"}
 
 
-def test_every_gradient_of_the_package_is_exported():
-    assert GRADIENTS.keys() <= set(gradients.__all__)
+def test_every_gradient_can_be_imported_from_the_package(monkeypatch):
+    assert all(getattr(gradients, name) is kind for name, kind in GRADIENTS.items())
+    monkeypatch.setitem(GRADIENTS, "Another", Gradient)
+    assert gradients.Another is Gradient  # its file alone was added
+    with pytest.raises(AttributeError, match="no attribute 'Missing'"):
+        _ = gradients.Missing
