@@ -144,6 +144,12 @@ def check_shape(name: str, x: Any, *shape: int | str) -> None:
         raise ValueError(f"{name} has the shape {tuple(x.shape)}, expected [{wanted}]") from None
 
 
+def check_points(name: str, x: Any, dim: int) -> None:
+    """Check that an argument is a floating-point tensor [..., dim]; fast, for each call."""
+    if not (isinstance(x, Tensor) and x.ndim and x.size(-1) == dim and x.is_floating_point()):
+        check_shape(name, x, "...", dim)
+
+
 def check_input(module: nn.Module, name: str, x: Any, *shape: int | str) -> None:
     """Check what a module was called with: as ``check_shape``, and that it fits the parameters."""
     check_shape(name, x, *shape)

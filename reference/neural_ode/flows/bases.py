@@ -8,7 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from neural_ode.arguments import check_count, check_generator, check_positive, check_shape, describe
+from neural_ode.arguments import (
+    check_count,
+    check_generator,
+    check_points,
+    check_positive,
+    describe,
+)
 from neural_ode.flows.fields import Generators, each_run
 from neural_ode.generators import device_of
 
@@ -42,7 +48,7 @@ class StandardNormal:
             ValueError: for points of another dimension.
             TypeError: for points that are no floating-point tensor.
         """
-        check_shape("x", x, "...", self.dim)
+        check_points("x", x, self.dim)
         squares = (x / self.scale).square().sum(dim=-1)
         return -0.5 * squares - self.dim * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
 

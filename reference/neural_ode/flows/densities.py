@@ -21,8 +21,8 @@ from neural_ode.arguments import (
     check_count,
     check_generator,
     check_number,
+    check_points,
     check_positive,
-    check_shape,
 )
 from neural_ode.generators import device_of
 
@@ -71,7 +71,7 @@ class Circles:
         The noise around a circle averages to a Bessel function:
         ``exp(-(|x|^2 + r^2) / (2 s^2)) I0(|x| r / s^2) / (2 pi s^2)`` for the radius r.
         """
-        check_shape("x", x, "...", 2)
+        check_points("x", x, 2)
         variance = self.noise**2
         distance = x.norm(dim=-1)
         parts = []
@@ -124,7 +124,7 @@ class Moons:
         Nodes are some 0.4 widths of the noise apart, at most 0.6 at the middle, which leaves
         errors of rounding only.
         """
-        check_shape("x", x, "...", 2)
+        check_points("x", x, 2)
         _check_fine(self.noise, LEAST_NOISE_OF_QUADRATURE)
         nodes, weights = np.polynomial.legendre.leggauss(math.ceil(8 / self.noise))
         angle = torch.from_numpy(math.pi / 2 * (nodes + 1))[:, None]

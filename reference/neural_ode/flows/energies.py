@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.arguments import check_callable, check_count, check_positive, check_shape
+from neural_ode.arguments import check_callable, check_count, check_points, check_positive
 
 Energy = Callable[[Float[Tensor, "*batch 2"]], Float[Tensor, "*batch"]]
 
@@ -32,7 +32,7 @@ REACH = HALF_WIDTH + 10 * WALL_WIDTH
 
 def u1(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """A ring of radius 2 that is densest on the left and on the right; without walls."""
-    check_shape("z", z, "...", 2)
+    check_points("z", z, 2)
     first = z[..., 0]
     # A square root has no gradient at zero.
     radius = (z.square().sum(dim=-1) + torch.finfo(z.dtype).tiny).sqrt()
@@ -42,20 +42,20 @@ def u1(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
 
 def u2(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """A band along a sine; without walls."""
-    check_shape("z", z, "...", 2)
+    check_points("z", z, 2)
     return 0.5 * ((z[..., 1] - _wave(z)) / 0.4).square()
 
 
 def u3(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """The band, and a branch that leaves it near z1 = 1 and comes back; without walls."""
-    check_shape("z", z, "...", 2)
+    check_points("z", z, 2)
     bump = 3 * torch.exp(-0.5 * ((z[..., 0] - 1) / 0.6).square())
     return _two_bands(z, 0.35, bump)
 
 
 def u4(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """The band, and a branch that leaves it at z1 = 1 for good; without walls."""
-    check_shape("z", z, "...", 2)
+    check_points("z", z, 2)
     step = 3 * torch.sigmoid((z[..., 0] - 1) / 0.3)
     return _two_bands(z, 0.4, step)
 
@@ -74,7 +74,7 @@ def _two_bands(z: Tensor, width: float, offset: Tensor) -> Tensor:
 
 def walls(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """What the walls add: zero inside [-4, 4]^2."""
-    check_shape("z", z, "...", 2)
+    check_points("z", z, 2)
     beyond = (z.abs() - HALF_WIDTH).clamp(min=0)
     return 0.5 * (beyond / WALL_WIDTH).square().sum(dim=-1)
 

@@ -96,13 +96,14 @@ def each_run(runs: int | None, generator: Generators) -> Sequence[torch.Generato
     if generator is None:
         return [None] * (runs or 1)
     single = isinstance(generator, torch.Generator)
-    parts = generator if isinstance(generator, list | tuple) else [generator]
-    for part in parts:
-        if part is not None and not isinstance(part, torch.Generator):
-            raise TypeError(
-                f"generator is or holds {describe(part)}, expected a torch.Generator, or a list"
-                " of one for each run"
-            )
+    parts = [generator] if isinstance(generator, torch.Generator) else generator
+    if not isinstance(parts, list | tuple) or not all(
+        part is None or isinstance(part, torch.Generator) for part in parts
+    ):
+        raise TypeError(
+            f"generator is {describe(generator)}, expected a torch.Generator, or a list of one for"
+            " each run"
+        )
     if single != (runs is None) or len(parts) != (runs or 1):
         given = "a single one" if single else f"a sequence of {len(parts)}"
         wanted = "a single one" if runs is None else f"a sequence of {runs}"
