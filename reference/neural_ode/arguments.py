@@ -96,8 +96,8 @@ def check_module(name: str, value: Any) -> None:
 
 
 def check_callable(name: str, value: Any) -> None:
-    """Check that an argument can be called."""
-    if not callable(value):
+    """Check that an argument can be called; a class gives an object, and no value."""
+    if not callable(value) or isinstance(value, type):
         raise TypeError(f"{name} is {describe(value)}, expected a function")
 
 
@@ -146,7 +146,13 @@ def check_shape(name: str, x: Any, *shape: int | str) -> None:
 
 def check_points(name: str, x: Any, dim: int) -> None:
     """Check that an argument is a floating-point tensor [..., dim]; fast, for each call."""
-    if not (isinstance(x, Tensor) and x.ndim and x.size(-1) == dim and x.is_floating_point()):
+    if not (
+        isinstance(x, Tensor)
+        and x.layout is torch.strided
+        and x.ndim
+        and x.size(-1) == dim
+        and x.is_floating_point()
+    ):
         check_shape(name, x, "...", dim)
 
 
@@ -161,8 +167,8 @@ def check_call(field: nn.Module, t: Any, name: str, state: Any, *shape: int | st
     check_tensor("t", t)
     if t.numel() != 1:
         raise ValueError(f"t has the shape {tuple(t.shape)}, expected a single time") from None
-    _check_fits(field, "t", t)
     check_input(field, name, state, *shape)
+    _check_fits(field, "t", t)
 
 
 def _check_fits(module: nn.Module, name: str, x: Tensor) -> None:

@@ -177,7 +177,9 @@ def split_wedge(points: Points, start: float, stop: float) -> tuple[Points, Poin
     if points.inputs.shape[1] < 2:
         raise ValueError("points of dimension 1 have no angle, expected dimension 2 or more")
     check_number("start", start)
-    check_number("stop", stop, start)
+    check_number("stop", stop)
+    if stop < start:
+        raise ValueError(f"stop is {stop}, expected at least start, {start}")
     angle = torch.atan2(points.inputs[:, 1], points.inputs[:, 0])
     inside = (angle - start) % (2 * math.pi) < stop - start
     return _choose(points, ~inside), _choose(points, inside)

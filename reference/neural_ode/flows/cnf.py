@@ -236,3 +236,6 @@ class CNF(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         check_shape("x", x, *(() if self.runs is None else (self.runs,)), "batch", self.dim)
+        device = next(self.field.parameters(), x).device
+        if x.device != device:
+            raise ValueError(f"x is on {x.device}, the parameters of the field are on {device}")

@@ -106,15 +106,15 @@ class OdeBlock(nn.Module):
 
 
 class ImageLayers(nn.Sequential):
-    """Layers for images of one channel; they say so when they are called with anything else."""
+    """Layers for MNIST images; they say so when they are called with anything else."""
 
     # A Sequential takes one argument, whatever its stub says.
-    def forward(self, images: Float[Tensor, "batch 1 height width"]) -> Tensor:  # type: ignore[override]
+    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Tensor:  # type: ignore[override]
         """What the last layer gives."""
         try:
             return super().forward(images)
         except Exception:
-            check_input(self, "images", images, "batch", 1, "height", "width")
+            check_input(self, "images", images, "batch", 1, 28, 28)
             raise
 
 
