@@ -25,11 +25,14 @@ def find_claims() -> dict[str, Claim]:
     for module in pkgutil.iter_modules(__path__):
         if module.name.startswith("_"):
             continue  # a figure that several claims share
+        file = f"claims/{module.name}{'/__init__' if module.ispkg else ''}.py"
         claim = getattr(importlib.import_module(f"{__name__}.{module.name}"), "CLAIM", None)
+        if claim is None:
+            raise ValueError(f"{file} defines no CLAIM")
         if not isinstance(claim, Claim):
-            raise ValueError(f"claims/{module.name}.py defines no CLAIM")
+            raise ValueError(f"{file} defines a CLAIM that is {type(claim).__name__}, no Claim")
         if claim.slug != module.name:
-            raise ValueError(f"claims/{module.name}.py holds {claim.slug!r}, expected its own name")
+            raise ValueError(f"{file} holds {claim.slug!r}, expected its own name")
         claims[claim.slug] = claim
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT):
         claim = _load(entry)
