@@ -165,9 +165,9 @@ def check_input(module: nn.Module, name: str, x: Any, *shape: int | str) -> None
 def check_call(field: nn.Module, t: Any, name: str, state: Any, *shape: int | str) -> None:
     """Check what a field was called with: a single time, and states of this shape."""
     check_tensor("t", t)
-    if t.numel() != 1:
-        raise ValueError(f"t has the shape {tuple(t.shape)}, expected a single time") from None
     check_input(field, name, state, *shape)
+    if t.ndim:
+        raise ValueError(f"t has the shape {tuple(t.shape)}, expected a single time, ()") from None
     _check_fits(field, "t", t)
 
 

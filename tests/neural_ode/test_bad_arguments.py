@@ -123,6 +123,11 @@ CASES: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: cnf().log_prob(torch.zeros(3, 2), "1"), "time is '1', expected a number"),
         (lambda: cnf().log_prob(torch.zeros(3, 2), math.nan), "time is nan, expected a number fr"),
         (lambda: cnf().transport(torch.zeros(3, 2), []), "times is empty, expected at least one"),
+        (
+            lambda: cnf().transport(torch.zeros(3, 2), [0, 0]),
+            r"times are \[0, 0\], expected to inc",
+        ),
+        (lambda: cnf().transport(torch.zeros(3, 2), [0, 1, 0]), r"times are \[0, 1, 0\], expected"),
         (lambda: cnf().transport(torch.zeros(3, 2), 1.0), "times is 1.0, expected a sequence of"),
         (lambda: cnf().transport(torch.zeros(3, 2), [0, "a"]), "an entry of times is 'a', expecte"),
         (lambda: Circles(noise=math.inf), "noise is inf, expected a positive finite number"),
@@ -160,14 +165,17 @@ CASES: dict[str, list[tuple[Callable[[], Any], str]]] = {
             "dtype torch.int64, expected a fl",
         ),
         (lambda: planar()(torch.zeros(3, 2, device="meta")), "z is on meta, the parameters of"),
-        (lambda: planar()(torch.nested.nested_tensor([torch.zeros(2)])), "z is a nested tensor"),
+        (
+            lambda: planar()(torch.nested.nested_tensor([torch.zeros(2)], layout=torch.jagged)),
+            "z is a nested tensor, expected a dense one",
+        ),
         (lambda: planar()(torch.zeros(3, 2).to_sparse()), "z is a sparse tensor, expected a dense"),
         (lambda: planar().carry(torch.zeros(3, 4)), r"z has the shape \(3, 4\), expected \[batch"),
         (lambda: cnf().log_prob(np.zeros((3, 2))), "x is ndarray, expected a torch tensor"),
         (lambda: cnf().log_prob(torch.zeros(4, 3, 2)), r"shape \(4, 3, 2\), expected \[batch, 2\]"),
         (
             lambda: cnf().log_prob(torch.zeros(3, 2).double()),
-            "z has the dtype torch.float64, the p",
+            "x has the dtype torch.float64, the p",
         ),
         (lambda: cnf().transport(torch.zeros(2), [0.0, 1.0]), r"x has the shape \(2,\), expected"),
         (lambda: StandardNormal(2).log_prob(torch.zeros(4, 3)), r"x .* expected \[\.\.\., 2\]"),
@@ -178,6 +186,10 @@ CASES: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (
             lambda: Moons().log_prob(torch.zeros(3, 2, dtype=torch.int32)),
             "x has the dtype torch.in",
+        ),
+        (
+            lambda: Moons().log_prob(torch.zeros(3, 2).half()),
+            "x has the dtype torch.float16, expec",
         ),
         (lambda: runs_norm(torch.tensor(1.0)), r"x has the shape \(\), expected \[runs, "),
         (lambda: runs_norm(torch.zeros(0, 3)), r"x has the shape \(0, 3\), expected \[runs, "),
@@ -374,6 +386,11 @@ def test_samples_without_a_generator_are_those_of_torchs_global_one():
             torch.manual_seed(3)
             assert torch.equal(model.sample(5), first)
         assert not torch.equal(first, second)
+
+
+def test_a_time_too_short_for_the_dtype_is_that_of_the_base():
+    x = torch.ones(3, 2)
+    assert torch.equal(cnf().log_prob(x, 1e-200), StandardNormal(2).log_prob(x))
 
 
 def test_a_float64_flow_takes_float64_points_and_autocast_what_it_converts():

@@ -105,3 +105,10 @@ def test_a_file_without_its_claim_is_named(monkeypatch, tmp_path, content, words
     monkeypatch.setattr(claims, "__path__", [str(tmp_path)])
     with pytest.raises(ValueError, match=words):
         claims.find_claims()
+
+
+def test_a_file_that_cannot_be_imported_is_named(monkeypatch, tmp_path):
+    (tmp_path / "odd.py").write_text("import no_such")
+    monkeypatch.setattr(claims, "__path__", [str(tmp_path)])
+    with pytest.raises(ValueError, match=r"^claims/odd\.py cannot be imported: .*no_such"):
+        claims.find_claims()

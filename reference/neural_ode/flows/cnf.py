@@ -10,6 +10,7 @@ state of a solve is [..., dim + 1]: a point, and the change of the log-density s
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from neural_ode.arguments import (
     check_callable,
+    check_input,
     check_keywords,
     check_module,
     check_number,
@@ -200,15 +202,17 @@ class CNF(nn.Module):
         """Where the flow takes points that are at ``x`` at the first of these times, at each.
 
         Raises:
-            ValueError: for points of another shape than the model's.
+            ValueError: for points of another shape than the model's, or times in no order.
             TypeError: for times that are no numbers.
         """
         self._check(x)
         check_numbers("times", times)
-        ts = torch.tensor(times, dtype=x.dtype, device=x.device)
-        solution = solve(self.field, x, ts, **self.solver)
-        self.stats = solution.stats
-        return solution.ys
+        ts = _times(times, x)
+        # The solver reads the times on the CPU, too.
+        changes = {a < b for a, b in pairwise(ts.tolist())}
+        if len(changes) > 1 or (ts.diff() == 0).any():
+            raise ValueError(f"times are {list(times)}, expected to increase or to decrease only")
+        return self._solve(self.field, x, x, ts)
 
     def draw_base(
         self, count: int, generator: Generators = None
@@ -226,16 +230,33 @@ class CNF(nn.Module):
     ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
         """Where the flow takes ``x``, and the change of the log-density on the way."""
         self._check(x)
-        if start == end:
+        ts = _times([start, end], x)
+        # A short time may be none in the dtype of the points.
+        if ts[0] == ts[1]:
             return x, torch.zeros_like(x[..., 0])
         state = nn.functional.pad(x, (0, 1))
-        ts = x.new_tensor([start, end])
-        solution = solve(self.augmented.fixed(x), state, ts, **self.solver)
+        end_state = self._solve(self.augmented.fixed(x), state, x, ts)[-1]
+        return end_state[..., :-1], end_state[..., -1]
+
+    def _solve(self, field: nn.Module, state: Tensor, x: Tensor, ts: Tensor) -> Tensor:
+        """The states at the times, by a solve from the state of the points ``x``."""
+        try:
+            solution = solve(field, state, ts.to(x.device), **self.solver)
+        except Exception:
+            check_input(self.field, "x", x, *self._shape)
+            raise
         self.stats = solution.stats
-        return solution.ys[-1, ..., :-1], solution.ys[-1, ..., -1]
+        return solution.ys
 
     def _check(self, x: Tensor) -> None:
-        check_shape("x", x, *(() if self.runs is None else (self.runs,)), "batch", self.dim)
-        device = next(self.field.parameters(), x).device
-        if x.device != device:
-            raise ValueError(f"x is on {x.device}, the parameters of the field are on {device}")
+        check_shape("x", x, *self._shape)
+
+    @property
+    def _shape(self) -> tuple[int | str, ...]:
+        """That of points."""
+        return (*(() if self.runs is None else (self.runs,)), "batch", self.dim)
+
+
+def _times(times: Sequence[float], x: Tensor) -> Tensor:
+    """Times in the dtype of the points, on the CPU."""
+    return torch.tensor(times, dtype=x.dtype, device="cpu")

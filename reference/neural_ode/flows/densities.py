@@ -125,6 +125,8 @@ class Moons:
         errors of rounding only.
         """
         check_points("x", x, 2)
+        if x.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"x has the dtype {x.dtype}, expected torch.float32 or torch.float64")
         _check_fine(self.noise, LEAST_NOISE_OF_QUADRATURE)
         nodes, weights = np.polynomial.legendre.leggauss(math.ceil(8 / self.noise))
         angle = torch.from_numpy(math.pi / 2 * (nodes + 1))[:, None]
