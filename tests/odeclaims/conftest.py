@@ -14,13 +14,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[subprocess.Popen]:
+def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
     paths = os.pathsep.join([str(ROOT / "reference"), str(ROOT / "suites")])
     environment = os.environ | {
         "PYTHONPATH": paths,
         "COLUMNS": "300",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Where runs keep locks, which stay.
+        "TMPDIR": str(tmp_path_factory.getbasetemp()),
     }
     process = subprocess.Popen(
         # The server's folder would otherwise be the first place to import from.

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 from joblib import ParallelBackendBase, parallel_config, register_parallel_backend
@@ -29,10 +29,18 @@ class Forking(ParallelBackendBase):
 
     supports_retrieve_callback = True
 
-    def effective_n_jobs(self, n_jobs: int) -> int:
+    # joblib annotates no method, and a type checker takes the empty ones for functions to None.
+    def effective_n_jobs(self, n_jobs: int) -> Any:
         return n_jobs
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: Any = None,
+        require: Any = None,
+        **_: Any,
+    ) -> Any:
         self.parallel = parallel
         self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"))
         return n_jobs
@@ -50,6 +58,8 @@ class Forking(ParallelBackendBase):
         self.pool.shutdown(cancel_futures=True)
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
+        for worker in active_children():
+            worker.kill()
         self.terminate()
         if ensure_ready:
             self.configure(self.parallel.n_jobs, self.parallel)

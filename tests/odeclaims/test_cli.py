@@ -92,6 +92,8 @@ class Toy(Forked):
             "PYTHONPATH": os.pathsep.join(paths),
             "COLUMNS": "200",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # As the runs that are forked have it: some locks lie there.
+            "TMPDIR": str(self.folder.parent),
         }
         return subprocess.Popen(
             [sys.executable, str(self.folder / "main.py"), *arguments],
@@ -224,6 +226,41 @@ def test_version_and_help(toy):
         assert word in output
 
 
+# Prints which of the modules in its first argument were imported by the command in the others.
+IMPORTED = """
+import contextlib, io, sys
+import odeclaims.cli
+
+heavy, *sys.argv[1:] = sys.argv[1:]
+if sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        odeclaims.cli.main()
+print(*(name for name in heavy.split(",") if name in sys.modules))
+"""
+CITED = ("crossing_1d", "--profile", "quick")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        ((), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("list",), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("check", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+        (("cite", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+    ],
+)
+def test_who_reads_results_does_not_wait_for_what_measures_and_draws(arguments, heavy):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, heavy, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'reference'}{os.pathsep}{ROOT / 'suites'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
 def test_list_shows_the_verdict(done):
     assert "reproduced (quick)" in done("list")[1]
     assert "not run yet" in done("list", "--out", "elsewhere")[1]
@@ -351,6 +388,17 @@ def test_a_run_that_its_user_stops_says_so_and_goes_on_where_it_was(toy):
     goes_on(toy)
 
 
+def test_a_run_that_the_system_ends_says_so_and_goes_on_where_it_was(toy):
+    toy.claim(trouble=WAITING)
+    process = toy.start("run", "--jobs", "1")
+    toy.wait_until(lambda: toy.finished_cells() == 2)
+    os.kill(process, signal.SIGTERM)
+    code, _, errors = toy.end()
+    assert code == 143
+    assert "finished cells are kept" in one_sentence(errors)
+    goes_on(toy)
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was(toy):
     toy.claim(trouble=WAITING)
     process = toy.start("run", "--jobs", "1")
@@ -364,9 +412,14 @@ def test_a_second_run_into_the_same_folder_is_refused(toy):
     toy.claim(trouble="time.sleep(15 if cell.repetition else 0)")
     first = toy.as_a_user("run")
     toy.wait_until(lambda: toy.finished_cells() == 1)
-    code, _, errors = toy("run")
+    refused = [toy("run")]
+    kept = toy.finished_cells()
+    # The first still writes there when the folder is deleted.
+    shutil.rmtree(toy.out)
+    refused.append(toy("run"))
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate(timeout=DEADLINE_S)
-    assert code == 2
-    assert "another run is writing to results" in one_sentence(errors)
-    assert toy.finished_cells() < 6
+    for code, _, errors in refused:
+        assert code == 2
+        assert "another run is writing to results" in one_sentence(errors)
+    assert kept < 6

@@ -11,6 +11,27 @@ from matplotlib.figure import Figure
 from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence
 
 NUMBERS = count()
+# What made the rows of a toy claim, as complete as a run records it.
+PROVENANCE: dict[str, Any] = {
+    "odeclaims": "0.1.0",
+    "commit": "a" * 40,
+    "clean_tree": True,
+    "python": "3.11.0",
+    "packages": {},
+    "system": "Linux x86_64",
+    "cpu": "an abacus",
+    "cores": 2,
+    "gpu": None,
+    "profile": "quick",
+    "device": "cpu",
+    "threads": 1,
+    "datasets": {},
+    "seeds": [1, 2, 3],
+    "cells": 3,
+    "cells_made_at_commits": ["c0ffee"],
+    "started": "2026-01-02T03:04:05+00:00",
+    "duration_s": 1.5,
+}
 SMALL = Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test", statistic="max")
 
 

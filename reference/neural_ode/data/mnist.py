@@ -160,7 +160,7 @@ def normalised(images: UInt8[Tensor, "n 28 28"]) -> Float32[Tensor, "n 1 28 28"]
 
 
 def _read(folder: Path, file: _IdxFile) -> UInt8[Tensor, "*shape"]:
-    content = _decompressed(folder / file.name)
+    content = _decompress(folder / file.name)
     start = len(file.header)
     size = start + math.prod(file.shape)
     if len(content) != size:
@@ -183,7 +183,7 @@ def _read(folder: Path, file: _IdxFile) -> UInt8[Tensor, "*shape"]:
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).reshape(file.shape)
 
 
-def _decompressed(path: Path) -> bytearray:
+def _decompress(path: Path) -> bytearray:
     """Read a gzipped file into memory that a tensor may own, hence not into immutable bytes."""
     try:
         return bytearray(gzip.decompress(path.read_bytes()))

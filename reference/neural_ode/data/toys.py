@@ -182,8 +182,8 @@ def split_wedge(points: Points, start: float, stop: float) -> tuple[Points, Poin
         raise ValueError(f"stop is {stop}, expected at least start, {start}")
     angle = torch.atan2(points.inputs[:, 1], points.inputs[:, 0])
     inside = (angle - start) % (2 * math.pi) < stop - start
-    return _choose(points, ~inside), _choose(points, inside)
+    return _select(points, ~inside), _select(points, inside)
 
 
-def _choose(points: Points, mask: Bool[Tensor, " count"]) -> Points:
+def _select(points: Points, mask: Bool[Tensor, " count"]) -> Points:
     return Points(points.inputs[mask], points.targets[mask])

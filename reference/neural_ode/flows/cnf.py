@@ -42,7 +42,7 @@ def runs_norm(x: Float[Tensor, "runs *state"]) -> Float[Tensor, ""]:
     run by itself would accept it, so that none is solved less accurately than alone. The steps are
     joint: as small as the most demanding run needs. It serves the adjoint too, whose norm takes it
     for z and for a; the parameters' gradients are then a joint matter of all runs in the adjoint's
-    norm ``"rms"``, and have no say in ``"seminorm"``.
+    norm ``"rms"``, and do not count in ``"seminorm"``.
     """
     try:
         each = torch.linalg.vector_norm(x.flatten(start_dim=1), dim=1)
@@ -61,8 +61,8 @@ class LogDensityField(nn.Module):
 
     Args:
         field: a module for states [..., dim] whose rows do not see each other.
-        trace: ``closed_trace``, ``exact_trace`` or a ``Hutchinson()``; ``fixed`` gives the latter's
-            field for one solve.
+        trace: ``closed_trace``, ``exact_trace`` or a ``Hutchinson()``, whose field for one
+            solve ``with_fixed_noise`` gives.
 
     Raises:
         TypeError: for a field that is no module, or a trace that cannot be called.
@@ -75,7 +75,7 @@ class LogDensityField(nn.Module):
             check_callable("trace", trace)
         self.field, self.trace = field, trace
 
-    def fixed(self, x: Float[Tensor, "*batch dim"]) -> "LogDensityField":
+    def with_fixed_noise(self, x: Float[Tensor, "*batch dim"]) -> "LogDensityField":
         """The field for one solve from points like ``x``: itself, or with noise that is drawn."""
         if isinstance(self.trace, Hutchinson):
             return LogDensityField(self.field, self.trace.draw(x))
@@ -91,8 +91,8 @@ class LogDensityField(nn.Module):
         """
         if isinstance(self.trace, Hutchinson):
             raise ValueError(
-                "trace is Hutchinson(), which has drawn no noise: use the field that fixed(x)"
-                " returns"
+                "trace is Hutchinson(), which has drawn no noise: use the field that"
+                " with_fixed_noise(x) returns"
             )
         if not isinstance(state, Tensor):
             check_tensor("state", state)
@@ -235,7 +235,7 @@ class CNF(nn.Module):
         if ts[0] == ts[1]:
             return x, torch.zeros_like(x[..., 0])
         state = nn.functional.pad(x, (0, 1))
-        end_state = self._solve(self.augmented.fixed(x), state, x, ts)[-1]
+        end_state = self._solve(self.augmented.with_fixed_noise(x), state, x, ts)[-1]
         return end_state[..., :-1], end_state[..., -1]
 
     def _solve(self, field: nn.Module, state: Tensor, x: Tensor, ts: Tensor) -> Tensor:

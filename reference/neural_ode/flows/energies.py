@@ -79,12 +79,12 @@ def walls(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     return 0.5 * (beyond / WALL_WIDTH).square().sum(dim=-1)
 
 
-def _walled(energy: Energy, z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
+def _add_walls(energy: Energy, z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     return energy(z) + walls(z)
 
 
 ENERGIES: dict[str, Energy] = {
-    name: partial(_walled, energy)
+    name: partial(_add_walls, energy)
     for name, energy in {"U1": u1, "U2": u2, "U3": u3, "U4": u4}.items()
 }
 

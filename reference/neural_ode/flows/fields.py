@@ -181,7 +181,7 @@ class PlanarField(nn.Module):
         """w, b, and u with its gates and the factor of the mean, at time ``t``."""
         if self.hypernet is None:
             assert self.inner.bias is not None
-            return self.inner.weight, self.inner.bias, self._scaled(self.outer.weight)
+            return self.inner.weight, self.inner.bias, self._scale(self.outer.weight)
         lead = () if self.runs is None else (self.runs,)
         flat = self.hypernet(t.expand(*lead, 1, 1))
         size = self.dim * self.units
@@ -189,9 +189,9 @@ class PlanarField(nn.Module):
         if gates:
             u = u * torch.sigmoid(gates[0])
         w = w.reshape(*lead, self.dim, self.units)
-        return w, b, self._scaled(u.reshape(*lead, self.units, self.dim))
+        return w, b, self._scale(u.reshape(*lead, self.units, self.dim))
 
-    def _scaled(self, u: Tensor) -> Tensor:
+    def _scale(self, u: Tensor) -> Tensor:
         return u if self.factor == 1 else u * self.factor
 
     def forward(

@@ -107,7 +107,7 @@ class PlanarFlow(nn.Module):
         z = x
         try:
             for (w, b, u_hat), a in zip(reversed(layers), reversed(reaches), strict=True):
-                z = z - torch.tanh(_invert(affine(z, w, b), a)) * u_hat
+                z = z - torch.tanh(_solve(affine(z, w, b), a)) * u_hat
         except Exception:
             self._check("x", x)
             raise
@@ -191,7 +191,7 @@ def _initial(
     return u, w, b
 
 
-def _invert(c: Tensor, reach: Tensor) -> Tensor:
+def _solve(c: Tensor, reach: Tensor) -> Tensor:
     """The s with ``s + reach tanh(s) = c``, by Newton's method kept inside a shrinking bracket.
 
     The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.arguments import check_callable, check_choice, check_generator, check_tensor
-from neural_ode.integrate import Field
+from neural_ode.field import Field
 
 Trace = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 

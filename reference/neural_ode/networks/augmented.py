@@ -2,7 +2,7 @@
 
 All but the residual network are ``head(flow(lift(x)))``: a start made from the input, the flow of a
 field over [0, 1], and what is read off its end. A flow is a homeomorphism of its own space, so what
-the models can represent hangs on the lift.
+the models can represent depends on the lift.
 
 Sources: Dupont, Doucet and Teh, Augmented Neural ODEs, 2019, and the code released with it
 (``anode/models.py``, ``anode/discrete_models.py``); Norcliffe et al., On second order behaviour in
