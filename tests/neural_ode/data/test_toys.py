@@ -116,7 +116,10 @@ def test_points_come_from_the_generator_alone(make):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: concentric_spheres(1, 1, sampling="flat"), "sampling is 'flat', expected"),
+        (
+            lambda: concentric_spheres(1, 1, sampling="flat"),
+            "sampling is 'flat', expected 'published' or 'uniform'",
+        ),
         (lambda: concentric_spheres(1, 1, 0), "dim is 0, expected at least 1"),
         (lambda: shifted_sines(1, 1, 0), "dim is 0, expected at least 1"),
         (lambda: split_wedge(crossing(4), 0, 1), "points of dimension 1 have no angle"),

@@ -93,7 +93,7 @@ def test_samples_lie_around_the_curves(density):
 
 
 def test_a_bad_shape_of_the_data_is_refused():
-    with pytest.raises(ValueError, match="noise is 0, expected a positive number"):
+    with pytest.raises(ValueError, match="noise is 0, expected a positive finite number"):
         Moons(0)
     with pytest.raises(ValueError, match=r"factor is 1\.5, expected a number from 0 to 1"):
         Circles(factor=1.5)

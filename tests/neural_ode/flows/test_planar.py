@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributions import Independent, Normal
 
-from neural_ode.flows import PlanarFlow
+from neural_ode.flows import PlanarFlow, StandardNormal
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -135,8 +136,121 @@ def test_a_flow_starts_near_the_identity(layers):
     assert sum(p.numel() for p in made.parameters()) == 5 * layers
 
 
+def still_flow(still: int = 0, **settings) -> PlanarFlow:
+    """One whose layer ``still`` has w = 0."""
+    made = flow(layers=3, **settings)
+    with torch.no_grad():
+        made.w[..., still, :] = 0
+    return made
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_a_layer_without_a_direction_is_a_translation(dim):
+    """With w = 0 the formula of u_hat divides zero by zero; the layer itself is plain."""
+    made, z = flow(dim, 1), points(5, dim)
+    with torch.no_grad():
+        made.w.zero_()
+    x, log_det = made(z)
+    torch.testing.assert_close(x, z + made.u[0] * torch.tanh(made.b[0]))
+    assert torch.equal(log_det, torch.zeros(5, dtype=torch.float64))
+    torch.testing.assert_close(made.inverse(x), z)
+    torch.testing.assert_close(made.log_prob(x), made.base.log_prob(z))
+
+
+@pytest.mark.parametrize("towards", ["data", "base"])
+def test_the_determinant_beside_a_layer_without_a_direction_is_that_of_the_jacobian(towards):
+    made, z = still_flow(towards=towards), points(10)
+    jacobians = torch.func.vmap(torch.func.jacrev(lambda p: made(p[None])[0][0]))(z)
+    torch.testing.assert_close(made(z)[1], torch.linalg.slogdet(jacobians)[1])
+    x, log_prob = made.sample_with_log_prob(10, generator())
+    torch.testing.assert_close(made.log_prob(x), log_prob)
+
+
+def test_the_gradient_beside_a_layer_without_a_direction_is_that_of_finite_differences():
+    """By the points, u and b, and by the w of the other layers; the still one stays at zero."""
+    made, x = still_flow(1), points(3).requires_grad_(True)
+    moving = torch.tensor([[1.0], [0.0], [1.0]], dtype=torch.float64)
+    inputs = (x, *(p.detach().clone().requires_grad_(True) for p in (made.u, made.w, made.b)))
+
+    def outputs(x, u, w, b):
+        parameters = {"u": u, "w": w * moving, "b": b}
+        return torch.func.functional_call(_Outputs(made), prefixed(parameters), (x,))
+
+    assert torch.autograd.gradcheck(outputs, inputs)
+
+
+def test_the_gradient_by_a_vanishing_direction_is_that_of_the_plain_layer():
+    """It is that of z + u tanh(w.z + b), since at w = 0 nothing holds u_hat away from u."""
+    made, z = flow(layers=1), points(4)
+    with torch.no_grad():
+        made.w.zero_()
+    x, log_det = made(z)
+    found = torch.autograd.grad((x.square().sum(), log_det.sum()), made.w)[0]
+    w = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    inner = z @ w + made.b[0]
+    plain = z + torch.tanh(inner)[:, None] * made.u[0]
+    slope = torch.log1p((w @ made.u[0]) * (1 - torch.tanh(inner).square()))
+    expected = torch.autograd.grad(plain.square().sum() + slope.sum(), w)[0]
+    torch.testing.assert_close(found[0], expected)
+
+
+def test_a_small_direction_has_the_gradient_of_finite_differences():
+    """There is no limit at w = 0, but as near as this the formula holds, and so does autograd."""
+    made, x = flow(layers=1), points(3)
+    with torch.no_grad():
+        made.w.mul_(1e-2)
+    values = [p.detach().clone().requires_grad_(True) for p in (made.u, made.w, made.b)]
+
+    def outputs(*values):
+        parameters = dict(zip("uwb", values, strict=True))
+        return torch.func.functional_call(_Outputs(made), prefixed(parameters), (x,))
+
+    assert torch.autograd.gradcheck(outputs, values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_direction_gives_what_is_not_a_number(dtype):
+    """Zero, far below the root of the smallest number, and just above it."""
+    root = torch.finfo(dtype).smallest_normal ** 0.5
+    for size in (0.0, root * 1e-8, root * 1e-2, root * 8):
+        made = PlanarFlow(2, 2, runs=2, generator=[generator(), generator(1)]).to(dtype)
+        with torch.no_grad():
+            made.w[:, 0] = size
+            made.b[:, 0] = 0
+        x, log_det = made(points(6).to(dtype).reshape(2, 3, 2))
+        assert x.isfinite().all()
+        assert log_det.isfinite().all()
+
+
+class _Outputs(torch.nn.Module):
+    """What a flow gives and its inverse, with the parameters as arguments."""
+
+    def __init__(self, made: PlanarFlow) -> None:
+        super().__init__()
+        self.made = made
+
+    def forward(self, x):
+        return *self.made(x), self.made.inverse(x)
+
+
+def prefixed(parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"made.{name}": value for name, value in parameters.items()}
+
+
+@pytest.mark.parametrize("runs", [None, 2])
+def test_the_base_may_be_one_of_torch_and_needs_no_generator(runs):
+    base = Independent(Normal(torch.zeros(2), 2 * torch.ones(2)), 1)
+    sources = None if runs is None else [generator(seed) for seed in range(runs)]
+    made = PlanarFlow(2, 3, base=base, runs=runs, generator=sources).double()
+    own = PlanarFlow(2, 3, base=StandardNormal(2, 2.0), runs=runs).double()
+    own.load_state_dict(made.state_dict())
+    x = made.sample(4)
+    assert not torch.equal(x, made.sample(4))
+    torch.testing.assert_close(made.log_prob(x), own.log_prob(x), rtol=1e-6, atol=1e-6)
+
+
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="dim and layers are 2 and 0, expected at least 1"):
+    with pytest.raises(ValueError, match="layers is 0, expected at least 1"):
         PlanarFlow(2, 0)
     with pytest.raises(ValueError, match="generator does not fit the runs, expected a sequence of"):
         PlanarFlow(2, 1, runs=2, generator=[generator()])

@@ -164,7 +164,9 @@ def test_noise_comes_from_the_generator_alone(kind):
 
 
 def test_bad_kinds_and_fields_are_refused(unchecked):
-    with pytest.raises(ValueError, match="kind is 'uniform', expected rademacher or gaussian"):
+    with pytest.raises(ValueError, match="kind is 'uniform', expected 'rademacher' or 'gaussian'"):
         Hutchinson("uniform")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="ConcatSquashField has no field_and_trace"):
+    with pytest.raises(
+        ValueError, match="field is ConcatSquashField, which has no field_and_trace"
+    ):
         closed_trace(ConcatSquashField(2), T, points(3, 2))

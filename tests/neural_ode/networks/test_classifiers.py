@@ -52,7 +52,7 @@ def test_classifiers_give_logits_for_either_stem(downsampling):
 
 
 def test_an_unknown_stem_is_refused():
-    with pytest.raises(ValueError, match="downsampling is 'pool', expected conv or res"):
+    with pytest.raises(ValueError, match="downsampling is 'pool', expected 'conv' or 'res'"):
         ImageClassifier(torch.nn.Identity(), downsampling="pool")
 
 
