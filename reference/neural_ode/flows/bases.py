@@ -84,7 +84,8 @@ def check_base(base: Any, dim: int | None) -> None:
         if len(shape) != 1:
             raise ValueError(
                 f"base is {kind} with the event shape {shape}, expected a distribution of vectors,"
-                f" whose event shape is (dim,): StandardNormal(dim) or Independent({kind}(...), 1)"
+                f" whose event shape is (dim,): StandardNormal(dim), or Independent({kind}(...), 1)"
+                " with parameters of the shape [dim]"
             )
         if base.batch_shape:
             raise ValueError(
