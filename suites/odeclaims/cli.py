@@ -21,13 +21,14 @@ from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged, find_cells, read_judged
-from odeclaims.record.results import Results, read_results
+from odeclaims.record.results import Results, possible_results, read_results
 from odeclaims.terminal import (
     claims_table,
     console,
     error_sentence,
     print_comparison,
     print_verdicts,
+    say,
     say_written,
 )
 
@@ -133,7 +134,7 @@ def run(
         sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
         raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
     for sentence in summary.failures[:5]:
-        console.print(sentence, style="red", markup=False, highlight=False)
+        say(sentence, "red")
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
     print_verdicts(read_results(out, chosen, profile))
@@ -219,29 +220,38 @@ def check(
     A digest says that the files of a folder belong together, not who wrote them; --against says
     whether they are those of a commit.
     """
-    from odeclaims.record.against import check_revision, differences
+    from odeclaims.record.against import find_revision
 
+    revision = find_revision(out, against) if against is not None else None
     results = _existing(claims, profile, out)
-    if against:
-        check_revision(out, against)
+    if revision:
+        possible = possible_results(out, _choose(claims), profile)
+        results += [each for each in possible if each not in results and revision.has(each)]
     bad = 0
     for each in results:
-        problem = _problem(each) or (differences(each, against) if against else "")
+        problem = _problem(each) or (revision.differences(each) if revision else "")
         bad += bool(problem)
-        style, state = ("red", problem) if problem else ("green", "follows from its rows")
-        line = Text(f"{each.profile}/{each.claim.slug}: ").append(state, style=style)
+        style, state = ("red", problem) if problem else ("green", _praise(each))
+        line = Text(f"{each.profile}/{each.claim.slug}: ").append(escape_controls(state), style)
         console.print(line, highlight=False)
     console.print(f"{len(results)} results checked, {bad} of them with a problem.")
     if bad:
         raise typer.Exit(1)
 
 
+def _praise(results: Results) -> str:
+    """What can be said for stored files without a problem."""
+    if "sha256" in results.read_provenance():
+        return "follows from its rows"
+    return "follows from its rows; its provenance.json has no digest, so may have been changed"
+
+
 def _problem(results: Results) -> str:
     """What is wrong with the stored files; "" where nothing is."""
     try:
         return Judged(results).stale()
-    except (CorruptFile, FileNotFoundError) as error:
-        return str(error)
+    except (CorruptFile, OSError) as error:
+        return error_sentence(error)
 
 
 @app.command()
@@ -258,7 +268,8 @@ def cite(
 
     for results in _existing([claim], profile, out):
         judged = Judged(results)
-        sys.stdout.write(f"{bibtex(judged)}\n{cited_sentence(judged)}\n\n")
+        sentence = escape_controls(cited_sentence(judged))
+        sys.stdout.write(f"{bibtex(judged)}\n{sentence}\n\n")
 
 
 @app.command()
@@ -272,18 +283,16 @@ def verify(
     cells = find_cells(name, map(Judged, read_results(out, find_claims().values(), None)))
     for judged, cell in cells:
         made = judged.provenance
-        sys.stdout.write(
+        say(
             f"{judged.profile}/{judged.claim.slug}, {cell.table}, row {cell.row + 1},"
-            f" {cell.column}: {escape_controls(cell.text)}\n"
+            f" {cell.column}: {cell.text}"
+        )
+        say(
             f"made again from the {made['rows']} rows of {judged.results.data}, measured at commit"
-            f" {commit_of(made)}\n"
+            f" {commit_of(made)}"
         )
     if not cells:
-        console.print(
-            f"no cell of the results in {out} has the name {name} any more",
-            style="red",
-            markup=False,
-        )
+        say(f"no cell of the results in {out} has the name {name} any more", "red")
         raise typer.Exit(1)
 
 
@@ -377,7 +386,7 @@ def _write_page(
 
     write_page(results, pictures, problems, claims, path)
     for _, sentence in problems:
-        console.print(sentence, style="red", markup=False, highlight=False)
+        say(sentence, "red")
     say_written([path])
     if problems:
         raise typer.Exit(1)

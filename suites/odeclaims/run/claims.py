@@ -115,7 +115,7 @@ def _only_run(out: Path) -> Iterator[None]:
 def _finished(store: CellStore, task: Task, console: Console) -> bool:
     record, problem = store.read(task.cell, task.key)
     if problem:
-        console.print(problem, style="yellow", markup=False)
+        console.print(problem, style="yellow", markup=False, highlight=False)
     return record is not None
 
 

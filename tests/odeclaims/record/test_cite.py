@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from odeclaims.claims import find_claims
-from odeclaims.record.cite import bibtex, sentence
-from odeclaims.record.files import read_json, write_json
+from odeclaims.record.cite import bibtex, cited_sentence
 from odeclaims.record.judged import Judged, find_cells
 from odeclaims.record.results import Results
+from tests.odeclaims.toy_claims import ORIGIN
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -22,7 +22,7 @@ def judged() -> Judged:
 
 
 def test_the_sentence_has_every_deciding_number_with_a_name_that_leads_back(judged):
-    text = sentence(judged)
+    text = cited_sentence(judged)
     names = re.findall(r"\[([0-9a-f]{10})\]", text)
     deciding = [c for c in judged.claim.criteria if c.decides]
     assert len(names) == len(deciding)
@@ -57,10 +57,8 @@ def test_a_source_that_is_in_no_bibliography_is_cited_in_its_own_words(judged, t
 def test_changes_in_the_tree_are_said(judged, tmp_path):
     shutil.copytree(judged.results.folder, tmp_path / "quick" / "backward_nfe")
     copy = Results(tmp_path, "quick", judged.claim)
-    made = {"odeclaims": "1", "commit": "a" * 40, "clean_tree": False, "started": "2031-01-01"}
-    made["data_sha256"] = read_json(judged.results.folder / "provenance.json")["data_sha256"]
-    write_json(copy.folder / "provenance.json", made)
+    copy.write(copy.read(), ORIGIN | {"clean_tree": False, "started": "2031-01-01T00:00:00Z"})
     changed = Judged(copy)
     assert "with changes" in bibtex(changed)
     assert "2031" in bibtex(changed)
-    assert "with changes" in sentence(changed)
+    assert "with changes" in cited_sentence(changed)

@@ -1,16 +1,21 @@
 import pytest
 
-from odeclaims.record.compare import compare, moved
+from odeclaims.record.compare import compare, describe_change
 from odeclaims.record.files import CorruptFile, write_json, write_text
 
 
 def criterion(value, spread=None, outcome="reproduced", name="ratio", asked="<= 1"):
     return {
         "name": name,
+        "decides": True,
         "outcome": outcome,
         "value": value,
         "interval_95": spread,
+        "values": 1,
+        "statistic": "median",
         "reproduced_if": asked,
+        "partly_if": None,
+        "because": "a test",
         "lacking": "" if value is not None else "2 of at least 5 seeds",
     }
 
@@ -39,13 +44,18 @@ def criterion(value, spread=None, outcome="reproduced", name="ratio", asked="<= 
     ],
 )
 def test_what_is_said_of_a_criterion(one, other, said):
-    assert moved(one, other) == said
+    assert describe_change(one, other) == said
 
 
-def folder(path, outcomes, profile="quick", value=1.0):
+def verdict(slug, outcome, **how):
+    judged = criterion(outcome=outcome, **({"value": 1.0} | how))
+    parts = {"claim": slug, "title": "A toy", "outcome": outcome}
+    return parts | {"criteria": [judged], "caveats": []}
+
+
+def folder(path, outcomes, profile="quick"):
     for slug, outcome in outcomes.items():
-        verdict = {"outcome": outcome, "criteria": [criterion(value, outcome=outcome)]}
-        write_json(path / profile / slug / "verdict.json", verdict)
+        write_json(path / profile / slug / "verdict.json", verdict(slug, outcome))
     return path
 
 
@@ -83,8 +93,7 @@ def test_two_profiles_of_a_folder(tmp_path):
 
 def test_a_criterion_that_one_alone_has_is_named(tmp_path):
     before, after = (folder(tmp_path / name, {"one": "partly"}) for name in "ab")
-    verdict = {"outcome": "partly", "criteria": [criterion(1.0, name="another")]}
-    write_json(after / "quick" / "one" / "verdict.json", verdict)
+    write_json(after / "quick" / "one" / "verdict.json", verdict("one", "partly", name="another"))
     found = compare(before, after).numbers.set_index("criterion")["moved"]
     assert found.to_dict() == {"ratio": "in one alone", "another": "in one alone"}
 

@@ -11,7 +11,7 @@ from odeclaims.claim import Column
 from odeclaims.record.files import CorruptFile
 from odeclaims.record.frame import frame
 from odeclaims.record.results import Results
-from tests.odeclaims.toy_claims import make_claim
+from tests.odeclaims.toy_claims import ORIGIN, make_claim
 
 CLAIM = make_claim(columns={"x": Column("a number"), "word": Column("a word")})
 ROW = {"x": 0.1, "word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
@@ -20,7 +20,7 @@ ROW = {"x": 0.1, "word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "d
 @pytest.fixture
 def results(tmp_path) -> Results:
     made = Results(tmp_path, "quick", CLAIM)
-    made.write(frame(CLAIM, [ROW, ROW | {"x": 1 / 3}]), {"commit": "abc"})
+    made.write(frame(CLAIM, [ROW, ROW | {"x": 1 / 3}]), ORIGIN)
     return made
 
 
@@ -61,9 +61,9 @@ def test_a_write_that_is_cut_off_before_the_provenance_leaves_the_old_rows(resul
     with monkeypatch.context() as patched:
         patched.setattr("odeclaims.record.results.write_json", cut)
         with pytest.raises(KeyboardInterrupt):
-            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), {"commit": "def"})
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), ORIGIN | {"commit": "d" * 40})
     assert results.read().equals(before)
-    assert json.loads(results.provenance.read_text())["commit"] == "abc"
+    assert json.loads(results.provenance.read_text())["commit"] == "a" * 40
     assert not list(results.folder.glob("*.corrupt*"))
 
 
@@ -74,8 +74,8 @@ def test_a_write_that_is_cut_off_after_the_provenance_is_finished_by_a_reader(re
     with monkeypatch.context() as patched:
         patched.setattr("odeclaims.record.results.Results._move_on", cut)
         with pytest.raises(KeyboardInterrupt):
-            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), {"commit": "def"})
-    assert json.loads(results.provenance.read_text())["commit"] == "def"
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), ORIGIN | {"commit": "d" * 40})
+    assert json.loads(results.provenance.read_text())["commit"] == "d" * 40
     assert list(results.read()["x"]) == [0.5]
     assert not list(results.folder.glob("*.corrupt*"))
 
@@ -130,7 +130,7 @@ def spoilt(folder: Path, content: bytes, spoil) -> None:
 def whole(tmp_path_factory) -> tuple[Path, bytes]:
     """A folder with results, and the bytes of its CSV."""
     made = Results(tmp_path_factory.mktemp("whole"), "quick", CLAIM)
-    made.write(frame(CLAIM, WHOLE), {})
+    made.write(frame(CLAIM, WHOLE), ORIGIN)
     return made.out, made.data.read_bytes()
 
 

@@ -83,7 +83,11 @@ def results(out: Path, one: Claim) -> Results:
     df = pd.DataFrame({"x": [0.5, 2.0, 2.25], "status": "ok"})
     df = df.assign(repetition=range(3), seed=range(3), device="cpu")
     made = {"profile": "quick", "device": "cpu", "threads": 1, "datasets": {}, "seeds": [1, 2, 3]}
-    made |= {"cells": 3, "cells_made_at_commits": ["c0ffee"], "started": "2026-01-02T03:04:05"}
+    made |= {
+        "cells": 3,
+        "cells_made_at_commits": ["c0ffee" * 6 + "c0ff"],
+        "started": "2026-01-02T03:04:05Z",
+    }
     Results(out, "quick", one).write(df, provenance("cpu") | made | {"duration_s": 1.5})
     return Results(out, "quick", one)
 

@@ -35,7 +35,7 @@ def order(tmp_path, monkeypatch) -> dict:
 
 
 def test_an_order_is_carried_out(order):
-    record = cluster_cell.answer(order)["record"]
+    record = cluster_cell.carry_out(order)["record"]
     assert record["commit"] == "abc"
     assert record["seed"] == Cell("mine", {}).seed
     (row,) = record["rows"]
@@ -53,4 +53,4 @@ def test_an_order_is_carried_out(order):
     ],
 )
 def test_a_worker_with_other_code_is_refused(order, change, says):
-    assert says in cluster_cell.answer(order | change)["refused"]
+    assert says in cluster_cell.carry_out(order | change)["refused"]
