@@ -8,7 +8,8 @@ import difflib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,8 +57,28 @@ class Terminated(KeyboardInterrupt):
     """The system asked this process to end, as a scheduler does before it kills."""
 
 
-def _stop(*_: object) -> None:
-    raise Terminated
+@contextmanager
+def _ends_in_a_sentence() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a run with a sentence and their exit codes, 130 and 143."""
+
+    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+
+    def stop(number: int, _: object) -> None:
+        # What the first signal ends is not to be torn from its end by a second.
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    before = [(each, signal.signal(each, stop)) for each in signals]
+    try:
+        yield
+    except KeyboardInterrupt as end:
+        sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
+        raise typer.Exit(143 if isinstance(end, Terminated) else 130) from None
+    finally:
+        for each, handler in before:
+            if signal.getsignal(each) is stop:
+                signal.signal(each, handler)
 
 
 @app.callback(invoke_without_command=True)
@@ -115,12 +136,11 @@ def run(
     Writes data.csv, verdict.json and provenance.json for each claim. Exit code 1 where a cell
     failed with an error; a solve that fails is not an error but a row with its status.
     """
-    from odeclaims.run.claims import run_claims
-
     chosen = _choose(claims)
     _check_device(device, here=scheduler is None)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
+    with _ends_in_a_sentence():
+        from odeclaims.run.claims import run_claims
+
         summary = run_claims(
             chosen,
             Profile(profile, seeds, device),
@@ -130,9 +150,6 @@ def run(
             scheduler=scheduler,
             console=console,
         )
-    except KeyboardInterrupt as stop:
-        sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
-        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
     for sentence in summary.failures[:5]:
         say(sentence, "red")
     if len(summary.failures) > 5:

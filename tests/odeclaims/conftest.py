@@ -13,8 +13,7 @@ from tests.odeclaims.forked import SERVER, Counted
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[subprocess.Popen]:
+def _server() -> Iterator[subprocess.Popen]:
     paths = os.pathsep.join([str(ROOT / "reference"), str(ROOT / "suites")])
     environment = os.environ | {
         "PYTHONPATH": paths,
@@ -33,6 +32,17 @@ def forks() -> Iterator[subprocess.Popen]:
     )
     yield process
     process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[subprocess.Popen]:
+    yield from _server()
+
+
+@pytest.fixture(scope="session")
+def second_forks() -> Iterator[subprocess.Popen]:
+    """One more, for a run beside another: a server has one at a time."""
+    yield from _server()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pydantic import (
 
 from odeclaims.cell import ProfileName, Scalar
 from odeclaims.claim import OUTCOMES, Outcome
-from odeclaims.record.files import CorruptFile, read_json
+from odeclaims.record.files import CorruptFile, parse_json, read_json
 
 
 def _check_printable(text: str) -> str:
@@ -168,6 +168,28 @@ class CellRecord(_Record):
     sha256: Sha256
 
 
+class ProcessAnswer(_Record):
+    """What a worker of a cluster says: what a cell's process said, and its exit code."""
+
+    said: str
+    code: Annotated[int, Field(ge=-255, le=255)]
+    worker: Text
+
+
+class CellAnswer(_Record):
+    """What a cell's process on a cluster says: one of the three."""
+
+    record: dict[str, Any] | None = None
+    failed: str | None = None
+    refused: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "CellAnswer":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("it says not one thing")
+        return self
+
+
 def read_verdict(path: Path) -> dict[str, Any]:
     """A stored verdict, checked.
 
@@ -209,6 +231,28 @@ def check_provenance(content: dict[str, Any], path: Path) -> None:
 def check_cell(content: dict[str, Any], name: str) -> None:
     """As ``check_verdict``, for a finished cell, which has a name in place of a path."""
     _check_record(content, CellRecord, f"{name} is not a finished cell")
+
+
+def parse_process_answer(text: str) -> dict[str, Any]:
+    """What a worker of a cluster says.
+
+    Raises:
+        CorruptFile: where it is anything else.
+    """
+    content = parse_json(text, "the answer")
+    _check_record(content, ProcessAnswer, "the answer is not one of a worker")
+    return content
+
+
+def parse_cell_answer(text: str) -> dict[str, Any]:
+    """What a cell's process on a cluster says.
+
+    Raises:
+        CorruptFile: where it is anything else.
+    """
+    content = parse_json(text, "the answer")
+    _check_record(content, CellAnswer, "the answer is not one of a cell's process")
+    return content
 
 
 def _check_record(content: dict[str, Any], record: type[_Record], says: str) -> None:

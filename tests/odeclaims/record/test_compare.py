@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from odeclaims.record.compare import compare, describe_change
@@ -47,7 +49,7 @@ def test_what_is_said_of_a_criterion(one, other, said):
     assert describe_change(one, other) == said
 
 
-def verdict(slug, outcome, **how):
+def verdict(slug, outcome, **how: Any):
     judged = criterion(outcome=outcome, **({"value": 1.0} | how))
     parts = {"claim": slug, "title": "A toy", "outcome": outcome}
     return parts | {"criteria": [judged], "caveats": []}
