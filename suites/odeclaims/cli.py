@@ -8,7 +8,8 @@ import difflib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,13 +22,14 @@ from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged, find_cells, read_judged
-from odeclaims.record.results import Results, read_results
+from odeclaims.record.results import Results, possible_results, read_results
 from odeclaims.terminal import (
     claims_table,
     console,
     error_sentence,
     print_comparison,
     print_verdicts,
+    say,
     say_written,
 )
 
@@ -55,8 +57,28 @@ class Terminated(KeyboardInterrupt):
     """The system asked this process to end, as a scheduler does before it kills."""
 
 
-def _stop(*_: object) -> None:
-    raise Terminated
+@contextmanager
+def _ends_in_a_sentence() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a run with a sentence and their exit codes, 130 and 143."""
+
+    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+
+    def stop(number: int, _: object) -> None:
+        # What the first signal ends is not to be torn from its end by a second.
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    before = [(each, signal.signal(each, stop)) for each in signals]
+    try:
+        yield
+    except KeyboardInterrupt as end:
+        sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
+        raise typer.Exit(143 if isinstance(end, Terminated) else 130) from None
+    finally:
+        for each, handler in before:
+            if signal.getsignal(each) is stop:
+                signal.signal(each, handler)
 
 
 @app.callback(invoke_without_command=True)
@@ -114,12 +136,11 @@ def run(
     Writes data.csv, verdict.json and provenance.json for each claim. Exit code 1 where a cell
     failed with an error; a solve that fails is not an error but a row with its status.
     """
-    from odeclaims.run.claims import run_claims
-
     chosen = _choose(claims)
     _check_device(device, here=scheduler is None)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
+    with _ends_in_a_sentence():
+        from odeclaims.run.claims import run_claims
+
         summary = run_claims(
             chosen,
             Profile(profile, seeds, device),
@@ -129,11 +150,8 @@ def run(
             scheduler=scheduler,
             console=console,
         )
-    except KeyboardInterrupt as stop:
-        sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
-        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
     for sentence in summary.failures[:5]:
-        console.print(sentence, style="red", markup=False, highlight=False)
+        say(sentence, "red")
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
     print_verdicts(read_results(out, chosen, profile))
@@ -219,29 +237,38 @@ def check(
     A digest says that the files of a folder belong together, not who wrote them; --against says
     whether they are those of a commit.
     """
-    from odeclaims.record.against import check_revision, differences
+    from odeclaims.record.against import find_revision
 
+    revision = find_revision(out, against) if against is not None else None
     results = _existing(claims, profile, out)
-    if against:
-        check_revision(out, against)
+    if revision:
+        possible = possible_results(out, _choose(claims), profile)
+        results += [each for each in possible if each not in results and revision.has(each)]
     bad = 0
     for each in results:
-        problem = _problem(each) or (differences(each, against) if against else "")
+        problem = _problem(each) or (revision.differences(each) if revision else "")
         bad += bool(problem)
-        style, state = ("red", problem) if problem else ("green", "follows from its rows")
-        line = Text(f"{each.profile}/{each.claim.slug}: ").append(state, style=style)
+        style, state = ("red", problem) if problem else ("green", _praise(each))
+        line = Text(f"{each.profile}/{each.claim.slug}: ").append(escape_controls(state), style)
         console.print(line, highlight=False)
     console.print(f"{len(results)} results checked, {bad} of them with a problem.")
     if bad:
         raise typer.Exit(1)
 
 
+def _praise(results: Results) -> str:
+    """What can be said for stored files without a problem."""
+    if "sha256" in results.read_provenance():
+        return "follows from its rows"
+    return "follows from its rows; its provenance.json has no digest, so may have been changed"
+
+
 def _problem(results: Results) -> str:
     """What is wrong with the stored files; "" where nothing is."""
     try:
         return Judged(results).stale()
-    except (CorruptFile, FileNotFoundError) as error:
-        return str(error)
+    except (CorruptFile, OSError) as error:
+        return error_sentence(error)
 
 
 @app.command()
@@ -258,7 +285,8 @@ def cite(
 
     for results in _existing([claim], profile, out):
         judged = Judged(results)
-        sys.stdout.write(f"{bibtex(judged)}\n{cited_sentence(judged)}\n\n")
+        sentence = escape_controls(cited_sentence(judged))
+        sys.stdout.write(f"{bibtex(judged)}\n{sentence}\n\n")
 
 
 @app.command()
@@ -272,18 +300,16 @@ def verify(
     cells = find_cells(name, map(Judged, read_results(out, find_claims().values(), None)))
     for judged, cell in cells:
         made = judged.provenance
-        sys.stdout.write(
+        say(
             f"{judged.profile}/{judged.claim.slug}, {cell.table}, row {cell.row + 1},"
-            f" {cell.column}: {escape_controls(cell.text)}\n"
+            f" {cell.column}: {cell.text}"
+        )
+        say(
             f"made again from the {made['rows']} rows of {judged.results.data}, measured at commit"
-            f" {commit_of(made)}\n"
+            f" {commit_of(made)}"
         )
     if not cells:
-        console.print(
-            f"no cell of the results in {out} has the name {name} any more",
-            style="red",
-            markup=False,
-        )
+        say(f"no cell of the results in {out} has the name {name} any more", "red")
         raise typer.Exit(1)
 
 
@@ -377,7 +403,7 @@ def _write_page(
 
     write_page(results, pictures, problems, claims, path)
     for _, sentence in problems:
-        console.print(sentence, style="red", markup=False, highlight=False)
+        say(sentence, "red")
     say_written([path])
     if problems:
         raise typer.Exit(1)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from odeclaims.claim import Claim
 from odeclaims.record.compare import Comparison
@@ -18,8 +18,9 @@ from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.results import Results
 
 # In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
-console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, soft_wrap=True)
+# Without emoji, which would take the place of what stands between two colons.
+console = Console(soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 STYLES = {
     "reproduced": "green",
@@ -33,47 +34,56 @@ def claims_table(claims: list[Claim], results: dict[str, list[Results]]) -> Tabl
     """The claims with their stored outcomes, a line each."""
     table = Table("claim", "what is claimed", "source", "verdict (profile)")
     for claim in claims:
-        verdicts = [f"{outcome(r)} ({r.profile})" for r in results[claim.slug]]
+        verdicts = [outcome(r) + f" ({r.profile})" for r in results[claim.slug]]
         table.add_row(
             claim.slug,
-            escape(claim.statement),
-            escape(claim.source),
-            "\n".join(verdicts) or "not run yet",
+            Text(claim.statement),
+            Text(claim.source),
+            Text("\n").join(verdicts) or "not run yet",
         )
     return table
 
 
-def outcome(results: Results) -> str:
+def outcome(results: Results) -> Text:
     """The stored outcome in its colour, or that there is none that can be read."""
+    outcome = _read_verdict(results)["outcome"]
+    return Text().append(outcome, STYLES.get(outcome, "dim"))
+
+
+def _read_verdict(results: Results) -> dict[str, Any]:
+    """The stored verdict; where there is none or it cannot be read, one without criteria."""
     try:
-        outcome = results.read_verdict()["outcome"]
+        return results.read_verdict()
     except FileNotFoundError:
-        outcome = "not judged"
-    except CorruptFile as error:
-        err.print(str(error), style="yellow", markup=False, highlight=False)
-        outcome = "unreadable"
-    return f"[{STYLES.get(outcome, 'dim')}]{outcome}[/]"
+        return {"outcome": "not judged", "criteria": []}
+    except (CorruptFile, OSError) as error:
+        say(error_sentence(error), "yellow", err)
+        return {"outcome": "unreadable", "criteria": []}
+
+
+def say(sentence: str, style: str = "", to: Console = console) -> None:
+    """Print a sentence that may hold texts out of files: what a terminal would obey is escaped."""
+    to.print(escape_controls(sentence), style=style, markup=False, highlight=False)
 
 
 def print_verdicts(measured: list[Results]) -> None:
     """The criteria of some results, each with what was measured and its outcome."""
-    if not measured:
-        return
     table = Table("claim", "criterion", "holds if", "measured", "outcome")
     for results in measured:
-        rows: list[dict[str, Any]] = results.read_verdict()["criteria"]
+        rows: list[dict[str, Any]] = _read_verdict(results)["criteria"]
         for i, row in enumerate(rows):
             value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"
-            colour = STYLES[row["outcome"]]
+            judged = Text().append(row["outcome"], STYLES[row["outcome"]])
             table.add_row(
                 results.claim.slug if i == 0 else "",
-                escape(row["name"]),
-                row["reproduced_if"],
-                escape(value),
-                f"[{colour}]{row['outcome']}[/]" + ("" if row["decides"] else " (not deciding)"),
+                Text(row["name"]),
+                Text(row["reproduced_if"]),
+                Text(value),
+                judged + ("" if row["decides"] else " (not deciding)"),
                 end_section=i == len(rows) - 1,
             )
-    console.print(table)
+    if table.row_count:
+        console.print(table)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -81,16 +91,15 @@ def print_comparison(comparison: Comparison) -> None:
     table = Table("claim", "criterion", "before", "after", "what changed")
     for row in comparison.numbers[comparison.numbers["moved"] != ""].to_dict("records"):
         table.add_row(
-            *(escape(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
+            *(Text(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
         )
     if table.row_count:
         console.print(table)
     for line in comparison.alone:
-        console.print(line, markup=False, highlight=False)
+        say(line)
     changed = comparison.verdicts[comparison.verdicts["changed"]]
     for row in changed.to_dict("records"):
-        line = f"{row['claim']}: {row['before']} became {row['after']}"
-        console.print(line, markup=False, highlight=False)
+        say(f"{row['claim']}: {row['before']} became {row['after']}")
     console.print(
         f"{len(comparison.verdicts)} claims compared, {len(changed)} verdicts changed,"
         f" {table.row_count} of {len(comparison.numbers)} numbers moved."
@@ -100,7 +109,7 @@ def print_comparison(comparison: Comparison) -> None:
 def say_written(paths: list[Path]) -> None:
     """Name the files that were written."""
     for path in paths:
-        console.print(f"wrote {path}", markup=False, highlight=False)
+        say(f"wrote {path}")
 
 
 def error_sentence(error: Exception) -> str:

@@ -13,8 +13,7 @@ from tests.odeclaims.forked import SERVER, Counted
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
+def _server(folder: Path) -> Iterator[subprocess.Popen]:
     paths = os.pathsep.join([str(ROOT / "reference"), str(ROOT / "suites")])
     environment = os.environ | {
         "PYTHONPATH": paths,
@@ -22,7 +21,7 @@ def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         # Where runs keep locks, which stay.
-        "TMPDIR": str(tmp_path_factory.getbasetemp()),
+        "TMPDIR": str(folder),
     }
     process = subprocess.Popen(
         # The server's folder would otherwise be the first place to import from.
@@ -35,6 +34,17 @@ def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
     )
     yield process
     process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
+    yield from _server(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def second_forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
+    """One more, for a run beside another: a server has one at a time."""
+    yield from _server(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

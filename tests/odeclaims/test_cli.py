@@ -300,10 +300,16 @@ def test_a_corrupt_csv_is_set_aside_and_made_again(done):
 
 def test_check_fails_when_a_verdict_does_not_follow(done):
     path = done.out / "quick" / "toy" / "verdict.json"
-    path.write_text(path.read_text().replace('"reproduced"', '"partly"', 1))
+    whole = path.read_text()
+    path.write_text(whole.replace('"reproduced"', '"partly"'))
     code, output, _ = done("check")
     assert code == 1
-    assert "differs from its rows in outcome" in output
+    assert "differs from its rows in outcome, criteria" in output
+    path.write_text(whole.replace('"reproduced"', '"partly"', 1))
+    code, output, _ = done("check")
+    assert code == 1
+    assert "the outcome is not the worst of the criteria that decide" in output
+    assert "it is set aside as verdict.json.corrupt-1" in output
 
 
 @pytest.mark.parametrize(("factor", "code"), [(1 + 1e-12, 0), (1 + 1e-6, 1)])

@@ -8,20 +8,25 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from odeclaims.cell import Cell, Row
 from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence
+from odeclaims.record.cells import describe
 
 NUMBERS = count()
+MACHINE = {
+    "python": "3.11.7",
+    "packages": {"torch": "2.13.0+cpu", "numpy": "2.3.5"},
+    "system": "Linux x86_64",
+    "cpu": "an abacus",
+    "cores": 2,
+    "gpu": None,
+}
 # What made the rows of a toy claim, as complete as a run records it.
 PROVENANCE: dict[str, Any] = {
     "odeclaims": "0.1.0",
     "commit": "a" * 40,
     "clean_tree": True,
-    "python": "3.11.0",
-    "packages": {},
-    "system": "Linux x86_64",
-    "cpu": "an abacus",
-    "cores": 2,
-    "gpu": None,
+    **MACHINE,
     "profile": "quick",
     "device": "cpu",
     "threads": 1,
@@ -32,7 +37,19 @@ PROVENANCE: dict[str, Any] = {
     "started": "2026-01-02T03:04:05+00:00",
     "duration_s": 1.5,
 }
+# What a measurement of ``cell`` is kept with beside it.
+MEASURED: dict[str, Any] = {
+    "commit": "a" * 40,
+    "started": "2026-01-01T00:00:00+00:00",
+    "duration_s": 0.5,
+    "machine": MACHINE,
+}
 SMALL = Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test", statistic="max")
+
+
+def record_of(cell: Cell, rows: list[Row]) -> dict[str, Any]:
+    """What a worker keeps of a cell with these rows."""
+    return {"cell": describe(cell), "seed": cell.seed, "rows": rows, **MEASURED}
 
 
 def make_claim(

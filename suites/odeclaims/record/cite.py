@@ -7,7 +7,7 @@ from importlib.resources import files
 from odeclaims.claim import Claim, Judgement
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.provenance import commit_of
-from odeclaims.record.wording import LABELS, escape_latex, format_value
+from odeclaims.record.wording import LABELS, escape_bibtex, format_value
 
 
 def bibtex(judged: Judged) -> str:
@@ -59,8 +59,8 @@ def _sources(claim: Claim) -> Iterator[str]:
     known = (files("odeclaims") / "references.bib").read_text(encoding="utf-8").strip()
     named = [entry for entry in known.split("\n\n") if _names(claim.source, entry)]
     yield from named or [
-        f"@misc{{{claim.slug}_source,\n  title = {{{escape_latex(claim.title)}}},\n"
-        f"  note = {{{escape_latex(claim.source)}}},\n}}"
+        f"@misc{{{claim.slug}_source,\n  title = {{{escape_bibtex(claim.title)}}},\n"
+        f"  note = {{{escape_bibtex(claim.source)}}},\n}}"
     ]
 
 
@@ -80,9 +80,9 @@ def _suite(judged: Judged) -> str:
             f"@software{{odeclaims_{judged.claim.slug}_{judged.profile},",
             "  title = {odeclaims: the published claims about Neural ODEs, measured again},",
             "  author = {{The odeclaims contributors}},",
-            f"  version = {{{escape_latex(made['odeclaims'])}}},",
+            f"  version = {{{escape_bibtex(made['odeclaims'])}}},",
             f"  year = {{{str(made['started'])[:4]}}},",
-            f"  note = {{Claim {escape_latex(judged.claim.slug)}, profile {judged.profile},"
+            f"  note = {{Claim {escape_bibtex(judged.claim.slug)}, profile {judged.profile},"
             f" commit {commit_of(made)}, data.csv SHA-256 {made['data_sha256'][:16]}}},",
             "}",
         ]

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from odeclaims.cell import PROFILES
-from odeclaims.record.files import escape_controls
+from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.schema import read_verdict
 from odeclaims.record.wording import number
 
@@ -84,16 +84,22 @@ def compare(before: Path, after: Path) -> Comparison:
 def _verdicts(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """The verdicts by profile and claim; the profile is "" where the folder is that of one."""
     verdicts = {
-        ("", path.parent.name): read_verdict(path) for path in folder.glob("*/verdict.json")
+        (profile, path.parent.name): _verdict(path)
+        for profile in ("", *PROFILES)
+        for path in sorted((folder / profile).glob("*/verdict.json"))
     }
-    for profile in PROFILES:
-        for path in (folder / profile).glob("*/verdict.json"):
-            verdicts[profile, path.parent.name] = read_verdict(path)
     if not verdicts:
         raise FileNotFoundError(
             f"{folder} holds no verdict.json of a claim; `odeclaims run` makes it"
         )
     return verdicts
+
+
+def _verdict(path: Path) -> dict[str, Any]:
+    verdict = read_verdict(path)
+    if verdict["claim"] != path.parent.name:
+        raise CorruptFile(f"{path} is that of the claim {verdict['claim']}")
+    return verdict
 
 
 def _name(profile: str, slug: str) -> str:

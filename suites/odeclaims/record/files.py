@@ -7,6 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# Deeper than anything that this program writes.
+MOST_LEVELS = 12
+
 
 class CorruptFile(ValueError):
     """A results file that is not what this program wrote; the message says what is wrong.
@@ -90,21 +93,53 @@ def describe_set_aside(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """A JSON object in a file; see ``parse_json``.
 
     Raises:
-        FileNotFoundError: where there is no such file.
+        OSError: where it cannot be read.
         CorruptFile: where it is not a JSON object.
     """
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(content: str | bytes, name: str) -> dict[str, Any]:
+    """A JSON object in UTF-8 that names nothing twice and is not nested deeply.
+
+    Raises:
+        CorruptFile: where it is not; ``name`` is what the message calls it.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        parsed = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         # A ValueError for what is not UTF-8, not JSON, or has a number of thousands of digits.
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise CorruptFile(f"{path} is not JSON: {reason}") from error
-    if not isinstance(content, dict):
-        raise CorruptFile(f"{path} holds {type(content).__name__}, expected an object")
+        raise CorruptFile(f"{name} is not JSON: {reason}") from error
+    if not isinstance(parsed, dict):
+        raise CorruptFile(f"{name} holds {type(parsed).__name__}, expected an object")
+    if _is_deeper_than(MOST_LEVELS, parsed):
+        raise CorruptFile(f"{name} is nested too deeply")
+    return parsed
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, whose reader must not see another value than a program does."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("an object names something twice")
     return content
+
+
+def _is_deeper_than(levels: int, content: Any) -> bool:
+    layer = [content]
+    for _ in range(levels):
+        layer = [
+            part
+            for whole in layer
+            if isinstance(whole, dict | list)
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+        ]
+    return bool(layer)
 
 
 def sha256(content: str | bytes) -> str:

@@ -17,8 +17,9 @@ import pandas as pd
 
 from odeclaims.cell import digest
 from odeclaims.claim import Claim, Verdict
-from odeclaims.record.files import CorruptFile, write_json
-from odeclaims.record.results import Results, provenance_digest
+from odeclaims.record.derive import judge_rows, tabulate_rows
+from odeclaims.record.files import CorruptFile
+from odeclaims.record.results import Results
 from odeclaims.record.wording import criteria_frame
 
 # Hexadecimal digits: with ten thousand cells two of them share a name once in twenty thousand.
@@ -79,8 +80,12 @@ class Judged:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the claim's criteria make of the rows."""
-        return self.claim.judge(self.rows)
+        """What the claim's criteria make of the rows.
+
+        Raises:
+            CorruptFile: where they cannot judge them.
+        """
+        return judge_rows(self.claim, self.rows, self.results.data)
 
     @cached_property
     def criteria(self) -> pd.DataFrame:
@@ -89,8 +94,12 @@ class Judged:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The claim's own table."""
-        return self.claim.table(self.rows)
+        """The claim's own table.
+
+        Raises:
+            CorruptFile: where it cannot be made of the rows.
+        """
+        return tabulate_rows(self.claim, self.rows, self.results.data)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -116,14 +125,13 @@ class Judged:
         for column in table.columns:
             for row, value in enumerate(table[column].astype(str)):
                 hashed = digest(*place, row, str(column), value)[:DIGITS]
-                yield HashedCell(hashed, name, row, str(column), value)
+                # After astype(str) a gap may still be one.
+                yield HashedCell(hashed, name, row, str(column), str(value))
 
     def stale(self) -> str:
         """What is wrong with the files; "" where the verdict follows from the rows as recorded."""
         if not self.results.verdict.exists():
             return "there are rows but no verdict.json"
-        if self.provenance.get("sha256") not in (None, provenance_digest(self.provenance)):
-            return "provenance.json was changed after it was written"
         kept = self.results.read_verdict()
         now = json.loads(json.dumps(self.verdict.as_dict()))
         parts = [name for name in now if not _agree(now[name], kept.get(name))]
@@ -131,7 +139,7 @@ class Judged:
 
     def write_verdict(self) -> None:
         """Write the verdict that follows from the rows."""
-        write_json(self.results.verdict, self.verdict.as_dict())
+        self.results.write_verdict(self.verdict)
 
 
 def _agree(one: Any, other: Any) -> bool:
@@ -157,7 +165,7 @@ def read_judged(results: Iterable[Results]) -> tuple[list[Judged], list[tuple[Re
         judged = Judged(each)
         try:
             _ = judged.rows  # what is read is kept
-        except (CorruptFile, FileNotFoundError) as error:
+        except (CorruptFile, OSError) as error:
             problems.append((each, str(error)))
         else:
             readable.append(judged)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odeclaims import __version__
+from odeclaims.record.files import escape_controls
 
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "joblib")
 # What a measured number depends on, beside the code.
@@ -47,7 +48,7 @@ def machine(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name(device) if gpu else None,
+        "gpu": escape_controls(torch.cuda.get_device_name(device)) if gpu else None,
     }
 
 
@@ -68,9 +69,9 @@ def _git(*arguments: str) -> str | None:
     root = next((p for p in here.parents if (p / ".git").exists()), None)
     if root is None:
         return None
-    answer = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-    )
+    # A run that is killed in this moment would leave a lock in the user's checkout.
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
@@ -78,4 +79,4 @@ def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return escape_controls(names[0] if names else platform.processor() or platform.machine())

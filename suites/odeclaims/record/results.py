@@ -8,7 +8,7 @@ under another name, with a sentence that says so. Rows and cells are trusted by 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Any
 import pandas as pd
 
 from odeclaims.cell import PROFILES, STATUSES
-from odeclaims.claim import Claim
+from odeclaims.claim import Claim, Verdict
 from odeclaims.record import schema
+from odeclaims.record.derive import judge_rows
 from odeclaims.record.files import (
     CorruptFile,
     describe_set_aside,
@@ -75,9 +76,21 @@ class Results:
         text = to_csv(df)
         write_text(self.next, text)
         whole = provenance | {"rows": len(df), "data_sha256": sha256(text)}
-        write_json(self.provenance, whole | {"sha256": provenance_digest(whole)})
+        whole["sha256"] = provenance_digest(whole)
+        schema.check_provenance(whole, self.provenance)
+        write_json(self.provenance, whole)
         self._move_on()
-        write_json(self.verdict, self.claim.judge(self.read()).as_dict())
+        self.write_verdict(judge_rows(self.claim, self.read(), self.data))
+
+    def write_verdict(self, verdict: Verdict) -> None:
+        """Write the verdict that follows from the rows.
+
+        Raises:
+            CorruptFile: where it could not be read back, as with control characters in a text.
+        """
+        content = verdict.as_dict()
+        schema.check_verdict(content, self.verdict)
+        write_json(self.verdict, content)
 
     def _move_on(self) -> None:
         """Put the next rows in place if the provenance is theirs already."""
@@ -96,7 +109,12 @@ class Results:
                 left as they are.
         """
         try:
-            return schema.read_provenance(self.provenance)
+            made = schema.read_provenance(self.provenance)
+            if made["profile"] != self.profile:
+                raise CorruptFile(f"{self.provenance} is that of the profile {made['profile']}")
+            if made.get("sha256") not in (None, provenance_digest(made)):
+                raise CorruptFile(f"{self.provenance} was changed after it was written")
+            return made
         except CorruptFile as error:
             aside = describe_set_aside(self.provenance)
             raise CorruptFile(f"{error}; {aside}, {self._again}") from error
@@ -109,7 +127,10 @@ class Results:
             CorruptFile: where it is not a verdict; it has then been set aside.
         """
         try:
-            return schema.read_verdict(self.verdict)
+            verdict = schema.read_verdict(self.verdict)
+            if verdict["claim"] != self.claim.slug:
+                raise CorruptFile(f"{self.verdict} is that of the claim {verdict['claim']}")
+            return verdict
         except CorruptFile as error:
             aside = describe_set_aside(self.verdict)
             again = f"`odeclaims tables {self.claim.slug} --profile {self.profile}`"
@@ -144,7 +165,8 @@ class Results:
         provenance = self.read_provenance()
         try:
             return self._parse(self.data.read_bytes().decode("utf-8"), provenance)
-        except (CorruptFile, UnicodeDecodeError, pd.errors.ParserError) as error:
+        except (ValueError, OverflowError) as error:
+            # Of what is not UTF-8 or not a CSV, too.
             aside = describe_set_aside(self.data)
             raise CorruptFile(f"{self.data}: {error}; {aside}, {self._again}") from error
 
@@ -165,14 +187,20 @@ class Results:
                 f"it has {len(df)} rows and not the content that provenance.json records"
                 f" ({provenance['rows']} rows)"
             )
+        if len(df) != provenance["rows"]:
+            raise CorruptFile(f"it has {len(df)} rows and not {provenance['rows']}")
         return df
 
 
-def read_results(out: Path, claims: Iterable[Claim], profile: str | None) -> list[Results]:
-    """The results that exist for these claims, under one profile or under all."""
+def possible_results(out: Path, claims: Collection[Claim], profile: str | None) -> list[Results]:
+    """The results that these claims can have, under one profile or under all."""
     profiles = (profile,) if profile else PROFILES
-    possible = [Results(out, p, claim) for p in profiles for claim in claims]
-    return [results for results in possible if results.data.exists()]
+    return [Results(out, p, claim) for p in profiles for claim in claims]
+
+
+def read_results(out: Path, claims: Collection[Claim], profile: str | None) -> list[Results]:
+    """Those of them that exist."""
+    return [each for each in possible_results(out, claims, profile) if each.data.exists()]
 
 
 def _with_our_line_ends(text: str, digest: str) -> str:

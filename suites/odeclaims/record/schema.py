@@ -5,12 +5,22 @@ here: texts hold no control characters, so that they can be shown on a terminal,
 finite.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from odeclaims.record.files import CorruptFile, read_json
+from odeclaims.cell import ProfileName, Scalar
+from odeclaims.claim import OUTCOMES, Outcome
+from odeclaims.record.files import CorruptFile, parse_json, read_json
 
 
 def _check_printable(text: str) -> str:
@@ -19,15 +29,26 @@ def _check_printable(text: str) -> str:
     return text
 
 
+def _check_moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
 Text = Annotated[str, AfterValidator(_check_printable), Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]{0,99}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\+\d\d:\d\d|Z)$")]
+Moment = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}(\+[0-9]{2}:[0-9]{2}|Z)$"),
+    AfterValidator(_check_moment),
+]
+# It stands in a command that the page shows to be copied.
+Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,3})?)$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-Outcome = Literal["reproduced", "partly", "not reproduced", "insufficient"]
+Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Record(BaseModel):
@@ -50,6 +71,14 @@ class CriterionRecord(_Record):
     because: Text
     lacking: Text
 
+    @model_validator(mode="after")
+    def _check(self) -> "CriterionRecord":
+        if (self.value is None) != (self.outcome == "insufficient"):
+            raise ValueError("there is a value where the evidence is insufficient, or none else")
+        if self.interval_95 and self.interval_95[0] > self.interval_95[1]:
+            raise ValueError("the ends of the interval are in the wrong order")
+        return self
+
 
 class VerdictRecord(_Record):
     """``verdict.json``."""
@@ -60,12 +89,21 @@ class VerdictRecord(_Record):
     criteria: Annotated[list[CriterionRecord], Field(min_length=1)]
     caveats: list[Text]
 
+    @model_validator(mode="after")
+    def _check(self) -> "VerdictRecord":
+        deciding = [OUTCOMES.index(c.outcome) for c in self.criteria if c.decides]
+        if not deciding or OUTCOMES[max(deciding)] != self.outcome:
+            raise ValueError("the outcome is not the worst of the criteria that decide")
+        if len({c.name for c in self.criteria}) < len(self.criteria):
+            raise ValueError("two criteria have one name")
+        return self
+
 
 class MachineRecord(_Record):
     """What computed: versions, system, processor and GPU."""
 
     python: Version
-    packages: dict[Text, Version]
+    packages: dict[Name, Version]
     system: Text
     cpu: Text
     cores: Annotated[int, Field(ge=1)] | None
@@ -87,19 +125,69 @@ class ProvenanceRecord(MachineRecord):
     odeclaims: Version
     commit: Commit | None
     clean_tree: bool
-    profile: Literal["smoke", "quick", "hour", "paper"]
-    device: Text
+    profile: ProfileName
+    device: Device
     threads: Annotated[int, Field(ge=1)]
-    datasets: dict[Text, Text]
+    datasets: dict[Name, Text]
     seeds: list[Count]
     cells: Count
-    cells_made_at_commits: list[Text]
+    cells_made_at_commits: list[Commit | Literal["None"]]
     started: Moment
-    duration_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    duration_s: Duration
     machines: list[CellsOfMachine] = []
     rows: Count
     data_sha256: Sha256
     sha256: Sha256 | None = None
+
+
+class CellIdentity(_Record):
+    """Which cell it is, as ``cells.describe`` has it."""
+
+    claim: Text
+    params: dict[str, Any]
+    repetition: Count
+    device: Device
+    paired: list[str]
+
+
+class CellRecord(_Record):
+    """A finished cell. What its rows may hold is the claim's affair: here they are plain data.
+
+    Cells from before it was recorded lack ``machine``.
+    """
+
+    format: int
+    key: Annotated[str, Field(pattern=r"^[0-9a-zA-Z]{1,64}$")]
+    cell: CellIdentity
+    seed: Count
+    commit: Commit | None
+    started: Moment
+    duration_s: Duration
+    rows: list[dict[str, Scalar]]
+    machine: MachineRecord | None = None
+    sha256: Sha256
+
+
+class ProcessAnswer(_Record):
+    """What a worker of a cluster says: what a cell's process said, and its exit code."""
+
+    said: str
+    code: Annotated[int, Field(ge=-255, le=255)]
+    worker: Text
+
+
+class CellAnswer(_Record):
+    """What a cell's process on a cluster says: one of the three."""
+
+    record: dict[str, Any] | None = None
+    failed: str | None = None
+    refused: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "CellAnswer":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("it says not one thing")
+        return self
 
 
 def read_verdict(path: Path) -> dict[str, Any]:
@@ -109,7 +197,9 @@ def read_verdict(path: Path) -> dict[str, Any]:
         FileNotFoundError: where there is no such file.
         CorruptFile: where it is not a verdict; the message says what is wrong.
     """
-    return _read(path, VerdictRecord, "a verdict")
+    content = read_json(path)
+    check_verdict(content, path)
+    return content
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -119,16 +209,57 @@ def read_provenance(path: Path) -> dict[str, Any]:
         FileNotFoundError: where there is no such file.
         CorruptFile: where it is not a provenance; the message says what is wrong.
     """
-    return _read(path, ProvenanceRecord, "a provenance")
-
-
-def _read(path: Path, record: type[_Record], what: str) -> dict[str, Any]:
     content = read_json(path)
+    check_provenance(content, path)
+    return content
+
+
+def check_verdict(content: dict[str, Any], path: Path) -> None:
+    """Check what is to be written to ``path``, or was read there.
+
+    Raises:
+        CorruptFile: where it is not a verdict.
+    """
+    _check_record(content, VerdictRecord, f"{path} is not a verdict")
+
+
+def check_provenance(content: dict[str, Any], path: Path) -> None:
+    """As ``check_verdict``, for a provenance."""
+    _check_record(content, ProvenanceRecord, f"{path} is not a provenance")
+
+
+def check_cell(content: dict[str, Any], name: str) -> None:
+    """As ``check_verdict``, for a finished cell, which has a name in place of a path."""
+    _check_record(content, CellRecord, f"{name} is not a finished cell")
+
+
+def parse_process_answer(text: str) -> dict[str, Any]:
+    """What a worker of a cluster says.
+
+    Raises:
+        CorruptFile: where it is anything else.
+    """
+    content = parse_json(text, "the answer")
+    _check_record(content, ProcessAnswer, "the answer is not one of a worker")
+    return content
+
+
+def parse_cell_answer(text: str) -> dict[str, Any]:
+    """What a cell's process on a cluster says.
+
+    Raises:
+        CorruptFile: where it is anything else.
+    """
+    content = parse_json(text, "the answer")
+    _check_record(content, CellAnswer, "the answer is not one of a cell's process")
+    return content
+
+
+def _check_record(content: dict[str, Any], record: type[_Record], says: str) -> None:
     try:
         record.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
         where = place.encode("unicode_escape").decode()[:200]
-        raise CorruptFile(f"{path} is not {what}: {where}: {first['msg']}") from None
-    return content
+        raise CorruptFile(f"{says}: {where}: {first['msg']}") from None

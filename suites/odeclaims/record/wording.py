@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.claim import OUTCOMES, Judgement, Verdict
+from odeclaims.record.files import escape_controls
 
 # What a reader is shown for an outcome, and how it stands in Markdown.
 LABELS = {outcome: outcome for outcome in OUTCOMES} | {"insufficient": "insufficient evidence"}
@@ -69,4 +70,10 @@ _LATEX = {
 
 def escape_latex(text: str) -> str:
     """The text with every character that LaTeX reads as a command written out."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in escape_controls(text))
+
+
+def escape_bibtex(text: str) -> str:
+    """The text as LaTeX in which no brace is left for BibTeX, which counts escaped ones too."""
+    braces = str.maketrans({"{": r"\textbraceleft ", "}": r"\textbraceright "})
+    return "".join(c.translate(braces) if c in "{}" else escape_latex(c) for c in text)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from odeclaims.cell import PROFILES, Profile
 from odeclaims.claim import COMMON_COLUMNS, Claim, Criterion
-from odeclaims.record.files import write_text
+from odeclaims.record.files import escape_controls, write_text
 from odeclaims.record.judged import Judged
 from odeclaims.record.results import read_results
 from odeclaims.record.wording import MARKS
@@ -118,7 +118,7 @@ def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
 
 def _table(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table whose texts are prose: nothing but `code` is markup."""
-    return markdown(frame.astype(str).map(_plain))
+    return markdown(frame, _plain)
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -126,9 +126,9 @@ def _list(texts: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text with what Markdown would take for markup outside of backticks escaped."""
-    parts = re.split(r"(`[^`]*`)", text)
-    parts[::2] = [re.sub(r"([\\*_\[\]<$])", r"\\\1", part) for part in parts[::2]]
+    """The text with what Markdown would take for markup escaped, but for `code`."""
+    parts = re.split(r"((?<!`)`[^`]+`(?!`))", escape_controls(text))
+    parts[::2] = [re.sub(r"([\\`*_\[\]<&$])", r"\\\1", part) for part in parts[::2]]
     return "".join(parts)
 
 

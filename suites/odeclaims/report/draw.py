@@ -8,6 +8,7 @@ import pandas as pd
 
 from odeclaims.cell import PROFILES
 from odeclaims.claim import COMMON_COLUMNS, Claim
+from odeclaims.record.derive import derive
 from odeclaims.record.files import write_bytes, write_text
 from odeclaims.record.judged import Judged, hashes_csv
 from odeclaims.record.results import Results
@@ -50,9 +51,16 @@ def draw(
 
     Raises:
         FileNotFoundError: where nothing was measured.
-        CorruptFile: where the rows are not what was written.
+        CorruptFile: where the rows are not what was written, or the claim cannot draw them.
     """
-    df, claim, folder = results.read(), results.claim, results.folder
+    df = results.read()
+    return derive(lambda: _draw(results, df, files, pictures), "drawn", results.data)
+
+
+def _draw(
+    results: Results, df: pd.DataFrame, files: bool, pictures: bool
+) -> tuple[list[Path], list[Picture]]:
+    claim, folder = results.claim, results.folder
     drawings = [("figure", caption(claim.figure, f"{claim.title}."), lambda: claim.figure(df))]
     if claim.flips:
         flips = claim.flips(df)

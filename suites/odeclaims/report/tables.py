@@ -1,10 +1,12 @@
 """A claim's table as Markdown, LaTeX and CSV."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from odeclaims.claim import Claim, Column, Verdict
+from odeclaims.record.files import escape_controls
 from odeclaims.record.judged import Judged
 from odeclaims.record.wording import MARKS, escape_latex, format_value
 
@@ -36,10 +38,29 @@ def column_frame(columns: Mapping[str, Column]) -> pd.DataFrame:
     )
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """The frame as a Markdown table."""
-    # A bracket after a bracket would make a link of them.
-    escaped = frame.astype(str).map(lambda text: text.replace("|", r"\|").replace("](", r"]\("))
+def escape_html(text: str) -> str:
+    """The text with what Markdown would hand on as HTML escaped: tags and entities, not "a < b".
+
+    A link is no link any more, either.
+    """
+    text = re.sub(r"&(?=#|\w+;)", "&amp;", text.replace("](", r"]\("))
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
+
+
+def markdown(frame: pd.DataFrame, escape: Callable[[str], str] = escape_html) -> str:
+    """The frame as a Markdown table.
+
+    Args:
+        frame: what stands in it; control characters, line ends among them, are written out.
+        escape: what becomes of the markup in its texts.
+    """
+
+    def cell(value: object) -> str:
+        text = escape(escape_controls(str(value)))
+        # A bar ends the cell, unless an odd number of backslashes stands before it.
+        return re.sub(r"(\\*)\|", lambda bar: bar[1] + "\\" * (len(bar[1]) % 2) + r"\|", text)
+
+    escaped = frame.map(cell).rename(columns=cell)
     return escaped.to_markdown(index=False, disable_numparse=True)
 
 
@@ -48,7 +69,11 @@ def latex(frame: pd.DataFrame, claim: Claim) -> str:
 
     One that is wider than a line or higher than a page is made smaller until it fits.
     """
-    escaped = frame.astype(str).map(escape_latex).rename(columns=escape_latex)
+    escaped = frame.map(_latex_cell).rename(columns=_latex_cell)
+    if len(escaped.columns):
+        # After the end of a line LaTeX would take these for an option of the line's end.
+        first = escaped.columns[0]
+        escaped[first] = escaped[first].str.replace(r"^([\[*])", r"{\1}", regex=True)
     table = escaped.to_latex(
         index=False,
         escape=False,
@@ -59,6 +84,11 @@ def latex(frame: pd.DataFrame, claim: Claim) -> str:
     )
     table = table.replace(r"\begin{tabular}", "\n".join([*_FITTED, r"\begin{tabular}"]))
     return f"{_NEEDS}\n{table.replace(_END, f'{_END}}}}}')}"
+
+
+def _latex_cell(value: object) -> str:
+    # A frame's astype(str) would leave a gap what it is.
+    return escape_latex(str(value))
 
 
 _NEEDS = r"% \usepackage{booktabs, graphicx}"
@@ -84,7 +114,8 @@ def claim_markdown(judged: Judged) -> str:
         markdown(ledger_frame(claim, verdict)),
     ]
     if verdict.caveats:
-        parts += ["## Caveats", "\n".join(f"- {caveat}" for caveat in verdict.caveats)]
+        caveats = "\n".join(f"- {escape_html(caveat)}" for caveat in verdict.caveats)
+        parts += ["## Caveats", caveats]
     if claim.deviations:
         parts += [
             "## Deviations from the published set-up",

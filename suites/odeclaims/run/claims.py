@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -54,11 +54,12 @@ def run_claims(
         console: where progress is shown.
 
     Raises:
-        ValueError: where another run writes to ``out``, or the cluster's workers have other code.
+        ValueError: where another run writes to ``out``, ``out`` is deleted or moved meanwhile, or
+            the cluster's workers have other code.
         OSError: where ``out`` cannot be written, or the scheduler cannot be reached.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with _only_run(out), ExitStack() as stack:
+    with _only_run(out) as check_folder, ExitStack() as stack:
         tasks = list_tasks(claims, profile)
         store, summary = CellStore(out), Summary()
         open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
@@ -77,12 +78,19 @@ def run_claims(
             compute = partial(in_processes, store, console)
             jobs = jobs or os.cpu_count() or 1
         for sentence in _compute(open_tasks, compute, jobs, store.out, console):
+            check_folder()
             summary.computed += not sentence
             summary.failures += [sentence] if sentence else []
         for claim in claims:
+            check_folder()
             try:
                 of_claim = [t for t in tasks if t.claim is claim]
-                _assemble(claim, profile, of_claim, store, out, console)
+                missing = _assemble(claim, profile, of_claim, store, out, console)
+                if missing and not summary.failures:
+                    raise ValueError(
+                        f"claim {claim.slug} has no results: {missing} of its cells are no longer"
+                        f" in {out / 'cells'}, run again to measure them"
+                    )
             except ValueError as error:
                 # One claim's rows are not what it describes; the others still have theirs.
                 summary.failures.append(str(error))
@@ -90,32 +98,49 @@ def run_claims(
 
 
 @contextmanager
-def _only_run(out: Path) -> Iterator[None]:
+def _only_run(out: Path) -> Iterator[Callable[[], None]]:
     """Hold the folder's locks, which the system gives back even when this process is killed.
 
     One lies in the folder, where runs on other machines see it. The other lies outside: it stays
-    when the folder is deleted and made again beside a run that still writes to it.
+    when the folder is deleted and made again beside a run that still writes to it. Where another
+    run has another folder for temporary files, it does not see that one: so the first run ends.
+
+    Yields:
+        What raises a ValueError once the folder is not the one that was locked.
 
     Raises:
         ValueError: where another run holds one of them.
     """
     whose = f"{getattr(os, 'getuid', int)()}-{digest(str(out.resolve()))}"
     outside = Path(tempfile.gettempdir()) / f"odeclaims-{whose}.lock"
+    inside = out / ".run.lock"
     with ExitStack() as held:
-        for path in (outside, out / ".run.lock"):
+        for path in (outside, inside):
             try:
                 held.enter_context(FileLock(path).acquire(timeout=0))
             except Timeout:
                 raise ValueError(
                     f"another run is writing to {out}; wait for it or use --out"
                 ) from None
-        yield
+        locked = os.stat(inside)
+
+        def check() -> None:
+            try:
+                same = os.path.samestat(os.stat(inside), locked)
+            except FileNotFoundError:
+                same = False
+            if not same:
+                raise ValueError(
+                    f"{out} was deleted or moved while this run was writing to it; run again"
+                )
+
+        yield check
 
 
 def _finished(store: CellStore, task: Task, console: Console) -> bool:
     record, problem = store.read(task.cell, task.key)
     if problem:
-        console.print(problem, style="yellow", markup=False)
+        console.print(problem, style="yellow", markup=False, highlight=False)
     return record is not None
 
 
@@ -143,12 +168,12 @@ def _assemble(
     store: CellStore,
     out: Path,
     console: Console,
-) -> None:
-    """Write the claim's rows, if every one of its cells is finished."""
+) -> int:
+    """Write the claim's rows, if every one of its cells is finished; how many are not."""
     records = [store.read(task.cell, task.key)[0] for task in tasks]
     finished = [record for record in records if record is not None]
     if not finished or len(finished) < len(records):
-        return
+        return len(records) - len(finished)
     df = frame(claim, [row for cell in finished for row in cell["rows"]])
     origin = provenance(profile.device) | {
         "profile": profile.name,
@@ -171,6 +196,7 @@ def _assemble(
         # What was there is set aside, so that the new rows do not take its place.
         console.print(str(error), style="yellow", markup=False)
     results.write(df, origin)
+    return 0
 
 
 def _machines(records: list[dict[str, Any]], device: str) -> dict[str, Any]:

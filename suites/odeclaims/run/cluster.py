@@ -7,6 +7,9 @@ time limit holds, the threads of Dask touch no timing, and a crash costs one cel
 worker. A worker keeps nothing: there are no checkpoints, and a cell whose worker dies begins anew
 on another.
 
+An answer is text, and is taken as text alone: Dask is told to unpickle none. What it unpickles all
+the same, and who has to be trusted therefore, is said in docs/cluster.md.
+
 joblib has a Dask backend, but it does not survive the death of a worker (joblib 1.6.0, distributed
 2026.8.0): it still holds the last result that it has returned, which Dask then computes again, and
 it waits for ever for a task that Dask has given up. Here a result is let go when it has arrived.
@@ -23,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from odeclaims.record.cells import CellStore, describe
+from odeclaims.record.files import CorruptFile
 from odeclaims.record.provenance import commit, versions
+from odeclaims.record.schema import parse_cell_answer, parse_process_answer
 from odeclaims.run.cluster_worker import in_process
 from odeclaims.run.tasks import Task
 
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
 # Seconds in which a scheduler has to answer.
 CONNECT_S = 5
+# Of what Dask could make an answer of, what runs nothing.
+PLAIN_DATA = ["msgpack"]
 
 
 @contextmanager
@@ -40,33 +47,45 @@ def connect(address: str) -> Iterator["Client"]:
 
     Raises:
         ValueError: where the package distributed is not installed.
-        ConnectionError: where no scheduler answers.
+        ConnectionError: where no scheduler answers, or Dask's settings of TLS do not let it.
     """
     try:
         from distributed import Client
+        from distributed.security import Security
     except ImportError:
         raise ValueError(
             "--scheduler needs the package distributed: pip install 'odeclaims[cluster]'"
         ) from None
-    for name in ("distributed", "distributed.client"):
+    for name in ("distributed", "distributed.client", "distributed.protocol.core"):
         # What it would log, in tracebacks, this run says in a sentence.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        security = Security()  # as Dask's settings have it
+        how = security.get_connection_args("client")
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"the certificates that Dask's settings name cannot be used: {error}"
+        ) from error
     try:
         # A client alone would wait for ever for somebody who takes the call and says nothing.
-        asyncio.run(asyncio.wait_for(_greet(address), CONNECT_S))
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        asyncio.run(asyncio.wait_for(_greet(address, how), CONNECT_S))
+        client = Client(address, timeout=CONNECT_S, set_as_default=False, deserializers=PLAIN_DATA)
     except (OSError, ValueError) as error:
         raise ConnectionError(
             f"no Dask scheduler answers at {address} within {CONNECT_S} s"
+        ) from error
+    except (RuntimeError, TypeError) as error:
+        raise ConnectionError(
+            f"Dask's settings of TLS do not go with the address {address}: {error}"
         ) from error
     with client:
         yield client
 
 
-async def _greet(address: str) -> None:
+async def _greet(address: str, how: dict[str, Any]) -> None:
     from distributed.comm.core import connect
 
-    (await connect(address, timeout=CONNECT_S)).abort()
+    (await connect(address, timeout=CONNECT_S, **how)).abort()
 
 
 def workers(client: "Client") -> list[str]:
@@ -88,7 +107,7 @@ def compute(client: "Client", store: CellStore, tasks: list[Task], count: int) -
     from distributed import as_completed
 
     waiting, flying = iter(tasks), {}
-    arriving: Any = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+    arriving: Any = as_completed(loop=client.loop)
     needed = {"commit": commit(), "versions": versions()}
     bound = None
 
@@ -101,9 +120,9 @@ def compute(client: "Client", store: CellStore, tasks: list[Task], count: int) -
             arriving.add(future)
 
     submit(count)
-    for future, answer in arriving:
+    for future in arriving:
         task = flying.pop(future.key)
-        sentence = _keep(store, task, _answer(task, future, answer))
+        sentence = _keep(store, task, _answer(task, future))
         # Dask computes again what is lost with a worker and still wanted, and this is not.
         future.release()
         submit(1)
@@ -138,7 +157,7 @@ def _submit(client: "Client", task: Task, needed: dict[str, Any], worker: str | 
     )
 
 
-def _answer(task: Task, future: "Future", answer: Any) -> dict[str, Any]:
+def _answer(task: Task, future: "Future") -> dict[str, Any]:
     """What a worker says, or why it says nothing.
 
     Raises:
@@ -147,36 +166,55 @@ def _answer(task: Task, future: "Future", answer: Any) -> dict[str, Any]:
     """
     from distributed import KilledWorker
 
-    if future.status == "finished":
-        return answer
-    error = answer[1] if isinstance(answer, tuple) else answer
-    if isinstance(error, KilledWorker):
-        deaths = error.allowed_failures + 1
-        return {
-            "failed": f"{task.cell.label()} failed: {deaths} workers died while they measured it"
-        }
-    if future.status == "error":
-        raise ValueError(f"the cluster's workers cannot run odeclaims: {error!r}")
-    raise ConnectionError(
-        "the Dask scheduler was lost; finished cells are kept, run again to go on"
-    )
+    try:
+        return parse_process_answer(future.result())
+    except Exception as error:
+        if future.status == "finished":
+            # It has answered, with what is not plain data or not what was asked for.
+            return {
+                "failed": f"{task.cell.label()} failed: its worker's answer cannot be used: {error}"
+            }
+        if isinstance(error, KilledWorker):
+            deaths = error.allowed_failures + 1
+            return {
+                "failed": f"{task.cell.label()} failed: {deaths} workers died while they measured"
+                " it"
+            }
+        if future.status == "error":
+            raise ValueError(f"the cluster's workers cannot run odeclaims: {error!r}") from error
+        raise ConnectionError(
+            "the Dask scheduler was lost; finished cells are kept, run again to go on"
+        ) from error
 
 
 def _keep(store: CellStore, task: Task, answer: dict[str, Any]) -> str:
-    """Write what was found; "" or a sentence that says why nothing was.
+    """Write what was measured; "" or a sentence that says why nothing was.
 
     Raises:
         ValueError: where the worker refused the cell.
     """
-    where = answer.get("worker", "the cluster")
-    if answer.get("code"):
-        code = answer["code"]
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"{task.cell.label()} failed: its process on {where} ended with {how}"
-    said = answer if "failed" in answer else json.loads(answer["said"])
+    if "failed" in answer:
+        return answer["failed"]
+    label, where = task.cell.label(), answer["worker"]
+    if answer["code"]:
+        return f"{label} failed: its process on {where} ended with {_ending(answer['code'])}"
+    try:
+        said = parse_cell_answer(answer["said"])
+        if "record" in said:
+            store.write(task.cell, task.key, said["record"])
+            return ""
+    except CorruptFile as error:
+        return f"{label} failed: {error} (on {where})"
     if "refused" in said:
         raise ValueError(f"the worker {where} was refused: {said['refused']}")
-    if "failed" in said:
-        return f"{said['failed']} (on {where})"
-    store.write(task.cell, task.key, said["record"])
-    return ""
+    return f"{said['failed']} (on {where})"
+
+
+def _ending(code: int) -> str:
+    """How a process ended, by its exit code."""
+    if code > 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

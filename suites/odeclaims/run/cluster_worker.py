@@ -3,26 +3,27 @@
 Dask's workers import this module, so it imports nothing large.
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
-from typing import Any
 
 # Seconds between two looks at a cell's process.
 LOOK_EVERY_S = 0.2
 
 
-def in_process(order: str) -> dict[str, Any]:
+def in_process(order: str) -> str:
     """Have ``cluster_cell`` carry out the order, in a process that ends when it is not wanted.
 
     Args:
         order: which cell to measure, as JSON on one line.
 
     Returns:
-        What the process said, its exit code and the address of this worker.
+        What the process said, its exit code and the address of this worker, as JSON: whoever asked
+        takes nothing but text.
     """
     from distributed import get_worker
 
@@ -45,5 +46,5 @@ def in_process(order: str) -> dict[str, Any]:
                 process.kill()  # the one who asked is gone
             time.sleep(LOOK_EVERY_S)
         said.seek(0)
-        text = said.read().decode()
-    return {"said": text, "code": process.returncode, "worker": worker.address}
+        text = said.read().decode(errors="replace")
+    return json.dumps({"said": text, "code": process.returncode, "worker": worker.address})

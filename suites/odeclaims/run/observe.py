@@ -19,6 +19,7 @@ import torch
 from odeclaims.cell import Cell, Context, Row, guarded
 from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore, describe
+from odeclaims.record.files import CorruptFile
 from odeclaims.record.provenance import machine
 from odeclaims.run.tasks import THREADS
 
@@ -64,7 +65,11 @@ def measure_and_keep(
         progress.unlink(missing_ok=True)
     if isinstance(record, str):
         return key, record
-    store.write(cell, key, record)
+    try:
+        store.write(cell, key, record)
+    except CorruptFile as error:
+        # Rows that are no plain data are this cell's failure, and not that of the run.
+        return key, f"{cell.label()} failed: {error}"
     checkpoint.unlink(missing_ok=True)
     return key, ""
 

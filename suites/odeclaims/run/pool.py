@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -14,6 +15,9 @@ from odeclaims.record.provenance import commit
 from odeclaims.run.observe import measure_and_keep
 from odeclaims.run.progress import STATES
 from odeclaims.run.tasks import Task
+
+# Of a run that ends early, which says so itself.
+warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed", UserWarning)
 
 
 def in_processes(

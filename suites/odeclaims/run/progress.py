@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from odeclaims.record.files import escape_controls
+
 # Seconds between two lines of progress where the output goes into a file or a pipe.
 REPORT_EVERY_S = 10
 # And between two reports of how far the cells in flight are.
@@ -32,7 +34,7 @@ def read_states(out: Path) -> list[str]:
     lines = []
     for path in sorted(out.glob(STATES)):
         with suppress(FileNotFoundError):
-            lines.append(path.read_text(encoding="utf-8"))
+            lines.append(escape_controls(path.read_text(encoding="utf-8", errors="replace")))
     return [line for line in lines if line]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from odeclaims.cell import Cell
 from odeclaims.record.cells import CellStore
 from tests.odeclaims.record.strategies import scalars, texts
+from tests.odeclaims.toy_claims import record_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from tests.odeclaims.record.strategies import scalars, texts
 )
 def test_a_spoilt_cell_is_set_aside_and_reported(tmp_path, content):
     store, cell = CellStore(tmp_path), Cell("toy", {})
-    store.write(cell, "k", {"rows": []})
+    store.write(cell, "k", record_of(cell, []))
     record, problem = store.read(cell, "k")
     assert record is not None
     assert not problem
@@ -36,13 +37,14 @@ def test_a_spoilt_cell_is_set_aside_and_reported(tmp_path, content):
 
 def test_a_cell_with_a_single_other_digit_is_set_aside(tmp_path):
     store, cell = CellStore(tmp_path), Cell("toy", {})
-    record = {"rows": [{"x": 0.1, "word": "é", "y": float("nan"), "n": 2**62}], "commit": None}
+    rows = [{"x": 0.1, "word": "é", "y": float("nan"), "n": 2**62}]
+    record = record_of(cell, rows) | {"commit": None}
     store.write(cell, "k", record)
     found, _ = store.read(cell, "k")
     assert found is not None
     assert str(found["rows"]) == str(record["rows"])
     path = store.path(cell, "k")
-    path.write_text(path.read_text().replace("0.1", "0.2"))
+    path.write_text(path.read_text().replace('"x": 0.1', '"x": 0.2'))
     found, problem = store.read(cell, "k")
     assert found is None
     assert "not the one that was written; set aside as k.json.corrupt-1" in problem
@@ -61,7 +63,7 @@ def test_cells_survive_their_files(folder, rows, params):
     """Every type as it was, empty and numeric texts too, since JSON tells them apart."""
     store, cell = CellStore(folder), Cell("toy", params)
     key = cell.key("source")
-    store.write(cell, key, {"rows": rows})
+    store.write(cell, key, record_of(cell, rows))
     record, problem = store.read(cell, key)
     assert record is not None
     assert problem == ""
@@ -79,7 +81,7 @@ WHOLE = [
 @given(length=st.integers(0, 300))
 def test_a_cut_cell_is_measured_again(folder, length):
     store, cell = CellStore(folder), Cell("toy", {})
-    store.write(cell, "key", {"rows": WHOLE})
+    store.write(cell, "key", record_of(cell, WHOLE))
     path = store.path(cell, "key")
     content = path.read_bytes()
     assume(length < len(content) - 1)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from odeclaims.record.compare import compare, describe_change
@@ -11,7 +13,7 @@ def criterion(value, spread=None, outcome="reproduced", name="ratio", asked="<= 
         "outcome": outcome,
         "value": value,
         "interval_95": spread,
-        "values": 5,
+        "values": 1,
         "statistic": "median",
         "reproduced_if": asked,
         "partly_if": None,
@@ -47,14 +49,15 @@ def test_what_is_said_of_a_criterion(one, other, said):
     assert describe_change(one, other) == said
 
 
-def put_verdict(path, slug, outcome, judged, profile="quick"):
-    verdict = {"claim": slug, "title": "A toy", "outcome": outcome, "criteria": [judged]}
-    write_json(path / profile / slug / "verdict.json", verdict | {"caveats": []})
+def verdict(slug, outcome, **how: Any):
+    judged = criterion(outcome=outcome, **({"value": 1.0} | how))
+    parts = {"claim": slug, "title": "A toy", "outcome": outcome}
+    return parts | {"criteria": [judged], "caveats": []}
 
 
-def folder(path, outcomes, profile="quick", value=1.0):
+def folder(path, outcomes, profile="quick"):
     for slug, outcome in outcomes.items():
-        put_verdict(path, slug, outcome, criterion(value, outcome=outcome), profile)
+        write_json(path / profile / slug / "verdict.json", verdict(slug, outcome))
     return path
 
 
@@ -92,7 +95,7 @@ def test_two_profiles_of_a_folder(tmp_path):
 
 def test_a_criterion_that_one_alone_has_is_named(tmp_path):
     before, after = (folder(tmp_path / name, {"one": "partly"}) for name in "ab")
-    put_verdict(after, "one", "partly", criterion(1.0, name="another"))
+    write_json(after / "quick" / "one" / "verdict.json", verdict("one", "partly", name="another"))
     found = compare(before, after).numbers.set_index("criterion")["moved"]
     assert found.to_dict() == {"ratio": "in one alone", "another": "in one alone"}
 

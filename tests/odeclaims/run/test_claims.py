@@ -15,7 +15,9 @@ def test_the_provenance_tells_machines_apart(counted):
     record = json.loads(path.read_text())
     del record["sha256"]
     record["machine"]["cpu"] = "an abacus"
-    CellStore(counted.out).write(Cell("counted", {}), path.stem, record)
+    identity = record["cell"]
+    cell = Cell("counted", identity["params"], identity["repetition"])
+    CellStore(counted.out).write(cell, path.stem, record)
     assert "0 cells measured, 3 taken" in counted("run", "--jobs", "1")[1]
     found = json.loads(made.read_text())
     cells = {machine["cpu"]: machine["cells"] for machine in found["machines"]}

@@ -96,6 +96,19 @@ def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler,
     assert counted.rows().equals(counted.rows(tmp_path / "local"))
 
 
+@pytest.mark.slow(reason="a cluster is started")
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_what_a_run_has_handed_out_ends_with_it(counted, scheduler, sign):
+    counted.claim(cells=2, trouble=HOLD)
+    counted.put("hold", "0")
+    run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
+    counted.wait_until(counted.log)
+    os.kill(run, sign)
+    counted.end()
+    ((_, cell, _),) = counted.log()
+    counted.wait_for_the_end_of(cell)
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of somebody who takes calls and never answers."""
@@ -122,6 +135,25 @@ def test_an_address_of_nobody_is_one_sentence(counted, address):
     assert errors == f"odeclaims: no Dask scheduler answers at {address} within 1 s\n"
 
 
+@pytest.mark.parametrize(
+    ("address", "variables", "says"),
+    [
+        ("tls://127.0.0.1:9", {}, "Dask's settings of TLS do not go with the address tls://"),
+        ("tcp://127.0.0.1:9", {"REQUIRE_ENCRYPTION": "True"}, "do not go with the address tcp://"),
+        ("tls://127.0.0.1:9", {"TLS__CA_FILE": "/missing", "TLS__CLIENT__CERT": "/missing"},
+         "the certificates that Dask's settings name cannot be used"),
+    ],
+)  # fmt: skip
+def test_settings_of_tls_that_do_not_fit_are_one_sentence(counted, address, variables, says):
+    counted.claim(cells=1)
+    settings = {f"DASK_DISTRIBUTED__COMM__{name}": value for name, value in variables.items()}
+    before = f"import os; os.environ.update({settings}); import dask; dask.config.refresh()"
+    code, _, errors = counted("run", "--scheduler", address, before=f"{before}; {IMPATIENT}")
+    assert code == 2
+    assert says in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_without_distributed_the_option_says_what_it_needs(counted):
     counted.claim(cells=1)
     before = "sys.modules['distributed'] = None"
@@ -136,6 +168,13 @@ def test_without_distributed_the_option_says_what_it_needs(counted):
     [
         ({"said": "", "code": -9}, "its process on tcp://w:1 ended with SIGKILL"),
         ({"said": '{"rec', "code": 7}, "its process on tcp://w:1 ended with exit code 7"),
+        ({"said": "", "code": -200}, "its process on tcp://w:1 ended with signal 200"),
+        ({"said": '{"rec', "code": 0}, "toy (repetition=0) failed: the answer is not JSON"),
+        ({"said": "[]", "code": 0}, "the answer holds list, expected an object (on tcp://w:1)"),
+        ({"said": "{}", "code": 0}, "is not one of a cell's process"),
+        ({"said": '{"record": {}, "failed": "x"}', "code": 0}, "it says not one thing"),
+        ({"said": '{"record": {"rows": []}}', "code": 0}, "is not a finished cell: cell: Field"),
+        ({"said": '{"record": {"key": "other"}}', "code": 0}, "of another cell"),
         (
             {"said": '{"failed": "toy failed: a bug"}', "code": 0},
             "toy failed: a bug (on tcp://w:1)",
@@ -163,14 +202,18 @@ def test_a_worker_that_was_refused_stops_the_run(tmp_path, toy_task):
 class Gone:
     """A future of Dask that has come to this end."""
 
-    def __init__(self, status: str) -> None:
-        self.status = status
+    def __init__(self, status: str, end: Any) -> None:
+        self.status, self.end = status, end
+
+    def result(self) -> str:
+        if isinstance(self.end, str):
+            return self.end
+        raise self.end
 
 
 def test_what_dask_gives_up_is_a_failure_of_the_cell(tmp_path, toy_task):
-    error = distributed.KilledWorker("key", None, 3)
-    gone: Any = Gone("error")
-    answer = _answer(toy_task, gone, (distributed.KilledWorker, error, None))
+    gone: Any = Gone("error", distributed.KilledWorker("key", None, 3))
+    answer = _answer(toy_task, gone)
     assert "toy (repetition=0) failed: 4 workers died while they measured it" in _keep(
         CellStore(tmp_path), toy_task, answer
     )
@@ -179,12 +222,70 @@ def test_what_dask_gives_up_is_a_failure_of_the_cell(tmp_path, toy_task):
 @pytest.mark.parametrize(
     ("status", "found", "error"),
     [
-        ("error", (ImportError, ImportError("no odeclaims"), None), ValueError),
+        ("error", ImportError("no odeclaims"), ValueError),
         ("cancelled", distributed.CancelledError("key"), ConnectionError),
         ("lost", distributed.CancelledError("key"), ConnectionError),
     ],
 )
 def test_other_ends_stop_the_run(toy_task, status, found, error):
-    gone: Any = Gone(status)
+    gone: Any = Gone(status, found)
     with pytest.raises(error):
-        _answer(toy_task, gone, found)
+        _answer(toy_task, gone)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        TypeError("Data serialized with pickle"),
+        "[" * 100_000,
+        '{"said": 3, "code": 0, "worker": "w"}',
+        '{"said": "", "code": true, "worker": "w"}',
+        '{"said": "", "code": 0, "worker": "\\u001b"}',
+        "{}",
+    ],
+)
+def test_an_answer_that_is_not_one_is_a_failure_of_the_cell(tmp_path, toy_task, end):
+    gone: Any = Gone("finished", end)
+    said = _keep(CellStore(tmp_path), toy_task, _answer(toy_task, gone))
+    assert said.startswith("toy (repetition=0) failed: its worker's answer cannot be used: ")
+    assert not list(tmp_path.iterdir())
+
+
+# Imported by every process of the cluster as it starts: from then on its workers answer with what
+# makes a folder when it is unpickled, and heed no wish of how to send it.
+FORGED = """
+import sys
+if "distributed" in " ".join(sys.orig_argv) or "multiprocessing" in " ".join(sys.orig_argv):
+    import distributed.worker
+    import odeclaims.run.cluster_worker as cluster_worker
+
+    class Trap:
+        def __reduce__(self):
+            import os
+            return os.mkdir, ("sprung",)
+
+    def in_process(order):
+        return Trap()
+
+    cluster_worker.in_process = in_process
+    get_data = distributed.worker.Worker.get_data
+
+    async def get_data_as_pickle(self, comm, keys, who=None, serializers=None):
+        return await get_data(self, comm, keys, who, HOW)
+
+    distributed.worker.Worker.get_data = get_data_as_pickle
+"""
+
+
+@pytest.mark.slow(reason="a cluster is started")
+@pytest.mark.parametrize("how", ["None", '["pickle"]', "serializers"])
+def test_nothing_that_a_forged_worker_answers_runs_here(counted, how, request):
+    counted.claim(cells=2)
+    (counted.folder / "sitecustomize.py").write_text(FORGED.replace("HOW", how))
+    scheduler = request.getfixturevalue("scheduler")
+    code, output, errors = counted("run", "--scheduler", scheduler, "--jobs", "1")
+    assert (code, errors) == (1, "")
+    assert "failed: its worker's answer cannot be used" in output
+    assert "0 cells measured" in output
+    assert not (counted.folder / "sprung").exists()
+    assert not counted.kept()
