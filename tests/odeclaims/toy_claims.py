@@ -33,7 +33,7 @@ PROVENANCE: dict[str, Any] = {
     "datasets": {},
     "seeds": [1, 2, 3],
     "cells": 3,
-    "cells_made_at_commits": ["c0ffee"],
+    "cells_made_at_commits": ["a" * 40],
     "started": "2026-01-02T03:04:05+00:00",
     "duration_s": 1.5,
 }
