@@ -32,9 +32,10 @@ class Forking(ParallelBackendBase):
     def effective_n_jobs(self, n_jobs: int) -> int:
         return n_jobs
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **how: Any) -> int:
         self.parallel = parallel
-        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"))
+        begin = {name: how[name] for name in ("initializer", "initargs") if name in how}
+        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"), **begin)
         return n_jobs
 
     def submit(self, func: Callable, callback: Callable[[Future], None] | None = None) -> Future:
