@@ -39,10 +39,11 @@ class Forking(ParallelBackendBase):
         parallel: Any = None,
         prefer: Any = None,
         require: Any = None,
-        **_: Any,
+        **how: Any,
     ) -> Any:
         self.parallel = parallel
-        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"))
+        begin = {name: how[name] for name in ("initializer", "initargs") if name in how}
+        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"), **begin)
         return n_jobs
 
     def submit(self, func: Callable, callback: Callable[[Future], None] | None = None) -> Future:

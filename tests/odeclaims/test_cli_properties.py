@@ -60,7 +60,7 @@ TOY = Claim(
 def here(store, console, tasks, count):
     """The cells in this process, as ``in_processes`` has them in others."""
     for task in tasks:
-        how = (task.claim.measure, task.cell, task.key, task.timeout_s, store, None, os.getppid())
+        how = (task.claim.measure, task.cell, task.key, task.timeout_s, store, None)
         yield measure_and_keep(*how)[1]
 
 

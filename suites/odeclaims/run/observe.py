@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import signal
 import threading
 import time
@@ -23,9 +22,6 @@ from odeclaims.record.files import CorruptFile
 from odeclaims.record.provenance import machine
 from odeclaims.run.tasks import THREADS
 
-# Seconds between two looks at whether the run is still there.
-LOOK_EVERY_S = 1.0
-
 
 class CellTimeout(Exception):
     """A cell that took longer than it may."""
@@ -38,9 +34,8 @@ def measure_and_keep(
     timeout_s: float,
     store: CellStore,
     commit: str | None,
-    run: int,
 ) -> tuple[str, str]:
-    """Measure one cell and keep it, in a process that ends when the run's process ends.
+    """Measure one cell and keep it.
 
     Args:
         measure: the claim's.
@@ -49,12 +44,10 @@ def measure_and_keep(
         timeout_s: seconds after which it is given up.
         store: where it is kept.
         commit: of the code.
-        run: the number of the process that started this one.
 
     Returns:
         Its key, and "" or a sentence that says why there is nothing to keep.
     """
-    end_with(run)
     checkpoint, progress = (
         store.path(cell, key).with_suffix(suffix) for suffix in (".checkpoint", ".progress")
     )
@@ -72,21 +65,6 @@ def measure_and_keep(
         return key, f"{cell.label()} failed: {error}"
     checkpoint.unlink(missing_ok=True)
     return key, ""
-
-
-@cache
-def end_with(run: int) -> None:
-    """End this process soon after the one that started it, which may be killed without a word.
-
-    Otherwise a worker would go on computing, for hours, what nobody waits for.
-    """
-
-    def watch() -> None:
-        while os.getppid() == run:
-            time.sleep(LOOK_EVERY_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def observe(

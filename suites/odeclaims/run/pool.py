@@ -15,6 +15,7 @@ from odeclaims.record.provenance import commit
 from odeclaims.run.observe import measure_and_keep
 from odeclaims.run.progress import STATES
 from odeclaims.run.tasks import Task
+from odeclaims.run.watch import end_with
 
 # Of a run that ends early, which says so itself.
 warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed", UserWarning)
@@ -73,6 +74,8 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
         pre_dispatch=count,  # type: ignore[arg-type]
         batch_size=1,  # type: ignore[arg-type]
         return_as="generator_unordered",
+        initializer=end_with,
+        initargs=(os.getpid(),),
     )
     yield from parallel(
         delayed(measure_and_keep)(
@@ -82,7 +85,6 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
             task.timeout_s,
             store,
             made_at,
-            os.getpid(),
         )
         for task in tasks
     )

@@ -50,7 +50,7 @@ def test_what_is_said_of_a_criterion(one, other, said):
 
 
 def verdict(slug, outcome, **how: Any):
-    judged = criterion(outcome=outcome, **({"value": 1.0} | how))
+    judged = criterion(how.pop("value", 1.0), outcome=outcome, **how)
     parts = {"claim": slug, "title": "A toy", "outcome": outcome}
     return parts | {"criteria": [judged], "caveats": []}
 

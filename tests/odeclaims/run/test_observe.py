@@ -1,7 +1,6 @@
 """What a worker does with one cell; whole runs are tested as processes in ``test_cli``."""
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ CELL = Cell("toy", {"x": 1})
 
 
 def keep(measure: Callable, out: Path, cell: Cell = CELL) -> tuple[str, str]:
-    """Measure a cell and keep it under the key "key", as a worker of the process around this."""
-    return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), None, os.getppid())
+    """Measure a cell and keep it under the key "key"."""
+    return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), None)
 
 
 def leave_a_checkpoint(cell: Cell, context: Context) -> list[dict]:

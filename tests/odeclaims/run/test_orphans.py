@@ -13,8 +13,9 @@ import pytest
 
 SLOW = pytest.mark.slow(reason="workers as joblib starts them import torch")
 
-# Seconds in which every process of a run has to be gone.
-GONE_S = 10
+# Seconds in which every process of a run has to be gone. One that is still importing what the run
+# had imported, on a machine with other work, takes longer before it can look.
+GONE_S, GONE_ONCE_IMPORTED_S = 10, 60
 # A cell computes, and does not sleep, until the file "go" is there.
 BUSY = """
     while not (FOLDER / "go").exists():
@@ -44,20 +45,22 @@ def members(session: int) -> list[int]:
     return found
 
 
-def wait_until_gone(session: int) -> None:
-    deadline = time.monotonic() + GONE_S
+def wait_until_gone(session: int, within: float) -> None:
+    deadline = time.monotonic() + within
     while left := members(session):
         assert time.monotonic() < deadline, f"processes {left} live on"
         time.sleep(0.05)
 
 
-def stop(counted, run: int, sign: signal.Signals, *, whole_group: bool = False) -> None:
+def stop(
+    counted, run: int, sign: signal.Signals, *, whole_group: bool = False, within: float = GONE_S
+) -> None:
     """Send a signal to the run's own process or to all, and see that all are gone."""
     (os.killpg if whole_group else os.kill)(run, sign)
     code, _, errors = counted.end()
     assert code == CODES[sign]
     assert errors == ("" if sign == signal.SIGKILL else STOPPED)
-    wait_until_gone(run)
+    wait_until_gone(run, within)
 
 
 def goes_on(counted, cells: int) -> None:
@@ -99,7 +102,7 @@ def test_workers_that_have_only_been_started_end_with_their_run(counted, sign):
     run = counted.start("run", "--jobs", "2", workers="fresh")
     counted.wait_until(lambda: len(members(run)) >= 3)
     assert not counted.log()
-    stop(counted, run, sign)
+    stop(counted, run, sign, within=GONE_ONCE_IMPORTED_S)
     goes_on(counted, 6)
 
 
@@ -126,4 +129,4 @@ def test_a_signal_that_comes_again_changes_nothing(counted, sign):
     code, _, errors = counted.end()
     assert code == CODES[sign]
     assert errors == STOPPED
-    wait_until_gone(run)
+    wait_until_gone(run, GONE_S)
