@@ -1,5 +1,7 @@
 """What a solve can die of. Each failure has a ``status``, the word that a table of results uses."""
 
+import torch
+
 
 class SolverFailure(RuntimeError):
     """A solve that could not reach its last output time.
@@ -47,3 +49,27 @@ def step_underflow(h: float, t: float) -> StepUnderflow:
 def not_finite(t: float, where: str = "just after") -> NonFinite:
     """The failure of a field or state with NaN or infinity at a time, or ``where`` beside it."""
     return NonFinite(f"the field or the state is not finite {where} t={t:.9g}", t)
+
+
+def overflow(t: float, largest: float, dtype: torch.dtype) -> NonFinite:
+    """The failure of a state that grows beyond the largest number of its dtype."""
+    return NonFinite(
+        f"the state overflows {dtype} just after t={t:.9g}, where its largest entry is"
+        f" {largest:.3g}, so that only ever shorter steps are finite",
+        t,
+    )
+
+
+def stagnation(t: float, *, nonfinite: bool) -> SolverFailure:
+    """The failure of a solve whose steps pass only where they are too short to bring anything."""
+    if nonfinite:
+        return NonFinite(
+            f"the field or the state is not finite just after t={t:.9g}, except over steps too"
+            " short to get on",
+            t,
+        )
+    return StepUnderflow(
+        f"the steps just after t={t:.9g} meet the tolerance only where they are too small to move"
+        " the state",
+        t,
+    )

@@ -1,6 +1,7 @@
 """The points between which a solve with steps of given sizes takes its steps."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,9 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neural_ode.failures import step_underflow
-from neural_ode.settings import Settings
+from neural_ode.failures import StepLimit, step_underflow
+from neural_ode.settings import NO_LIMIT, Settings
 from neural_ode.times import Time, Times
+
+# The most steps of a grid for which nobody has to ask: hours of even the smallest field.
+MOST = 10_000_000
 
 
 class Grid(NamedTuple):
@@ -31,24 +35,28 @@ def grid_of(times: Times, settings: Settings) -> Grid:
     """The grid of these output times.
 
     Raises:
-        ValueError: for points that do not run strictly from the first time to the last.
+        ValueError: for points that do not run strictly from the first time to the last, or more
+            than ``MOST`` of them while ``max_num_steps`` is left open.
         StepUnderflow: for steps too small to move the time.
+        StepLimit: for more than ``max_num_steps`` steps between two output times.
     """
     begin, end = times.floats[0], times.floats[-1]
     sources: Sequence[int | None] = range(len(times))
     if settings.step_size is not None:
-        length = abs(end - begin) / settings.step_size
-        # A length that is whole but for rounding must not add a step of nothing.
-        count = max(1, math.ceil(length * (1 - 1e-12)))
         step = times.direction * settings.step_size
         if end - step == end or begin + step == begin:
             raise step_underflow(step, begin)
+        count = _steps(abs(end - begin), settings.step_size)
+        _check_count(count, settings)
+        passed = [_steps(abs(t - begin), settings.step_size) for t in times.floats]
+        _check_limit(passed, times.floats, settings)
         points: Sequence[Time] = [times.points[0] + i * step for i in range(count)]
         points = [*points, times.points[-1]]
         sources = [0] * count + [len(times) - 1]
     elif settings.grid is not None:
         points = list(settings.grid)
         sources = [None] * len(points)
+        _check_count(len(points) - 1, settings)
     else:
         points = times.points
     grid = [p.item() if isinstance(p, Tensor) else p for p in points]
@@ -60,9 +68,40 @@ def grid_of(times: Times, settings: Settings) -> Grid:
             f"grid runs from {grid[0]:.9g} to {grid[-1]:.9g}, but the output times from"
             f" {begin:.9g} to {end:.9g}"
         )
+    if settings.grid is not None:
+        ordered = [times.direction * t for t in grid]
+        passed = [bisect_left(ordered, times.direction * t) for t in times.floats]
+        _check_limit(passed, times.floats, settings)
     wanted = torch.is_grad_enabled()
     differentiable = wanted and any(isinstance(p, Tensor) and p.requires_grad for p in points)
     return Grid(grid, points if differentiable else grid, sources)
+
+
+def _steps(length: float, step_size: float) -> int:
+    """How many steps cover the length; a whole number but for rounding adds no step of nothing."""
+    return max(1, math.ceil(length / step_size * (1 - 1e-12))) if length else 0
+
+
+def _check_count(count: int, settings: Settings) -> None:
+    """Raise ValueError for more steps than anyone means to take, unless they are asked for."""
+    if count > MOST and settings.max_num_steps == NO_LIMIT:
+        raise ValueError(
+            f"the grid has {count:,} steps, more than {MOST:,}: take longer steps, or allow so many"
+            " by max_num_steps"
+        )
+
+
+def _check_limit(passed: Sequence[int], outputs: Sequence[float], settings: Settings) -> None:
+    """Raise StepLimit where the steps passed at two output times differ by too many."""
+    if settings.max_num_steps == NO_LIMIT:
+        return
+    for i, (before, after) in enumerate(pairwise(passed), start=1):
+        if after - before > settings.max_num_steps:
+            raise StepLimit(
+                f"the grid has {after - before:,} steps from t={outputs[i - 1]:.9g} to"
+                f" {outputs[i]:.9g}, more than max_num_steps, {settings.max_num_steps:,}",
+                outputs[i - 1],
+            )
 
 
 def fraction(output: Time, points: Sequence[Time], i: int) -> Time:

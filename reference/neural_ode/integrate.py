@@ -6,6 +6,7 @@ exactly the numbers that the loop computed.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,12 +22,17 @@ from neural_ode.failures import (
     step_underflow,
 )
 from neural_ode.grid import fraction, grid_of
-from neural_ode.loop import LIMIT, REACHED, UNDERFLOW
+from neural_ode.loop import DOUBTFUL, LIMIT, REACHED, UNDERFLOW
+from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
 from neural_ode.times import Time, Times, as_time, nudge
+
+# So many steps ahead are worth a warning: before the first where ``max_step`` makes it plain, or
+# after this many by their size.
+MANY_STEPS, LOOK_AHEAD = 1_000_000, 20_000
 
 
 def integrate(
@@ -59,10 +65,12 @@ def integrate(
     if len(times) == 1:
         return y0[None], q0
     if settings.method.integrate is not None:
-        return settings.method.integrate(evaluate, y0, q0, times, settings, counts)
+        ys, q = settings.method.integrate(evaluate, y0, q0, times, settings, counts)
+        _check_outputs(ys, times)
+        return ys, q
     run = Run(evaluate, y0, q0, settings, counts, on_step)
     ys = torch.stack(_adaptive(run, times) if run.by_error else _fixed(run, times))
-    if run.stepper.dense_nfe or settings.interpolation == "cubic":
+    if run.by_error or settings.interpolation == "cubic" or run.stepper.dense_nfe:
         _check_outputs(ys, times)
     return ys, run.q
 
@@ -74,12 +82,14 @@ def _adaptive(run: Run, times: Times) -> list[Tensor]:
     """The solution at every output time, by steps whose error meets the tolerance."""
     floats, points, direction = times.floats, times.points, times.direction
     stops = _stops(floats[0], direction, run.settings)
+    _check_largest(floats[0], floats[-1], direction * run.settings.max_step)
     # A zero that carries the gradient with respect to the first time into every later one.
     shift = points[0] - floats[0] if isinstance(points[0], Tensor) else 0.0
     whole = _whole(run, floats, stops)
     if whole is not None:
         return [run.y0, whole]
-    here = _Position(floats[0], run.y0, *run.start(floats[0], shift, direction))
+    progress = Progress(abs(floats[-1] - floats[0]))
+    here = _Position(floats[0], run.y0, *run.start(floats[0], shift, direction), progress)
     ys = [here.y]
     while len(ys) < len(floats):
         step = _attempt(run, here, floats[len(ys)], direction, stops, shift)
@@ -114,6 +124,8 @@ def _attempt(
     if here.attempts >= settings.max_num_steps:
         raise step_limit(here.attempts, goal, t)
     size = min(max(here.size, settings.min_step), settings.max_step)
+    if here.attempts == LOOK_AHEAD:
+        _warn_of_many(abs(goal - t) / size, here.attempts, goal, t)
     here.stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
     here.end = t + direction * size if here.stop is None else here.stop
     if here.end == t:
@@ -128,6 +140,7 @@ def _attempt(
     if not math.isfinite(ratio):
         # A trial step may overshoot into an overflow, so a smaller one gets its chance.
         run.counts.rejected += 1
+        here.progress.fail(nonfinite=True)
         here.size = tried * controller.dfactor
         if t + direction * here.size == t or tried <= settings.min_step:
             raise not_finite(t)
@@ -135,7 +148,12 @@ def _attempt(
     here.size = tried * float(controller.factor(ratio, here.previous, run.stepper.order))
     if ratio > 1 and tried > settings.min_step:
         run.counts.rejected += 1
+        here.progress.fail(nonfinite=False)
         return None
+    if here.progress.failed:
+        failure = here.progress.check(t, tried, step.y0, step.y1)
+        if failure is not None:
+            raise failure
     here.previous = ratio
     return step
 
@@ -153,9 +171,11 @@ def _whole(run: Run, floats: Sequence[float], stops: Sequence[float]) -> Tensor 
     if result is None:
         return None
     numbers, y1 = result
-    ended, t, _, _, accepted, rejected, h = numbers.tolist()
+    ended, t, _, _, accepted, rejected, h, *_ = numbers.tolist()
     tried = int(accepted + rejected)
     counts.nfe += 2 + tried * run.stepper.nfe_per_step
+    if ended == DOUBTFUL:
+        return None
     counts.accepted += int(accepted)
     counts.rejected += int(rejected)
     if ended != REACHED:
@@ -209,6 +229,7 @@ class _Position:
         t, y: time and state.
         f: what the next step begins with.
         size: the size of the next step.
+        progress: whether the time gets on.
         previous: the last accepted error ratio.
         attempts: steps tried since the last output.
         jumped: whether the field jumps at ``t``.
@@ -219,6 +240,7 @@ class _Position:
     y: Float[Tensor, "*state"]
     f: Carried
     size: float
+    progress: Progress
     previous: float | None = None
     attempts: int = 0
     jumped: bool = False
@@ -241,6 +263,30 @@ def _place(output: Time, t: Time, h: Time, end: float) -> Time:
     return 1.0 if output == end and not isinstance(output, Tensor) else (output - t) / h
 
 
+def _warn_of_many(ahead: float, attempts: int, goal: float, t: float) -> None:
+    """Warn where so many steps of the present size lie ahead that nobody may wait for their end."""
+    if ahead > MANY_STEPS:
+        warnings.warn(
+            f"{attempts:,} steps reached t={t:.9g}, and steps of this size make for {ahead:,.0f}"
+            f" more to t={goal:.9g}: max_num_steps limits them",
+            stacklevel=2,
+        )
+
+
+def _check_largest(begin: float, end: float, h: float) -> None:
+    """Whether steps of the largest size, signed, can reach the end, and in how many."""
+    for t in (begin, end):
+        if t + h == t or t - h == t:
+            raise step_underflow(h, t)
+    count = math.ceil((end - begin) / h)
+    if count > MANY_STEPS:
+        warnings.warn(
+            f"max_step={abs(h):.3g} makes for at least {count:,} steps from t={begin:.9g} to"
+            f" {end:.9g}",
+            stacklevel=2,
+        )
+
+
 def _stops(t0: float, direction: float, settings: Settings) -> list[float]:
     """The times still ahead that a step must end at, in the order in which they come."""
     stops = [*settings.step_t, *settings.jump_t]
@@ -250,10 +296,12 @@ def _stops(t0: float, direction: float, settings: Settings) -> list[float]:
 
 
 def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
-    """For evaluations that outputs inside a step alone need: no state and no error shows them."""
+    """For what no error shows: a bounded slope beyond the largest number, and the evaluations that
+    outputs inside a step alone need.
+    """
     if not ys.isfinite().all():
         t = next(t for t, y in zip(times.floats, ys, strict=True) if not y.isfinite().all())
-        raise NonFinite(f"the field is not finite near the output at t={t:.9g}", t)
+        raise NonFinite(f"the field or the state is not finite near the output at t={t:.9g}", t)
 
 
 def _check_finite(

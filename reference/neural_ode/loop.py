@@ -16,7 +16,10 @@ from neural_ode.step.controllers import Controller
 from neural_ode.step.error import ErrorTest
 
 # Why the loop has ended; as long as it has not it is going.
-GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE = range(5)
+GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE, DOUBTFUL = range(6)
+# Steps that were not finite, or that followed a failed one and brought next to nothing, after which
+# the solve is left to the loop outside, which sees whether it gets on (``progress.Progress``).
+DOUBTS, NEXT_TO_NOTHING = 32, 1e-3
 
 
 class Trials(NamedTuple):
@@ -28,6 +31,8 @@ class Trials(NamedTuple):
         previous: the last accepted error ratio, NaN before there is one.
         accepted, rejected: steps so far.
         h: the signed size of the last step tried.
+        failed: whether that was rejected.
+        doubts: steps so far that may have brought nothing.
     """
 
     ended: Float[Tensor, ""]
@@ -37,6 +42,8 @@ class Trials(NamedTuple):
     accepted: Float[Tensor, ""]
     rejected: Float[Tensor, ""]
     h: Float[Tensor, ""]
+    failed: Float[Tensor, ""]
+    doubts: Float[Tensor, ""]
 
 
 class StepLoop:
@@ -76,7 +83,7 @@ class StepLoop:
         (f, _), size = self.stepper.start(begin, direction, y, None, test)
         size, zero = torch.as_tensor(size).to(bounds), begin * 0.0
         ended = torch.where(size.isfinite(), GOING, NONFINITE).to(bounds)
-        first = Trials(ended, begin, size, zero + torch.nan, zero, zero, zero)
+        first = Trials(ended, begin, size, zero + torch.nan, zero, zero, zero, zero, zero)
         unused = [torch.zeros_like(y)] * self.stepper.nfe_per_step
         numbers, states = while_loop(
             lambda numbers, _: numbers[0] == GOING,
@@ -117,7 +124,10 @@ class StepLoop:
         taken = good & ~reached
         accepted, rejected = now.accepted + good, now.rejected + ~(good | still)
         stuck = ~finite & ((now.t + direction * following == now.t) | smallest)
-        ended = torch.where(reached, REACHED, GOING).to(end)
+        barren = good & (now.failed > 0) & (ratio < NEXT_TO_NOTHING)
+        doubts = now.doubts + (~finite | barren)
+        ended = torch.where(doubts >= DOUBTS, DOUBTFUL, GOING).to(end)
+        ended = torch.where(reached, float(REACHED), ended)
         full = (accepted + rejected >= attempts) & ~reached
         ended = torch.where(full, float(LIMIT), ended)
         ended = torch.where(stuck, float(NONFINITE), ended)
@@ -130,6 +140,8 @@ class StepLoop:
             accepted,
             rejected,
             torch.where(still, wanted, h),
+            (~good).to(end),
+            doubts,
         )
         kept = torch.where(taken, y1, y), torch.where(taken, f1, f)
         return torch.stack(tried), torch.stack([*kept, y1, *ks[1:]])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 
+import torch
 from torch import Tensor
 
 from neural_ode.methods.base import Method
@@ -15,6 +16,8 @@ from neural_ode.times import Time
 
 DEFAULT_CONTROLLER = IntegralController()
 INTERPOLATIONS = ("dense", "linear", "cubic")
+# The default of ``max_num_steps``, which stands for no limit.
+NO_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Settings:
     first_step: float | None = None
     min_step: float = 0.0
     max_step: float = math.inf
-    max_num_steps: int = 2**31 - 1
+    max_num_steps: int = NO_LIMIT
     step_t: Sequence[float] = ()
     jump_t: Sequence[float] = ()
     perturb: bool = False
@@ -53,20 +56,25 @@ class Settings:
             raise ValueError("step_size and grid exclude each other, give one of them")
         for name in ("step_size", "first_step", "max_step"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is None and name != "max_step":
+                continue
+            if not (_is_number(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}, expected a positive number")
             if value == math.inf and name != "max_step":
                 raise ValueError(f"{name} is {value!r}, expected a finite number")
         for name in ("step_t", "jump_t"):
             if not all(map(math.isfinite, getattr(self, name))):
                 raise ValueError(f"{name} holds a time that is not finite")
-        if not 0 <= self.min_step <= self.max_step:
+        if not (_is_number(self.min_step) and 0 <= self.min_step <= self.max_step):
             raise ValueError(
                 f"min_step is {self.min_step!r}, expected a number from 0 to max_step,"
                 f" {self.max_step!r}"
             )
-        if not self.max_num_steps >= 1:
-            raise ValueError(f"max_num_steps is {self.max_num_steps!r}, expected at least 1")
+        limit = self.max_num_steps
+        if not (_is_number(limit) and limit >= 1):
+            raise ValueError(f"max_num_steps is {limit!r}, expected at least 1")
+        if limit != math.inf and limit != int(limit):
+            raise ValueError(f"max_num_steps is {limit!r}, expected a whole number")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
                 f"unknown interpolation {self.interpolation!r};"
@@ -93,10 +101,18 @@ class Settings:
         return ErrorTest(self.rtol, self.atol, self.norm, self.joint_norm)
 
 
+def _is_number(value: object) -> bool:
+    """Whether it is a real number, which a truth value, of whatever kind, is not meant to be."""
+    if isinstance(value, Tensor):
+        return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _check_tolerance(name: str, tolerance: Tolerance) -> None:
     if isinstance(tolerance, Tensor):
-        good = bool((tolerance.isfinite() & (tolerance > 0)).all())
+        real = tolerance.dtype != torch.bool and not tolerance.is_complex()
+        good = real and bool((tolerance.isfinite() & (tolerance > 0)).all())
     else:
-        good = isinstance(tolerance, Real) and 0 < tolerance < math.inf
+        good = _is_number(tolerance) and 0 < tolerance < math.inf
     if not good:
         raise ValueError(f"{name} is {tolerance!r}, expected a positive number")

@@ -12,7 +12,7 @@ from neural_ode.field import Field
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
-from neural_ode.settings import DEFAULT_CONTROLLER, Settings
+from neural_ode.settings import DEFAULT_CONTROLLER, NO_LIMIT, Settings
 from neural_ode.solution import Solution
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, rms_norm
@@ -34,7 +34,7 @@ def solve(
     first_step: float | None = None,
     min_step: float = 0.0,
     max_step: float = math.inf,
-    max_num_steps: int = 2**31 - 1,
+    max_num_steps: int = NO_LIMIT,
     step_t: Sequence[float] = (),
     jump_t: Sequence[float] = (),
     perturb: bool = False,
@@ -70,8 +70,9 @@ def solve(
         first_step: the size of the first adaptive step; by default Hairer's choice, which costs one
             evaluation.
         min_step: a step of this size is accepted whatever its error.
-        max_step: no step is larger.
-        max_num_steps: the most steps, accepted or not, between two output times.
+        max_step: no step is larger; where that makes for more than a million, a warning says so.
+        max_num_steps: the most steps, accepted or not, between two output times, those of a grid
+            too. A grid of more than ten million has to be allowed by it.
         step_t, jump_t: times at which a step must end; the field may be discontinuous at ``jump_t``
             and is then evaluated on either side.
         perturb: with a grid, evaluate just inside each step, for a field that jumps at grid points.
@@ -93,7 +94,10 @@ def solve(
         ValueError: for an argument that makes no sense, or a field whose output does not fit
             ``y0``.
         TypeError: for a state, a time or a field's output that is not a floating-point tensor.
-        StepUnderflow, StepLimit, NonFinite: where the integration cannot go on.
+        StepUnderflow, StepLimit, NonFinite: where the integration cannot go on. An adaptive solve
+            cannot, either, where longer steps are not finite, or miss the tolerance, and those that
+            pass bring nothing: ten of them within a millionth of the interval, or four where the
+            state is about to overflow, end it (``neural_ode.progress``).
     """
     chosen = find_method(method)
     check_problem(field, y0, ts)

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch._inductor import config
 
-from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, run, solve
+from neural_ode import (
+    Adjoint,
+    Backprop,
+    PIController,
+    SolverFailure,
+    StepLimit,
+    compiled,
+    run,
+    solve,
+)
 from neural_ode.networks import MLPField
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -151,6 +160,26 @@ def test_the_loop_fails_where_single_steps_do_and_says_the_same(stand_in, field,
         sentence = re.sub(r"the step \S+ at", "the step at", str(failure.value))
         found.append((type(failure.value), sentence))
     assert found[0] == found[1]
+
+
+def wall(t, y):
+    return torch.where(y > 0.887, 1e30, 1.0).to(y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("field", [lambda t, y: 60 * y, wall])
+def test_the_loop_ends_where_steps_bring_nothing(stand_in, dtype, field):
+    """It hands such a solve over to the loop outside, whose sentence comes out."""
+    y0, ts = torch.full((2,), 0.5, dtype=dtype), torch.tensor([0.0, 13.0])
+    found, chosen = [], {"rtol": 1e-4, "atol": 1e-6, "max_num_steps": 5000}
+    for compiling in (False, True):
+        with torch.no_grad(), pytest.raises(SolverFailure) as failure:
+            solve(field, y0, ts, compile=compiling, **chosen)
+        assert not isinstance(failure.value, StepLimit)
+        found.append((type(failure.value), failure.value.t))
+    assert found[0][0] is found[1][0]
+    # The norm of an error near the largest number overflows sooner in a compiled step.
+    assert found[0][1] == pytest.approx(found[1][1], rel=5e-2)
 
 
 # What could not be compiled would give the right numbers too, and a warning.

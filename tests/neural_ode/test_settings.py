@@ -6,8 +6,9 @@
 import math
 
 import pytest
+import torch
 
-from neural_ode import Adjoint, solve
+from neural_ode import Adjoint, StepLimit, StepUnderflow, solve
 from tests.neural_ode.failing import TS, Y0, Decay, decay, says, times
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -23,13 +24,72 @@ def test_unknown_method_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("name", ["rtol", "atol"])
-@pytest.mark.parametrize("value", [0, 0.0, -1e-3, math.nan, math.inf, "tight", None])
+@pytest.mark.parametrize("value", [0, 0.0, -1e-3, math.nan, math.inf, "tight", None, True])
 def test_tolerance_that_is_not_positive(name, value):
     says(
         ValueError,
         f"{name} is {value!r}, expected a positive number",
         lambda: solve(decay, Y0, TS, **{name: value}),
     )
+
+
+@pytest.mark.parametrize("value", [torch.tensor(True), torch.tensor(1j)])
+def test_tensor_of_tolerances_that_are_no_real_numbers(value):
+    says(ValueError, "expected a positive number", lambda: solve(decay, Y0, TS, atol=value))
+
+
+def never(t, y):
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence", "t"),
+    [
+        (
+            {"step_size": 1e-9, "max_num_steps": 100},
+            "the grid has 500,000,000 steps from t=0 to 0.5, more than max_num_steps, 100",
+            0,
+        ),
+        (
+            {"grid": [0, 0.5, 0.6, 0.8, 1], "max_num_steps": 2},
+            "the grid has 3 steps from t=0.5 to 1, more than max_num_steps, 2",
+            0.5,
+        ),
+    ],
+)
+def test_a_grid_of_too_many_steps_fails_before_the_field_is_called(settings, sentence, t):
+    failure = says(StepLimit, sentence, lambda: solve(never, Y0, TS, **settings))
+    assert failure.t == t
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"step_size": 0.05, "max_num_steps": 10},
+        {"step_size": 0.05, "max_num_steps": 1e6},
+        {"step_size": 0.05, "max_num_steps": math.inf},
+        {"grid": [0, 0.4, 0.6, 1], "max_num_steps": 2},
+        # Two outputs inside one step.
+        {"grid": [0, 1], "max_num_steps": 1},
+    ],
+)
+def test_a_grid_of_as_many_steps_as_allowed_is_taken(settings):
+    assert solve(decay, Y0, TS, method="rk4", **settings).ys.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "size"), [("step_size", 1e-320), ("max_step", 1e-320)])
+@pytest.mark.parametrize("ts", [TS, -TS, TS.flip(0)])
+def test_steps_that_rounding_swallows_fail_before_the_field_is_called(name, size, ts):
+    sentence = "is too small to move the time"
+    says(StepUnderflow, sentence, lambda: solve(never, Y0, ts, **{name: size}))
+
+
+def test_a_largest_step_that_makes_for_a_million_steps_is_told_before_they_are_taken():
+    with (
+        pytest.warns(UserWarning, match=r"max_step=1e-09 makes for at least 1,000,000,000 steps"),
+        pytest.raises(StepLimit),
+    ):
+        solve(decay, Y0, TS, max_step=1e-9, max_num_steps=3)
 
 
 def test_tensor_of_tolerances_with_one_that_is_not_positive():
@@ -57,6 +117,18 @@ def test_tensor_of_tolerances_with_one_that_is_not_positive():
             "min_step is 0.2, expected a number from 0 to max_step, 0.1",
         ),
         ({"max_num_steps": 0}, "max_num_steps is 0, expected at least 1"),
+        ({"max_num_steps": True}, "max_num_steps is True, expected at least 1"),
+        ({"max_num_steps": 1.5}, "max_num_steps is 1.5, expected a whole number"),
+        ({"step_size": True}, "step_size is True, expected a positive number"),
+        ({"step_size": "0.1"}, "step_size is '0.1', expected a positive number"),
+        ({"max_step": None}, "max_step is None, expected a positive number"),
+        ({"min_step": True}, "min_step is True, expected a number from 0 to max_step, inf"),
+        ({"step_size": torch.tensor(True)}, "expected a positive number"),
+        (
+            {"step_size": 1e-9},
+            "the grid has 1,000,000,000 steps, more than 10,000,000: take longer steps, or allow so"
+            " many by max_num_steps",
+        ),
         (
             {"interpolation": "spline"},
             "unknown interpolation 'spline'; expected one of dense, linear, cubic",

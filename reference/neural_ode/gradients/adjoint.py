@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.parameters import flat, split, trainable, vjp
 from neural_ode.integrate import integrate
@@ -56,6 +57,7 @@ class Adjoint:
     Raises:
         ValueError: for a field that is not an ``nn.Module`` and has no ``params``, a bad norm, or
             tolerances that are not one positive number each.
+        NonFinite, StepUnderflow: at the backward pass, where the flow cannot be reversed.
     """
 
     rtol: Tolerance | None = None
@@ -186,7 +188,19 @@ class _AdjointFunction(torch.autograd.Function):
             ends, g = integrate(augmented, state, interval, piece, counts, q0=g)
             return ends[-1, 1], g
 
-        return None, *sweep(problem.field, ys, ts, grad_ys, params, back, counts)
+        try:
+            return None, *sweep(problem.field, ys, ts, grad_ys, params, back, counts)
+        except (NonFinite, StepUnderflow) as failure:
+            raise _not_reversed(failure) from failure
+
+
+def _not_reversed(failure: SolverFailure) -> SolverFailure:
+    """The failure of a backward solve, with what else there is."""
+    return type(failure)(
+        f"on the adjoint's way back {failure}: a flow that contracts cannot be reversed for long,"
+        " while Checkpointed(), InterpolatedAdjoint() and Backprop() do not reverse it",
+        failure.t,
+    )
 
 
 # From the number of an output time, the adjoint there and the parameters' gradients so far, to both

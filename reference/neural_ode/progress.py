@@ -1,0 +1,75 @@
+"""Whether an adaptive solve still gets anywhere, so that one that cannot reach its end is ended.
+
+Near an overflow, or before a state that the field cannot bear, every longer step fails, and a step
+that passes is so short that rounding keeps the state where it is. The time then creeps on by such
+steps, millions of them for a thousandth of the interval.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from neural_ode.failures import SolverFailure, overflow, stagnation
+
+# The share of the interval by which the time has to get on while it meets trouble.
+SHARE = 1e-6
+# So many accepted steps that each follow a failed one, without getting on, end the solve.
+BARREN = 10
+# Fewer suffice where the state is beyond this part of the largest number of its dtype.
+NEAR_OVERFLOW, BEFORE_OVERFLOW = 1e-10, 4
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the time has come since a solve began to meet steps that fail.
+
+    Only an accepted step that follows a failed one is looked at, and it counts as barren where the
+    failed one was not finite, or where the step leaves the state as it is, bit for bit. The count
+    begins anew when the time has moved by ``SHARE`` of the interval, or when the steps have become
+    four times shorter: then they close in on something, and will soon be too short for the time.
+
+    Attributes:
+        length: of the whole interval, positive.
+        failed: whether a trial was rejected since the last accepted step.
+        nonfinite: whether one of them was not finite.
+        mark: the time from which the count goes.
+        shortest: the length of the shortest step since then.
+        barren: barren steps since then, or since they have become much shorter.
+        met: barren steps since then.
+    """
+
+    length: float
+    failed: bool = False
+    nonfinite: bool = False
+    mark: float = math.nan
+    shortest: float = math.inf
+    barren: int = 0
+    met: int = 0
+
+    def fail(self, *, nonfinite: bool) -> None:
+        """Take note of a trial that was rejected."""
+        self.failed = True
+        self.nonfinite |= nonfinite
+
+    def check(
+        self, t: float, size: float, y0: Float[Tensor, "*state"], y1: Float[Tensor, "*state"]
+    ) -> SolverFailure | None:
+        """Why the solve cannot go on after the accepted step from ``t``; ``None`` where it can."""
+        nonfinite, self.failed, self.nonfinite = self.nonfinite, False, False
+        if not nonfinite and not torch.equal(y0, y1):
+            return None
+        # Also where there is no mark yet.
+        if not abs(t - self.mark) <= SHARE * self.length:
+            self.mark, self.shortest, self.barren, self.met = t, size, 0, 0
+        self.met += 1
+        self.barren += 1
+        if size < self.shortest / 4:
+            self.shortest, self.barren = size, 0
+        if nonfinite and self.met >= BEFORE_OVERFLOW:
+            largest = y1.abs().max().item()
+            if largest > NEAR_OVERFLOW * torch.finfo(y1.dtype).max:
+                return overflow(t, largest, y1.dtype)
+        return stagnation(t, nonfinite=nonfinite) if self.barren >= BARREN else None
