@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from neural_ode.failures import step_underflow
 from neural_ode.settings import Settings
 from neural_ode.times import Time, Times
+from neural_ode.transforms import is_followed
 
 
 class Grid(NamedTuple):
@@ -60,9 +60,8 @@ def grid_of(times: Times, settings: Settings) -> Grid:
             f"grid runs from {grid[0]:.9g} to {grid[-1]:.9g}, but the output times from"
             f" {begin:.9g} to {end:.9g}"
         )
-    wanted = torch.is_grad_enabled()
-    differentiable = wanted and any(isinstance(p, Tensor) and p.requires_grad for p in points)
-    return Grid(grid, points if differentiable else grid, sources)
+    followed = any(isinstance(p, Tensor) and is_followed(p) for p in points)
+    return Grid(grid, points if followed else grid, sources)
 
 
 def fraction(output: Time, points: Sequence[Time], i: int) -> Time:
