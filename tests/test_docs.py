@@ -46,7 +46,7 @@ def alike(printed: str, shown: str, percent: str | None) -> bool:
     )
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "extend.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "extend.md", "torchdiffeq.md"])
 def test_the_blocks_of_a_page_print_what_it_shows(page):
     text = (DOCS / page).read_text()
     namespace, wrong = {"__name__": page}, []

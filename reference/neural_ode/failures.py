@@ -3,8 +3,11 @@
 import torch
 
 
-class SolverFailure(RuntimeError):
+class SolverFailure(RuntimeError, AssertionError):
     """A solve that could not reach its last output time.
+
+    It is an ``AssertionError`` too, since that is how torchdiffeq fails and what scripts written
+    for it catch.
 
     Attributes:
         status: one word for tables of results.

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.step.base import Slope
+from neural_ode.step.base import Evaluate, Slope
 
 Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
 
@@ -39,6 +39,40 @@ class Plain:
                 " the state's shape, dtype and device"
             )
         return f, None
+
+
+class InAutocast:
+    """A field under the autocast of the caller, for a solver that runs without it.
+
+    The solver's own sums must not be in half precision, whatever the field is.
+
+    Args:
+        evaluate: the field as the stepper calls it.
+        device_type: the device whose autocast is on.
+    """
+
+    def __init__(self, evaluate: Evaluate, device_type: str) -> None:
+        self.evaluate, self.device_type = evaluate, device_type
+        self.dtype = torch.get_autocast_dtype(device_type)
+        self.field = getattr(evaluate, "field", None)
+
+    @property
+    def key(self) -> Hashable:
+        """The key under which compiled steps are kept."""
+        return ("autocast", self.dtype, getattr(self.evaluate, "key", id(self.evaluate)))
+
+    def __call__(self, t: Tensor, y: Tensor, integral: bool = False) -> Slope:
+        """The derivative and the rates, by operations in half precision."""
+        # A copy of a weight that is cached without a graph would be found again with autograd on.
+        cached = torch.is_grad_enabled() and torch.is_autocast_cache_enabled()
+        with torch.autocast(self.device_type, self.dtype, cache_enabled=cached):
+            return self.evaluate(t, y, integral)
+
+
+def has_autocast(device_type: str) -> bool:
+    """Whether autocast is on for this device."""
+    available = torch.amp.is_autocast_available(device_type)
+    return available and torch.is_autocast_enabled(device_type)
 
 
 def _describe(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from neural_ode.failures import StepLimit, step_underflow
 from neural_ode.settings import NO_LIMIT, Settings
 from neural_ode.times import Time, Times
+from neural_ode.transforms import is_followed
 
 # The most steps of a grid for which nobody has to ask: hours of even the smallest field.
 MOST = 10_000_000
@@ -72,9 +72,8 @@ def grid_of(times: Times, settings: Settings) -> Grid:
         ordered = [times.direction * t for t in grid]
         passed = [bisect_left(ordered, times.direction * t) for t in times.floats]
         _check_limit(passed, times.floats, settings)
-    wanted = torch.is_grad_enabled()
-    differentiable = wanted and any(isinstance(p, Tensor) and p.requires_grad for p in points)
-    return Grid(grid, points if differentiable else grid, sources)
+    followed = any(isinstance(p, Tensor) and is_followed(p) for p in points)
+    return Grid(grid, points if followed else grid, sources)
 
 
 def _steps(length: float, step_size: float) -> int:

@@ -21,6 +21,7 @@ from neural_ode.failures import (
     step_limit,
     step_underflow,
 )
+from neural_ode.field import InAutocast, has_autocast
 from neural_ode.grid import fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, REACHED, UNDERFLOW
 from neural_ode.progress import Progress
@@ -29,6 +30,11 @@ from neural_ode.settings import Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
 from neural_ode.times import Time, Times, as_time, nudge
+from neural_ode.transforms import unwrap
+
+# Sums that are kept one by one before they are put into one tensor. Each is a small allocation
+# between large ones, whose memory the allocator could then not give back.
+BLOCK = 64
 
 # So many steps ahead are worth a warning: before the first where ``max_step`` makes it plain, or
 # after this many by their size.
@@ -64,6 +70,11 @@ def integrate(
     """
     if len(times) == 1:
         return y0[None], q0
+    device = y0.device.type
+    if has_autocast(device):
+        evaluate = InAutocast(evaluate, device)
+        with torch.autocast(device, enabled=False):
+            return integrate(evaluate, y0, times, settings, counts, q0=q0, on_step=on_step)
     if settings.method.integrate is not None:
         ys, q = settings.method.integrate(evaluate, y0, q0, times, settings, counts)
         _check_outputs(ys, times)
@@ -199,7 +210,8 @@ def _fixed(run: Run, times: Times) -> list[Tensor]:
     """The solution at every output time, by one step between any two points of the grid."""
     floats, direction, perturb = times.floats, times.direction, run.settings.perturb
     grid, points, _ = grid_of(times, run.settings)
-    ys, y, f, sums = [run.y0], run.y0, None, []
+    ys, y, f = [run.y0], run.y0, None
+    sums, blocks = [], []
     for i in range(len(grid) - 1):
         t, h = points[i], points[i + 1] - points[i]
         if f is None:
@@ -216,8 +228,12 @@ def _fixed(run: Run, times: Times) -> list[Tensor]:
         y, f = step.y1, step.f1 if reuse else None
         # The old step's states would stay alive through the next one.
         del step
-        sums.append(y.detach().sum())
-    _check_finite(sums, grid, y)
+        total = y.detach().sum()
+        sums.append(unwrap(total).sum() if run.transformed else total)
+        if len(sums) == BLOCK:
+            blocks.append(torch.stack(sums))
+            sums.clear()
+    _check_finite(blocks + [torch.stack(sums)] * bool(sums), grid, y)
     return ys
 
 
@@ -299,21 +315,22 @@ def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
     """For what no error shows: a bounded slope beyond the largest number, and the evaluations that
     outputs inside a step alone need.
     """
-    if not ys.isfinite().all():
-        t = next(t for t, y in zip(times.floats, ys, strict=True) if not y.isfinite().all())
+    if not unwrap(ys).isfinite().all():
+        ends = zip(times.floats, ys, strict=True)
+        t = next(t for t, y in ends if not unwrap(y).isfinite().all())
         raise NonFinite(f"the field or the state is not finite near the output at t={t:.9g}", t)
 
 
 def _check_finite(
-    sums: list[Float[Tensor, ""]], grid: Sequence[float], y: Float[Tensor, "*state"]
+    sums: list[Float[Tensor, " _"]], grid: Sequence[float], y: Float[Tensor, "*state"]
 ) -> None:
     """One look at the end instead of one a step, which would make the host wait at each.
 
     An entry that is once not finite stays so until the last state ``y``; where all of that is, a
     sum has merely overflowed.
     """
-    bad = torch.stack(sums).isfinite().logical_not().nonzero()
-    if len(bad) and not y.isfinite().all():
+    bad = torch.cat(sums).isfinite().logical_not().nonzero()
+    if len(bad) and not unwrap(y).isfinite().all():
         i = int(bad[0])
         message = (
             f"the state is not finite after the step from t={grid[i]:.9g} to {grid[i + 1]:.9g}"

@@ -3,7 +3,8 @@
 What differs, on purpose: outputs inside a step come from the dense output of the method's own order
 (torchdiffeq's is of fourth order for dopri5 and lower for bosh3, adaptive_heun and dopri8);
 ``adaptive_heun`` re-evaluates the field at each new point instead of carrying over the last stage;
-and a solve that fails raises a ``SolverFailure`` that says where, not an ``AssertionError``.
+and a solve that fails raises a ``SolverFailure`` that says where; it is an ``AssertionError`` too.
+docs/torchdiffeq.md has the whole list.
 """
 
 import warnings
@@ -17,10 +18,13 @@ from torch import Tensor, nn
 
 from neural_ode.gradients import Adjoint, Gradient
 from neural_ode.methods import find_method
+from neural_ode.methods.base import Method
 from neural_ode.settings import Settings
 from neural_ode.solve import solve
+from neural_ode.states import Layout, State, StateNorm
 from neural_ode.step.controllers import IntegralController
-from neural_ode.step.error import Tolerance, rms_norm
+from neural_ode.step.error import rms_norm
+from neural_ode.tolerances import Tolerances, for_adjoint, for_state
 
 # What the backward solve does where ``adjoint_options`` are silent; nothing of the forward solve.
 _ADJOINT_DEFAULTS = {
@@ -29,8 +33,14 @@ _ADJOINT_DEFAULTS = {
     if f.name not in ("method", "rtol", "atol", "norm", "joint_norm")
 }
 
-State = Tensor | tuple[Tensor, ...]
-TupleNorm = Callable[[tuple[Tensor, ...]], Any]
+# What a method without an error estimate, which heeds no tolerance, is given.
+_WITHOUT_MEANING = {"rtol": 1e-7, "atol": 1e-9}
+# The methods of torchdiffeq that are not here, and what takes their place.
+_ELSEWHERE = dict.fromkeys(
+    ("explicit_adams", "implicit_adams", "fixed_adams"),
+    "'adams', the implicit Adams method that chooses its step and order, or 'rk4' for steps of a"
+    " given size",
+) | {"scipy_solver": "'adams', whose steps SciPy takes, or 'dopri5'"}
 
 _CONTROLLER_OPTIONS = ("safety", "ifactor", "dfactor")
 _SOLVE_OPTIONS = (
@@ -43,6 +53,8 @@ _SOLVE_OPTIONS = (
     "jump_t",
     "perturb",
 )
+# The times are numbers of the host here, so the dtype of torchdiffeq's has no meaning.
+_NOT_NEEDED = ("dtype",)
 
 
 def odeint(
@@ -50,8 +62,8 @@ def odeint(
     y0: State,
     t: Float[Tensor, " time"],
     *,
-    rtol: Tolerance | Sequence[Tolerance] = 1e-7,
-    atol: Tolerance | Sequence[Tolerance] = 1e-9,
+    rtol: Tolerances = 1e-7,
+    atol: Tolerances = 1e-9,
     method: str | None = None,
     options: dict | None = None,
     event_fn: None = None,
@@ -62,12 +74,15 @@ def odeint(
         func: maps a 0-dimensional time and a state (a tensor, or a tuple of tensors) to its
             derivative, of the same structure.
         y0: the state at ``t[0]``, a tensor [*state] or a tuple of tensors of one dtype and device.
+            Real or complex; a state of 16 bits is added up in float32.
         t: output times, shape [time], strictly increasing or decreasing.
-        rtol, atol: tolerances; for a tuple state also one for each of its parts.
-        method: a name in ``METHODS``, dopri5 where ``None``.
+        rtol, atol: tolerances; for a tuple state also one for each of its parts. One of them may
+            be zero. A method without an error estimate heeds neither.
+        method: a name in ``METHODS``, ``"adams"`` or ``"reversible_heun"``; dopri5 where ``None``.
         options: step_size, grid_constructor, interp, perturb (fixed grids); first_step, min_step,
             max_step, max_num_steps, step_t, jump_t, safety, ifactor, dfactor (adaptive); norm (of a
-            state, or of the tuple). Others are named in a warning and left out.
+            state, or of the tuple); dtype, which changes nothing. Others are named in a warning and
+            left out.
         event_fn: not supported, must be ``None``.
 
     Returns:
@@ -86,13 +101,13 @@ def odeint_adjoint(
     y0: State,
     t: Float[Tensor, " time"],
     *,
-    rtol: Tolerance | Sequence[Tolerance] = 1e-7,
-    atol: Tolerance | Sequence[Tolerance] = 1e-9,
+    rtol: Tolerances = 1e-7,
+    atol: Tolerances = 1e-9,
     method: str | None = None,
     options: dict | None = None,
     event_fn: None = None,
-    adjoint_rtol: Tolerance | None = None,
-    adjoint_atol: Tolerance | None = None,
+    adjoint_rtol: Tolerances | None = None,
+    adjoint_atol: Tolerances | None = None,
     adjoint_method: str | None = None,
     adjoint_options: dict | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
@@ -101,7 +116,7 @@ def odeint_adjoint(
 
     Args:
         adjoint_rtol, adjoint_atol: tolerances of the backward solve, by default those of the
-            forward.
+            forward; of several the least.
         adjoint_method: its method, by default that of the forward solve.
         adjoint_options: its options, by default the forward ones without ``norm``; ``norm`` may be
             ``"seminorm"`` or a function of the tuple (t, y, adj_y, *adj_params), in which the entry
@@ -130,9 +145,15 @@ def odeint_adjoint(
     constructor = adjoint_options.get("grid_constructor")
     if constructor is not None:
         own["grid"] = flat.backward_grid(constructor, t)
+    tolerances: dict[str, Any] = {}
+    if _find(adjoint_method or method).adaptive:
+        tolerances = for_adjoint(
+            flat.layout,
+            rtol if adjoint_rtol is None else adjoint_rtol,
+            atol if adjoint_atol is None else adjoint_atol,
+        )
     gradient = Adjoint(
-        rtol=adjoint_rtol,
-        atol=adjoint_atol,
+        **(_WITHOUT_MEANING | tolerances),
         norm=flat.adjoint_norm(adjoint_options.get("norm", "rms")),
         method=adjoint_method,
         params=tuple(params),
@@ -141,9 +162,17 @@ def odeint_adjoint(
     return flat.solve(t, rtol, atol, method, options, event_fn, gradient)
 
 
+def _find(method: str | Method | None) -> Method:
+    """The method of that name, dopri5 where ``None``."""
+    if isinstance(method, str) and method in _ELSEWHERE:
+        raise ValueError(f"torchdiffeq's method {method!r} is not here: use {_ELSEWHERE[method]}")
+    return find_method(method or "dopri5")
+
+
 def _settings(options: dict, method: str | None) -> dict[str, Any]:
     """The keyword arguments of ``solve`` that these options stand for."""
-    known = {*_SOLVE_OPTIONS, *_CONTROLLER_OPTIONS, "norm", "interp", "grid_constructor"}
+    known = {*_SOLVE_OPTIONS, *_CONTROLLER_OPTIONS, *_NOT_NEEDED}
+    known |= {"norm", "interp", "grid_constructor"}
     unknown = sorted(set(options) - known)
     if unknown:
         warnings.warn(f"options not known and left out: {', '.join(unknown)}", stacklevel=4)
@@ -154,77 +183,61 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     control = {name: float(options[name]) for name in _CONTROLLER_OPTIONS if name in options}
     if control:
         settings["controller"] = IntegralController(**control)
-    if not find_method(method or "dopri5").adaptive:
+    if not _find(method).adaptive:
         settings["interpolation"] = options.get("interp", "linear")
     return settings
 
 
-def _check_parts(parts: tuple) -> None:
-    """Raise TypeError or ValueError, in one sentence, for a tuple that is not a state."""
-    if not parts:
-        raise ValueError("y0 is an empty tuple, expected at least one tensor")
-    if not all(isinstance(y, Tensor) for y in parts):
-        raise TypeError("y0 is a tuple with something in it that is not a torch tensor")
-    kinds = list(dict.fromkeys(f"{y.dtype} on {y.device}" for y in parts))
-    if len(kinds) > 1:
-        raise TypeError(f"y0 is a tuple of {', '.join(kinds)}, expected one dtype and one device")
-
-
 class _Flat:
-    """A problem whose state may be a tuple, seen as one with a single tensor, and back."""
+    """A problem whose state may be a tuple, complex or of 16 bits, as one with a real tensor."""
 
     def __init__(self, func: Callable[[Tensor, Any], Any], y0: State) -> None:
-        self.func = func
-        self.parts = y0 if isinstance(y0, tuple) else None
-        if self.parts is not None:
-            _check_parts(self.parts)
-        self.y0 = self.join(y0)
+        self.func, self.layout = func, Layout(y0)
+        self.y0 = self.layout.y0
 
-    def join(self, state: Any) -> Tensor:
-        if self.parts is None:
-            return state
-        return torch.cat([x.reshape(-1) for x in state])
+    def field(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Any:
+        layout = self.layout
+        if layout.is_plain:
+            f = self.func(t, y)
+            if not isinstance(f, Tensor) or f.dtype == layout.dtype:
+                return f
+            return layout.pack(f)
+        f = self.func(t.to(layout.time_dtype), layout.unpack(y))
+        self._check_slope(f)
+        return layout.pack(f)
 
-    def split(self, flat: Float[Tensor, "*lead flat"]) -> tuple[Tensor, ...]:
-        parts = self.parts or ()
-        pieces = flat.split([p.numel() for p in parts], dim=-1)
-        return tuple(
-            x.reshape(flat.shape[:-1] + p.shape) for x, p in zip(pieces, parts, strict=True)
-        )
-
-    def field(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
-        if self.parts is None:
-            return self.func(t, y)
-        f = self.func(t, self.split(y))
+    def _check_slope(self, f: Any) -> None:
+        """Raise TypeError or ValueError, in one sentence, for what cannot be a derivative."""
+        shapes = self.layout.shapes
+        if shapes is None:
+            if not isinstance(f, Tensor):
+                raise TypeError(f"the field returned {type(f).__name__}, expected a tensor")
+            expected = self.layout.shape
+            if f.shape != expected:
+                raise ValueError(
+                    f"the field returned shape {tuple(f.shape)} for a state of shape"
+                    f" {tuple(expected)}"
+                )
+            return
         if not isinstance(f, tuple | list):
             raise TypeError(f"the field returned {type(f).__name__}, expected a tuple of tensors")
         if not all(isinstance(x, Tensor) for x in f):
             raise TypeError("the field returned a tuple with something in it that is not a tensor")
-        shapes, expected = ([tuple(x.shape) for x in parts] for parts in (f, self.parts))
-        if shapes != expected:
-            raise ValueError(f"the field returned shapes {shapes} for a state of shapes {expected}")
-        return self.join(f)
-
-    def tolerance(self, name: str, value: Tolerance | Sequence[Tolerance]) -> Tolerance:
-        """One tolerance for the flat state; a tuple of them is spread over its parts."""
-        if not isinstance(value, Sequence):
-            return value
-        parts = self.parts or ()
-        if len(value) != len(parts):
-            raise ValueError(f"{name} has {len(value)} entries for a state of {len(parts)} parts")
-        return torch.cat(
-            [
-                torch.as_tensor(v, dtype=p.dtype, device=p.device).expand(p.numel())
-                for v, p in zip(value, parts, strict=True)
-            ]
-        )
+        if [x.shape for x in f] != shapes:
+            returned, expected = [tuple(x.shape) for x in f], [tuple(s) for s in shapes]
+            raise ValueError(
+                f"the field returned shapes {returned} for a state of shapes {expected}"
+            )
 
     def norm(self, chosen: Callable | None) -> Callable[[Tensor], Tensor]:
         """The norm of the flat state; over a tuple by default the largest of the parts' norms."""
-        if self.parts is None:
-            return chosen or rms_norm
-        of_parts = chosen or (lambda parts: torch.stack([rms_norm(p) for p in parts]).amax())
-        return lambda error: torch.as_tensor(of_parts(self.split(error)))
+        layout = self.layout
+        of_state: Callable[[Any], Any] = chosen or (
+            rms_norm if layout.shapes is None else _largest_rms
+        )
+        if layout.shapes is None and not layout.is_complex:
+            return of_state
+        return StateNorm(layout, of_state)
 
     def adjoint_norm(self, chosen: Any) -> Any:
         """The norm of the backward solve in the form that ``Adjoint`` takes."""
@@ -232,7 +245,8 @@ class _Flat:
             return chosen
 
         def norm(z: Tensor, a: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-            states = (z, a) if self.parts is None else (*self.split(z), *self.split(a))
+            parts = (self.layout.unpack_error(x) for x in (z, a))
+            states = [x for p in parts for x in (p if isinstance(p, tuple) else (p,))]
             return torch.as_tensor(chosen((z.new_zeros(()), *states, *gradients)))
 
         return norm
@@ -247,8 +261,8 @@ class _Flat:
     def solve(
         self,
         t: Float[Tensor, " time"],
-        rtol: Tolerance | Sequence[Tolerance],
-        atol: Tolerance | Sequence[Tolerance],
+        rtol: Tolerances,
+        atol: Tolerances,
         method: str | None,
         options: dict | None,
         event_fn: None,
@@ -256,20 +270,19 @@ class _Flat:
     ) -> State:
         if event_fn is not None:
             raise ValueError("event_fn is not supported; solve to fixed times instead")
-        options = options or {}
+        options, chosen = options or {}, _find(method)
         settings = _settings(options, method)
         grid_constructor = options.get("grid_constructor")
         if grid_constructor is not None:
             settings["grid"] = grid_constructor(self.field, self.y0, t)
-        ys = solve(
-            self.field,
-            self.y0,
-            t,
-            method=method or "dopri5",
-            rtol=self.tolerance("rtol", rtol),
-            atol=self.tolerance("atol", atol),
-            norm=self.norm(options.get("norm")),
-            gradient=gradient,
-            **settings,
-        ).ys
-        return ys if self.parts is None else self.split(ys)
+        if chosen.adaptive:
+            settings |= for_state(self.layout, rtol, atol)
+        if not chosen.fixed_norm or "norm" in options:
+            settings["norm"] = self.norm(options.get("norm"))
+        settings["method"] = method or "dopri5"
+        ys = solve(self.field, self.y0, t, gradient=gradient, **settings).ys
+        return ys if self.layout.is_plain else self.layout.unpack(ys)
+
+
+def _largest_rms(parts: tuple[Tensor, ...]) -> Float[Tensor, ""]:
+    return torch.stack([rms_norm(p) for p in parts]).amax()

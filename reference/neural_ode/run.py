@@ -16,7 +16,8 @@ from neural_ode.loop import StepLoop
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
-from neural_ode.times import Time, as_time, as_vector
+from neural_ode.times import Time, as_time, as_vector, exact_dtype
+from neural_ode.transforms import transforming, unwrap
 
 # A compiled loop copies the states that it carries. For large ones that costs more than the Python
 # between the steps, which it saves: with the conv field of the benchmarks, 294,912 entries, a solve
@@ -61,12 +62,13 @@ class Run:
         if not torch.is_grad_enabled():
             # What is compiled would be compiled again for a state that requires no gradient.
             y0 = y0.detach()
-        self.stepper, self.test = settings.method.stepper(y0, evaluate), settings.test
-        self.by_error = settings.adaptive
+        self.transformed = transforming()
+        self.stepper = settings.method.stepper(y0, evaluate, traced=self.transformed)
+        self.test, self.by_error = settings.test, settings.adaptive
         self.y0, self.q, self.settings, self.counts = y0, q0, settings, counts
         self.on_step, self.number = on_step, 0
         self.compiled = None
-        if settings.compile:
+        if settings.compile and not self.transformed:
             self.test = self.test.with_tensors(y0.device)
             self.compiled = self._find_compiled()
 
@@ -121,7 +123,8 @@ class Run:
             (f, size), seconds = self.compiled.start(numbers, self.y0, self.q, self.test)
             f = self.compiled.keep(f)
             self.counts.compile_s += seconds
-        size = float(size)
+        # Where the samples of a batch share their steps, the least is good for all.
+        size = float(unwrap(torch.as_tensor(size)).min() if self.transformed else size)
         if not math.isfinite(size):
             raise not_finite(t, "at")
         return f, size
@@ -144,7 +147,8 @@ class Run:
             # They are not in the scratch buffer yet.
             stages = 0
         y1, q1, f1, ratio, ks, rates = advanced
-        ratio = None if ratio is None else float(ratio)
+        if ratio is not None:
+            ratio = float(unwrap(ratio).max() if self.transformed else ratio)
         return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
 
     def accept(
@@ -199,7 +203,7 @@ def as_numbers(device: torch.device, *times: Time) -> Float[Tensor, " numbers"]:
     """
     if not any(isinstance(x, Tensor) for x in times):
         return as_vector(times, device)  # type: ignore[reportArgumentType]
-    as_number = partial(torch.as_tensor, dtype=torch.float64, device=device)
+    as_number = partial(torch.as_tensor, dtype=exact_dtype(device), device=device)
     return torch.stack([as_number(x) for x in times])
 
 

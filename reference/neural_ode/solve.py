@@ -16,6 +16,7 @@ from neural_ode.settings import DEFAULT_CONTROLLER, NO_LIMIT, Settings
 from neural_ode.solution import Solution
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, rms_norm
+from neural_ode.transforms import is_batched
 
 
 def solve(
@@ -163,6 +164,8 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:
         raise ValueError(
             f"ts has shape {tuple(ts.shape)}, expected one dimension with at least one time"
         )
+    if is_batched(ts):
+        raise ValueError("ts differs within a batch of vmap, whose samples must share their times")
     times = ts.tolist()
     if not all(map(math.isfinite, times)):
         raise ValueError("ts holds a time that is not finite")

@@ -12,6 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.transforms import is_followed
+
+# Devices that have no float64.
+WITHOUT_FLOAT64 = {"mps"}
+
 # A float, or a 0-dimensional tensor where the gradient with respect to the time is wanted.
 Time = float | Tensor
 
@@ -33,8 +38,8 @@ class Times:
     @classmethod
     def read(cls, ts: Float[Tensor, " time"]) -> "Times":
         """The times in ``ts``; a GPU is waited for once."""
-        if torch.is_grad_enabled() and ts.requires_grad:
-            return cls._of(ts.tolist(), ts.double().unbind())
+        if is_followed(ts):
+            return cls._of(ts.tolist(), ts.to(exact_dtype(ts.device)).unbind())
         floats = ts.tolist()
         return cls._of(floats, floats)
 
@@ -51,6 +56,11 @@ class Times:
         return len(self.floats)
 
 
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """The dtype of times and coefficients on this device: float64 where there is one."""
+    return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
+
+
 def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
     """A time as the field takes it: a 0-dimensional tensor of the state's dtype and device."""
     if isinstance(t, Tensor):
@@ -61,9 +71,9 @@ def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
 def as_vector(numbers: Sequence[float], device: torch.device) -> Float[Tensor, " numbers"]:
     """Numbers of the host as one vector in float64, sent without waiting for the device."""
     if device.type != "cuda":
-        return torch.tensor(numbers, dtype=torch.float64, device=device)
+        return torch.tensor(numbers, dtype=exact_dtype(device), device=device)
     # Only a copy from pinned memory runs beside the host.
-    pinned = torch.tensor(numbers, dtype=torch.float64, pin_memory=True)
+    pinned = torch.tensor(numbers, dtype=torch.float64, device="cpu", pin_memory=True)
     return pinned.to(device, non_blocking=True)
 
 

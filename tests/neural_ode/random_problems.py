@@ -12,7 +12,9 @@ from neural_ode.methods import NAMED
 
 F32, F64 = torch.float32, torch.float64
 STEPPING = [name for name, method in NAMED.items() if method.integrate is None]
-CHOOSING = [name for name, method in NAMED.items() if method.adaptive]
+# fehlberg2 estimates 1/512 of the difference of two slopes, as published: its errors are ten and
+# more times the tolerance, so it is held against torchdiffeq's alone.
+CHOOSING = [name for name, method in NAMED.items() if method.adaptive and name != "fehlberg2"]
 # The tightest tolerance, in digits, at which a method of so low an order still takes few steps.
 DIGITS = {2: 4, 3: 5}
 SHAPES = [(), (0,), (0, 3), (1,), (5,), (2, 3), (2, 0), (2, 3, 4)]

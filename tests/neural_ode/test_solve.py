@@ -115,7 +115,10 @@ def test_agreement_with_dop853_at_many_outputs(problem, method, tolerance, bar):
     torch.testing.assert_close(ys, truth, rtol=bar, atol=bar)
 
 
-@ADAPTIVE
+# Of fehlberg2 see ``random_problems``.
+@pytest.mark.parametrize(
+    "method", [m for m, t in METHODS.items() if t.adaptive and m != "fehlberg2"]
+)
 def test_error_follows_the_tolerance(method):
     field, y0, ts, truth = reference("nonlinear")
     errors = [
@@ -369,7 +372,7 @@ def test_pi_controller_meets_the_tolerance_by_other_steps():
 
 @ADAPTIVE
 def test_forward_then_backward_returns_to_the_start(method):
-    tol = {"adaptive_heun": 1e-4, "bosh3": 1e-6}.get(method, 1e-10)
+    tol = {"adaptive_heun": 1e-4, "fehlberg2": 1e-4, "bosh3": 1e-6}.get(method, 1e-10)
     settings = {"method": method, "rtol": tol, "atol": tol}
     y0 = times(1.0, 0.5)
     end = solve(driven_pendulum, y0, times(0.0, 3), **settings).ys[-1]

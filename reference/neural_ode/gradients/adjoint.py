@@ -22,7 +22,15 @@ from torch.autograd.function import once_differentiable
 
 from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.parameters import flat, split, trainable, vjp
+from neural_ode.gradients.parameters import (
+    Kind,
+    OutsideGraph,
+    flat,
+    kinds,
+    split,
+    trainable,
+    vjp,
+)
 from neural_ode.integrate import integrate
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
@@ -78,7 +86,7 @@ class Adjoint:
         stats = Stats()
         params = trainable(field, self.params, "the adjoint")
         backward = backward_settings(self, settings)
-        norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
+        norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
         problem = _BothSolves(field, settings, norm.put_into(backward, bool(params)), stats)
         return _AdjointFunction.apply(problem, y0, ts, *params), stats
 
@@ -125,12 +133,17 @@ class AugmentedNorm:
     Attributes:
         of_state: the norm of each part of the stack.
         chosen: what the user asked for.
-        shapes: those of the parameters.
+        params: the shapes and dtypes of the parameters.
     """
 
     of_state: Norm
     chosen: ChosenNorm
-    shapes: tuple[torch.Size, ...]
+    params: tuple[Kind, ...]
+
+    @property
+    def sizes(self) -> Callable[[Tensor], Tensor]:
+        """What errors are relative to: as for the state alone, whose dimensions come last."""
+        return getattr(self.of_state, "sizes", torch.abs)
 
     def put_into(self, settings: Settings, params: bool) -> Settings:
         """The settings with this norm; without parameters there is nothing to join."""
@@ -143,7 +156,7 @@ class AugmentedNorm:
         integrals: Float[Tensor, " entries"] | None = None,
     ) -> Float[Tensor, ""]:
         """The norm; without the integrals only the state counts."""
-        gradients = [] if integrals is None else split(integrals, self.shapes)
+        gradients = [] if integrals is None else split(integrals, self.params)
         if callable(self.chosen):
             z, a = error.unbind()
             return self.chosen(z, a, gradients)
@@ -224,7 +237,7 @@ def sweep(
     """
     grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
     a = grad_ys[-1]
-    g = flat([torch.zeros_like(p) for p in params]) if params else None
+    g = flat([torch.zeros_like(p) for p in params], a.dtype) if params else None
     for i in range(len(ts) - 1, 0, -1):
         if grad_ts is not None:
             grad_ts[i] = _flow_product(field, ts[i], ys[i], grad_ys[i], counts)
@@ -233,7 +246,7 @@ def sweep(
             # Starting later is the same as starting from where the flow would have been.
             grad_ts[0] = -_flow_product(field, ts[0], ys[0], a, counts)
         a = a + grad_ys[i - 1]
-    of_params = split(g, [p.shape for p in params]) if g is not None else []
+    of_params = split(g, kinds(params)) if g is not None else []
     return [a, grad_ts, *of_params]
 
 
@@ -266,6 +279,7 @@ class Augmented:
 
     def __init__(self, field: Field, params: Sequence[Tensor]) -> None:
         self.field, self.params = field, params
+        self.outside = OutsideGraph(params)
 
     @property
     def key(self) -> Hashable:
@@ -276,5 +290,5 @@ class Augmented:
         """The derivatives of z and a, and the rates of the parameters' gradients."""
         z, a = state.unbind()
         params = self.params if integral else ()
-        f, by_z, by_params = vjp(self.field, t, z, -a, params)
-        return torch.stack([f, by_z]), flat(by_params) if params else None
+        f, by_z, by_params = vjp(self.field, t, z, -a, params, self.outside)
+        return torch.stack([f, by_z]), flat(by_params, z.dtype) if params else None

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.parameters import trainable
+from neural_ode.gradients.parameters import OutsideGraph, trainable
 from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.integrate import integrate
 from neural_ode.run import Run, Visit
@@ -117,7 +117,7 @@ class _CheckpointedFunction(torch.autograd.Function):
         problem: _CheckpointedSolve = ctx.problem
         counts = problem.stats.backward = Counts()
         a = torch.zeros_like(grad_ys[0])
-        totals = [torch.zeros_like(p) for p in params]
+        totals, outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
         grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
         if not states:
             return None, grad_ys[0], grad_ts, *totals
@@ -133,7 +133,10 @@ class _CheckpointedFunction(torch.autograd.Function):
                 ends = _again(run, taken, y, timing)
             weights = [a, *(grad_ys[i] for i, _ in taken.outputs)]
             inputs = [y, *params, *timing.sources.values()]
-            a, *products = torch.autograd.grad(ends, inputs, weights, allow_unused=True)
+            keep = outside.is_needed(ends)
+            a, *products = torch.autograd.grad(
+                ends, inputs, weights, allow_unused=True, retain_graph=keep
+            )
             for total, g in zip(totals, products[: len(params)], strict=True):
                 if g is not None:
                     total += g

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
-from neural_ode.gradients.parameters import flat, trainable, vjp
+from neural_ode.gradients.parameters import OutsideGraph, flat, kinds, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
 from neural_ode.run import Visit
@@ -71,7 +71,7 @@ class InterpolatedAdjoint:
         params = trainable(field, self.params, "InterpolatedAdjoint()")
         # The trajectory is looked up by the value of the time, which a compiler cannot follow.
         own = replace(backward_settings(self, settings), compile=False)
-        norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
+        norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
         problem = _KeptTrajectory(field, settings, norm.put_into(own, bool(params)), stats, [])
         return _InterpolatedFunction.apply(problem, y0, ts, *params), stats
 
@@ -137,7 +137,7 @@ class _Along:
         pieces: Sequence[Float[Tensor, "terms *state"]] | Float[Tensor, "steps terms *state"],
     ) -> None:
         self.field, self.params, self.pieces = field, params, pieces
-        self.steps = steps
+        self.steps, self.outside = steps, OutsideGraph(params)
         self.direction = 1.0 if not steps or steps[0][1] > 0 else -1.0
         self.begins = [self.direction * t for t, _ in steps]
         if isinstance(pieces, Tensor):
@@ -159,7 +159,7 @@ class _Along:
         number = max(bisect_right(self.begins, self.direction * now) - 1, 0)
         begin, h = self.steps[number]
         piece, x = self.pieces[number], (now - begin) / h
-        weights = torch.tensor([x**p for p in range(len(piece))], dtype=piece.dtype)
+        weights = piece.new_tensor([x**p for p in range(len(piece))])
         return torch.tensordot(weights, piece, dims=1)
 
     def _state_on_gpu(
@@ -176,5 +176,6 @@ class _Along:
     def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:
         """The derivative of a and the rates of the parameters' gradients."""
         params = self.params if integral else ()
-        _, by_z, by_params = vjp(self.field, t, self.state(t), -state[0], params)
-        return by_z[None], flat(by_params) if params else None
+        z = self.state(t)
+        _, by_z, by_params = vjp(self.field, t, z, -state[0], params, self.outside)
+        return by_z[None], flat(by_params, z.dtype) if params else None

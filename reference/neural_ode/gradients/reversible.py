@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.parameters import trainable, vjp
+from neural_ode.gradients.parameters import OutsideGraph, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
 from neural_ode.run import Visit
@@ -114,12 +114,12 @@ class _ReversibleFunction(torch.autograd.Function):
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()
         params, (y, *memory) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        totals = [torch.zeros_like(p) for p in params]
+        totals, outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
 
         def differentiate(t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
             """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""
             counts.nfe += 1
-            f, by_y, by_params = vjp(problem.field, as_time(t, y), y, a, params)
+            f, by_y, by_params = vjp(problem.field, as_time(t, y), y, a, params, outside)
             for total, g in zip(totals, by_params, strict=True):
                 total += g
             return f, by_y

@@ -16,6 +16,7 @@ from neural_ode.methods.vode import MAX_ORDER, integrate_vode
 from neural_ode.solution import Counts
 from neural_ode.step.base import Evaluate, Stepper
 from neural_ode.times import Time, Times
+from neural_ode.transforms import transforming
 
 if TYPE_CHECKING:
     import neural_ode.settings
@@ -64,6 +65,11 @@ class Adams:
             raise ValueError(
                 "method 'adams' runs in SciPy, where autograd cannot follow: use"
                 " gradient=Adjoint(), or torch.no_grad() where no gradient is wanted"
+            )
+        if transforming():
+            raise ValueError(
+                "method 'adams' runs in SciPy, where torch.func and forward-mode differentiation"
+                " cannot follow: use another method"
             )
         tolerances = {"rtol": settings.rtol, "atol": settings.atol}
         counted = {"counts": counts, "max_num_steps": settings.max_num_steps}

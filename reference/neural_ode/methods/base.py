@@ -137,7 +137,7 @@ class Method(Protocol):
         Args:
             y: a state; its shape, dtype and device are those of every later one.
             evaluate: the field.
-            traced: whether a compiler reads the steps.
+            traced: whether a compiler reads the steps, or a transform of ``torch.func``.
 
         Raises:
             ValueError: for a method whose steps a library takes.

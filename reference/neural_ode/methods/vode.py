@@ -156,8 +156,9 @@ class _HostField:
 
     def spread(self, tolerance: Tolerance) -> np.ndarray:
         """A tolerance for each entry of VODE's state."""
-        each = torch.as_tensor(tolerance, dtype=torch.float64).expand(self.like.shape)
-        return _on_host(each)[: self.size]
+        if not isinstance(tolerance, Tensor):
+            tolerance = torch.tensor(tolerance, dtype=torch.float64, device="cpu")
+        return _on_host(tolerance.expand(self.like.shape))[: self.size]
 
 
 class _Integrals:

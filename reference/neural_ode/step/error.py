@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
+
+from neural_ode.times import exact_dtype
 
 Norm = Callable[[Float[Tensor, "*state"]], Float[Tensor, ""]]
 # The norm of an error of the state and of the integrals together.
@@ -15,7 +17,7 @@ JointNorm = Callable[[Float[Tensor, "*state"], Float[Tensor, " integrals"]], Flo
 Tolerance = float | Tensor
 
 
-def rms_norm(x: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
+def rms_norm(x: Inexact[Tensor, "*state"]) -> Float[Tensor, ""]:
     """Root mean square over all entries of ``x``; zero where there are none."""
     return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
 
@@ -26,7 +28,8 @@ class ErrorTest:
 
     Attributes:
         rtol, atol: the error is divided by ``atol + rtol max(|y0|, |y1|)``, entry by entry.
-        norm: makes one number of the divided error of a state.
+        norm: makes one number of the divided error of a state. It may have an attribute ``sizes``,
+            which takes the place of the absolute values of a state.
         joint_norm: the same for the state and the integrals together; where it is ``None`` the
             errors of the integrals do not count.
     """
@@ -45,10 +48,14 @@ class ErrorTest:
     def with_tensors(self, device: torch.device) -> "ErrorTest":
         """The same with tolerances in tensors, whose values a compiler does not fix."""
         rtol, atol = (
-            x.to(device, torch.float64) if isinstance(x, Tensor) else _number(x, device)
+            x.to(device, exact_dtype(device)) if isinstance(x, Tensor) else _number(x, device)
             for x in (self.rtol, self.atol)
         )
         return ErrorTest(rtol, atol, self.norm, self.joint_norm)
+
+    def sizes(self, y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
+        """How large each entry of a state is, in new memory."""
+        return getattr(self.norm, "sizes", torch.abs)(y)
 
     def scale(self, size: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """What an error of entries of this size is divided by; ``size`` may be overwritten."""
@@ -68,4 +75,4 @@ def _number(x: float, device: torch.device) -> Float[Tensor, ""]:
     """A number as a tensor, kept because making one takes longer than finding it."""
     # Found again by later solves, which may want gradients even if this one is in inference mode.
     with torch.inference_mode(False):
-        return torch.tensor(x, dtype=torch.float64, device=device)
+        return torch.tensor(x, dtype=exact_dtype(device), device=device)

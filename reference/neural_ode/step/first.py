@@ -3,12 +3,14 @@
 import math
 from functools import partial
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.step.base import Evaluate, Slope
 from neural_ode.step.error import ErrorTest
-from neural_ode.times import Time, as_time, pick
+from neural_ode.times import Time, as_time, exact_dtype, pick
+from neural_ode.transforms import transforming
 
 
 def initial_step(
@@ -20,24 +22,28 @@ def initial_step(
     f0: Slope,
     order: int,
     test: ErrorTest,
+    with_grad: bool = False,
 ) -> Time:
     """The size of a first step from one more evaluation of the field; NaN where it is not finite.
+
+    Autograd is off. With ``with_grad`` it is on for the field, which may differentiate by itself.
 
     Source: Hairer, Norsett & Wanner, Solving ODEs I, sec. II.4, algorithm (a) to (f).
     """
     joint = q0 is not None and test.joint_norm is not None
-    scale = test.scale(y0.abs())
+    scale = test.scale(test.sizes(y0))
     of_integrals = test.scale(q0.abs()) if q0 is not None else None
     # Numbers of the host where that is the device, tensors where the host would have to wait.
-    numbers = isinstance(t0, float) and y0.device.type == "cpu"
+    numbers = isinstance(t0, float) and y0.device.type == "cpu" and not transforming()
     measure = partial(_measure, test, scale, of_integrals, numbers)
     k0, rate0 = f0
     d0, d1 = measure(y0, q0), measure(k0, rate0)
     flat_start = (d0 < 1e-5) | (d1 < 1e-5)
     h0 = pick(flat_start, 1e-6, 0.01 * d0 / pick(flat_start, 1.0, d1))
     ahead = direction * h0
-    rise = ahead.to(y0) * k0 if isinstance(ahead, Tensor) else ahead * k0
-    k1, rate1 = evaluate(as_time(t0 + ahead, y0), y0 + rise, joint)
+    with torch.set_grad_enabled(with_grad):
+        rise = ahead.to(y0) * k0 if isinstance(ahead, Tensor) else ahead * k0
+        k1, rate1 = evaluate(as_time(t0 + ahead, y0), y0 + rise, joint)
     change = None if rate0 is None or rate1 is None else rate1 - rate0
     d2 = measure(k1 - k0, change) / pick(h0 > 0, h0, 1.0)
     steepest = pick(d1 > d2, d1, d2)
@@ -60,4 +66,4 @@ def _measure(
     """The norm in units of the two scales, as a number of the host where one is wanted."""
     q = None if q is None or of_integrals is None else q / of_integrals
     norm = test.measure(y / scale, q)
-    return float(norm) if numbers else norm.double()
+    return float(norm) if numbers else norm.to(exact_dtype(norm.device))

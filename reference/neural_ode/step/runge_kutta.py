@@ -21,7 +21,7 @@ from neural_ode.step.base import Advanced, Carried, Evaluate, Slope, Step
 from neural_ode.step.error import ErrorTest
 from neural_ode.step.first import initial_step
 from neural_ode.step.tableau import Tableau
-from neural_ode.times import Time, as_time, as_vector, nudge
+from neural_ode.times import Time, as_time, as_vector, exact_dtype, nudge
 
 
 class _Combine(torch.autograd.Function):
@@ -42,7 +42,7 @@ class _Combine(torch.autograd.Function):
     def backward(ctx, *grads):
         (grad,) = grads
         rows = torch.outer(ctx.weights, grad * ctx.h)
-        return grad, None, None, None, *(row.view(ctx.shape) for row in rows)
+        return grad, None, None, None, *rows.view(-1, *ctx.shape).unbind()
 
 
 class Weights(NamedTuple):
@@ -70,11 +70,13 @@ class _Constants:
 
 @lru_cache(maxsize=64)
 def _constants(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> _Constants:
-    # float64 for times and polynomials, so that each is rounded once, to the dtype of the state.
-    exact = partial(torch.tensor, dtype=torch.float64, device=device)
+    # Times and polynomials are as exact as the device allows, and rounded once.
+    wide = exact_dtype(device)
+    exact = partial(torch.tensor, dtype=wide, device=device)
 
     def weights(row, dtype: torch.dtype = dtype) -> Weights:
-        return Weights(torch.tensor(row, dtype=dtype, device=device), tuple(row.tolist()))
+        floats = tuple(row.tolist())
+        return Weights(torch.tensor(floats, dtype=dtype, device=device), floats)
 
     stages, dense_a = tableau.stages, tableau.dense_a
     # Kept for later solves, which may want gradients even if this one is in inference mode.
@@ -83,10 +85,10 @@ def _constants(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> _C
             a=[weights(row[:i]) for i, row in enumerate(tableau.a)],
             b=weights(tableau.b),
             b_error=None if tableau.b_error is None else weights(tableau.b_error),
-            c=weights(tableau.c, torch.float64),
+            c=weights(tableau.c, wide),
             dense=exact(tableau.dense),
             powers=exact(range(1, tableau.dense.shape[1] + 1)),
-            c_dense=None if tableau.dense_c is None else weights(tableau.dense_c, torch.float64),
+            c_dense=None if tableau.dense_c is None else weights(tableau.dense_c, wide),
             a_dense=[]
             if dense_a is None
             else [weights(row[: stages + i]) for i, row in enumerate(dense_a)],
@@ -104,8 +106,8 @@ class RungeKutta:
         tableau: the coefficients.
         y: a state; its shape, dtype and device are those of every later step.
         evaluate: the field, called with a 0-dimensional time tensor of the state's dtype.
-        traced: whether a compiler reads the steps: then there is no scratch buffer, and every
-            combination is spelled out for it to fuse.
+        traced: whether a compiler reads the steps, or a transform of ``torch.func``: then there is
+            no scratch buffer, and every combination is spelled out in plain operations.
     """
 
     def __init__(
@@ -158,8 +160,11 @@ class RungeKutta:
     ) -> tuple[Carried, Time]:
         """The first slope, and a good size of the first step; two evaluations."""
         f0 = self.evaluate(as_time(t0, y0), y0, True)
+        # A compiler follows one mode throughout.
+        with_grad = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        problem = (self.evaluate, t0, direction, y0, q0, f0, self.order, test)
         with torch.no_grad():
-            return f0, initial_step(self.evaluate, t0, direction, y0, q0, f0, self.order, test)
+            return f0, initial_step(*problem, with_grad=with_grad)
 
     def advance(
         self,
@@ -207,11 +212,21 @@ class RungeKutta:
         if weights is None:
             raise ValueError(f"{self.tableau.name} has no error estimate")
         error = self._error(weights, h, ks)
-        error = error.div_(test.scale(_larger(y0, y1)))
+        scale = test.scale(self._larger(test.sizes(y0), test.sizes(y1)))
+        error = error / scale if self.traced else error.div_(scale)
         if test.joint_norm is None or q0 is None or q1 is None:
             return test.norm(error)
         of_integrals = self._integrate(weights, h, rates)
-        return test.joint_norm(error, of_integrals.div_(test.scale(_larger(q0, q1))))
+        return test.joint_norm(
+            error, of_integrals.div_(test.scale(self._larger(q0.abs(), q1.abs())))
+        )
+
+    def _larger(
+        self, a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        """The larger of the two, entry by entry; ``a`` may be overwritten."""
+        # New memory of a large state costs more than its arithmetic.
+        return torch.maximum(a, b, out=None if self.traced else a)
 
     def _error(self, weights: Weights, h: Time, ks: list[Tensor]) -> Float[Tensor, "*state"]:
         """The estimate of the local error of the step just taken."""
@@ -271,6 +286,9 @@ class RungeKutta:
         powers = as_vector(xs, self._device)[:, None] ** constants.powers
         weights = (powers @ constants.dense.T).to(step.y0.dtype)
         flat = step.y0.reshape(-1)
+        if self.traced:
+            rows = [Weights(row, tuple(row.tolist())) for row in weights]
+            return [self._combine(flat, row, step.h, step.ks) for row in rows]
         if len(xs) == 1 or torch.is_grad_enabled() or isinstance(step.h, Tensor):
             return [self._combine(flat, Weights(row, ()), step.h, step.ks) for row in weights]
         several = torch.addmm(flat[None], weights, self._scratch, alpha=step.h)
@@ -342,7 +360,8 @@ class RungeKutta:
     def _times(self, c: Weights, t: Time, h: Time, dtype: torch.dtype) -> Sequence[Tensor]:
         """The times of the stages as 0-dimensional tensors."""
         if self._on_cpu and isinstance(t, float) and isinstance(h, float):
-            return torch.tensor([t + node * h for node in c.floats], dtype=dtype).unbind()
+            times = [t + node * h for node in c.floats]
+            return torch.tensor(times, dtype=dtype, device=self._device).unbind()
         # Numbers sent to another device would make the host wait for it.
         return (c.tensor * h + t).to(dtype).unbind()
 
@@ -355,7 +374,8 @@ class RungeKutta:
     ) -> Float[Tensor, "*state"]:
         """``y + h sum_j weights_j k_j`` over the stages that ``weights`` reaches; y comes flat."""
         if self.traced:
-            return flat.view(self._shape) + h * _sum(weights.floats, ks)
+            end = flat.view(self._shape) + h * _sum(weights.floats, ks)
+            return end.to(flat.dtype)
         count = len(weights.tensor)
         columns = self._columns(count)
         if isinstance(h, Tensor):
@@ -376,10 +396,3 @@ def _sum(weights: Sequence[float], terms: Sequence[Tensor | None]) -> Tensor:
     for w, x in rest:
         total = total + w * x
     return total
-
-
-def _larger(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The larger of the two magnitudes, entry by entry."""
-    # In place of one of them, since new memory of a large state costs more than its arithmetic.
-    size = a.abs()
-    return torch.maximum(size, b.abs(), out=size)

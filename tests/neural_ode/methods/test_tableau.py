@@ -8,19 +8,30 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 from scipy.integrate import RK23, RK45
+from torchdiffeq._impl.bosh3 import Bosh3Solver
+from torchdiffeq._impl.dopri8 import Dopri8Solver
+from torchdiffeq._impl.fehlberg2 import Fehlberg2
 
 from neural_ode import METHODS, ButcherTableau
 from neural_ode.methods import find_method
 from neural_ode.methods.runge_kutta_1_to_4 import BOSH3, HEUN
 from neural_ode.methods.runge_kutta_5 import DOPRI5
 from neural_ode.methods.runge_kutta_8 import DOPRI8
+from neural_ode.methods.runge_kutta_of_torchdiffeq import FEHLBERG2
 
 EVERY = pytest.mark.parametrize("tableau", METHODS.values(), ids=METHODS)
 ADAPTIVE = {name: tableau for name, tableau in METHODS.items() if tableau.adaptive}
 FSAL = {"bosh3", "dopri5", "tsit5", "dopri8"}
 # What is published of the known methods; any other has an embedded solution of one order less.
-EMBEDDED_ORDERS = {"bosh3": 2, "adaptive_heun": 1, "dopri5": 4, "tsit5": 4, "dopri8": 7}
-WITHOUT_ERROR = {"euler", "midpoint", "heun", "rk4", "rk4_classic"}
+EMBEDDED_ORDERS = {
+    "bosh3": 2,
+    "adaptive_heun": 1,
+    "fehlberg2": 1,
+    "dopri5": 4,
+    "tsit5": 4,
+    "dopri8": 7,
+}
+WITHOUT_ERROR = {"euler", "midpoint", "heun", "heun2", "heun3", "rk4", "rk4_classic"}
 KNOWN = WITHOUT_ERROR | EMBEDDED_ORDERS.keys()
 PLACES = (0.05, 0.3, 0.5, 0.77, 1.0)
 
@@ -156,6 +167,18 @@ def test_coefficients_are_scipys(tableau, scipy, share):
     np.testing.assert_allclose(tableau.b[:-1], scipy.B, rtol=1e-15)
     np.testing.assert_allclose(tableau.b_error, -share * scipy.E, atol=1e-16)
     np.testing.assert_allclose(tableau.dense, scipy.P, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("tableau", "theirs"), [(BOSH3, Bosh3Solver), (DOPRI8, Dopri8Solver), (FEHLBERG2, Fehlberg2)]
+)
+def test_coefficients_are_torchdiffeqs(tableau, theirs):
+    theirs = theirs.tableau
+    np.testing.assert_allclose(tableau.c[1:], theirs.alpha, atol=1e-15)
+    for i, row in enumerate(theirs.beta, start=1):
+        np.testing.assert_allclose(tableau.a[i, :i], row, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(tableau.b, theirs.c_sol, atol=1e-15)
+    np.testing.assert_allclose(tableau.b_error, theirs.c_error, atol=1e-15)
 
 
 # --- what a tableau says about itself -------------------------------------------------------------
