@@ -51,7 +51,7 @@ def test_as_flow_matching_calls_it(method):
             velocity = model(t, x)
             traces = [torch.autograd.grad(velocity[:, i].sum(), x, retain_graph=True)[0][:, i]
                       for i in range(3)]  # fmt: skip
-        return velocity.detach(), sum(traces).detach()
+        return velocity.detach(), torch.stack(traces).sum(0).detach()
 
     outs = []
     for package in BOTH:
