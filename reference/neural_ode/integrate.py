@@ -230,10 +230,10 @@ def _fixed(run: Run, times: Times) -> list[Tensor]:
         del step
         total = y.detach().sum()
         sums.append(unwrap(total).sum() if run.transformed else total)
-        if len(sums) == BLOCK:
+        if len(sums) == BLOCK or i == len(grid) - 2:
             blocks.append(torch.stack(sums))
             sums.clear()
-    _check_finite(blocks + [torch.stack(sums)] * bool(sums), grid, y)
+    _check_finite(blocks, grid, y)
     return ys
 
 

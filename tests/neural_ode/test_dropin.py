@@ -228,8 +228,7 @@ def test_a_device_without_float64(entry, method, monkeypatch):
 @ENTRIES
 @pytest.mark.parametrize("method", ["dopri5", "dopri8", "rk4", "adams"])
 def test_the_default_device_does_not_matter(entry, method):
-    field, y0 = Layer(dtype=F32), torch.ones(3)
-    ts = torch.linspace(0, 1, 5)
+    y0, ts = torch.ones(3), torch.linspace(0, 1, 5)
     run = {"method": method, "rtol": 1e-4, "atol": 1e-4}
     driven = type("Driven", (Layer,), {"forward": lambda self, t, y: self.layer(y) * t.cos()})
     field = driven(dtype=F32)
@@ -303,8 +302,9 @@ def test_a_complex_slope_of_a_real_state_is_an_error():
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("slope", [None, times(1, 2, 3)])
 def test_a_slope_that_does_not_fit_a_complex_state(slope):
+    y0 = torch.ones(2, dtype=C128)
     with pytest.raises((TypeError, ValueError), match="the field returned"):
-        neural_ode.odeint(lambda t, y: slope, torch.ones(2, dtype=C128), TS)
+        neural_ode.odeint(lambda t, y: slope, y0, TS)
 
 
 # --- tensors computed before the solve ------------------------------------------------------------
@@ -413,114 +413,9 @@ def test_the_adjoint_takes_the_least_of_several_tolerances():
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-6, atol=0)
 
 
-# --- torch.func -----------------------------------------------------------------------------------
+# --- methods --------------------------------------------------------------------------------------
 
 A = times(0.1, 0.9, -0.7, 0.2).view(2, 2)
-TRANSFORMED = {
-    "rk4": {},
-    "euler": {"step_size": 0.1, "perturb": True},
-    "heun3": {"step_size": 0.3},
-    "midpoint": {"step_size": 0.3, "interp": "cubic"},
-    "dopri5": {},
-    "dopri8": {},
-    "bosh3": {},
-    "reversible_heun": {},
-}
-EACH = pytest.mark.parametrize("method", TRANSFORMED)
-
-
-def flow(y, ts=TS, method="dopri5", a=A):
-    def field(t, y):
-        return torch.tanh(a @ y) * torch.cos(t)
-
-    tolerance = 1e-4 if method == "reversible_heun" else 1e-7
-    settings = {"method": method, "options": TRANSFORMED[method]}
-    ys = neural_ode.odeint(field, y, ts, rtol=tolerance, atol=tolerance, **settings)
-    assert isinstance(ys, torch.Tensor)
-    return ys[1:]
-
-
-@EACH
-def test_derivatives_by_torch_func_are_those_of_autograd(method):
-    y, func = times(1, 2), torch.func
-    truth = torch.autograd.functional.jacobian(lambda y: flow(y, method=method), y)
-    # The dense output of dopri8 has coefficients to 2000, which cancel.
-    bars = {"rtol": 1e-9, "atol": 1e-9}
-    for jacobian in (func.jacrev, func.jacfwd):
-        result = jacobian(lambda y: flow(y, method=method))(y)
-        torch.testing.assert_close(result, truth, **bars)
-    _, along = func.jvp(lambda y: flow(y, method=method), (y,), (y,))
-    torch.testing.assert_close(along, truth @ y, **bars)
-    with torch.autograd.forward_ad.dual_level():
-        dual = torch.autograd.forward_ad.make_dual(y, y)
-        tangent = torch.autograd.forward_ad.unpack_dual(flow(dual, method=method)).tangent
-    torch.testing.assert_close(tangent, truth @ y, **bars)
-    gradient = func.grad(lambda y: flow(y, method=method).sum())(y)
-    torch.testing.assert_close(gradient, truth.sum((0, 1)), **bars)
-
-
-@EACH
-def test_derivatives_by_the_times(method):
-    def loss(t):
-        return flow(times(1, 2), t, method=method).square().sum()
-
-    ts = TS.clone().requires_grad_()
-    (truth,) = torch.autograd.grad(loss(ts), ts)
-    for derivative in (torch.func.grad, torch.func.jacfwd):
-        torch.testing.assert_close(derivative(loss)(TS), truth, rtol=1e-8, atol=1e-8)
-
-
-@EACH
-def test_vmap_over_states_and_over_parameters(method):
-    ys, weights = torch.stack([times(1, 2), times(-2, 0.3)]), torch.stack([A, 2 * A])
-
-    def end(y, a):
-        return flow(y, method=method, a=a)
-
-    bars = {"rtol": 1e-3, "atol": 1e-3} if method == "reversible_heun" else {}
-    # The samples share their steps, so they agree to the tolerance.
-    bars = bars or {"rtol": 1e-5, "atol": 1e-6}
-    alone = torch.stack([end(y, a) for y, a in zip(ys, weights, strict=True)])
-    torch.testing.assert_close(torch.func.vmap(end)(ys, weights), alone, **bars)
-    alone = torch.stack([end(ys[0], a) for a in weights])
-    torch.testing.assert_close(torch.func.vmap(end, (None, 0))(ys[0], weights), alone, **bars)
-
-
-def test_second_derivatives_by_torch_func():
-    y = times(1, 2)
-    ours = torch.func.hessian(lambda y: flow(y, method="rk4").sum())(y)
-    truth = torch.autograd.functional.hessian(lambda y: flow(y, method="rk4").sum(), y)
-    torch.testing.assert_close(ours, truth, rtol=1e-10, atol=1e-10)
-
-
-def test_a_slope_that_is_the_same_for_all_samples():
-    ys = torch.func.vmap(lambda y: neural_ode.odeint(lambda t, y: torch.ones_like(t), y, TS))(TS)
-    torch.testing.assert_close(ys, TS[:, None] + TS)
-
-
-@pytest.mark.parametrize("method", ["rk4", "dopri5"])
-def test_a_failure_inside_vmap_says_so(method):
-    def solve(y):
-        return neural_ode.odeint(lambda t, y: 1 / y, y, TS, method=method)
-
-    with pytest.raises(neural_ode.NonFinite, match="not finite"):
-        torch.func.vmap(solve)(times(1, 0))
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda y: neural_ode.odeint_adjoint(spin, y, TS, adjoint_params=()), "the adjoint cannot"),
-        (lambda y: neural_ode.odeint(decay, (y,), TS, method="adams")[0], "runs in SciPy"),
-        (lambda y: neural_ode.odeint(spin, TS, y), "ts differs within a batch"),
-    ],
-)
-def test_what_cannot_be_transformed_is_one_sentence(call, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        torch.func.vmap(call)(torch.stack([TS, TS + 1]))
-
-
-# --- methods --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["heun2", "heun3"])
@@ -531,7 +426,6 @@ def test_heun_by_torchdiffeqs_names(method, options):
 
     run = {"method": method, "options": options}
     ours, theirs = (p.odeint(field, times(1, 2), TS, **run) for p in BOTH)
-    # heun3's inner nodes are where the field does not jump, so only the beginning is nudged.
     torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-14)
 
 
@@ -541,9 +435,9 @@ def test_fehlberg2_takes_nearly_the_steps_of_torchdiffeqs():
     truth = neural_ode.odeint(spin, times(1 + 1j, dtype=C128), TS)
     for package in BOTH:
         calls = []
-        field = lambda t, y, calls=calls: calls.append(t) or spin(t, y)  # noqa: E731
-        run = {"method": "fehlberg2", "rtol": 1e-8, "atol": 1e-8}
-        ys = package.odeint(field, times(1 + 1j, dtype=C128), TS, **run)
+        ys = package.odeint(lambda t, y, calls=calls: calls.append(t) or spin(t, y),
+                            times(1 + 1j, dtype=C128), TS, method="fehlberg2",
+                            rtol=1e-8, atol=1e-8)  # fmt: skip
         counts.append(len(calls))
         errors.append((ys - truth).abs().max())
     assert errors[0] < 2 * errors[1]
@@ -556,58 +450,3 @@ def test_fehlberg2_takes_nearly_the_steps_of_torchdiffeqs():
 def test_methods_that_are_not_here_name_another(entry, method):
     with pytest.raises(ValueError, match=rf"^torchdiffeq's method '{method}' is not here: use '"):
         getattr(neural_ode, entry)(Layer(), times(1, 2, 3), TS, method=method)
-
-
-# --- how packages call it -------------------------------------------------------------------------
-
-
-def test_as_torchcde_calls_it():
-    """A controlled equation: the grid of the path among the options, the seminorm on the way."""
-    knots, values = torch.linspace(0, 1, 6, dtype=F64), torch.randn(6, 2, dtype=F64)
-
-    class Controlled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.func = nn.Linear(3, 6).to(F64)
-
-        def forward(self, t, z):
-            index = (torch.bucketize(t.detach(), knots) - 1).clamp(0, 4)
-            slope = (values[index + 1] - values[index]) / (knots[index + 1] - knots[index])
-            return (torch.tanh(self.func(z)).view(3, 2) @ slope[:, None]).squeeze(-1)
-
-    runs = {
-        "rk4": {"method": "rk4", "options": {"step_size": 0.2},
-                "adjoint_options": {"step_size": 0.2, "norm": "seminorm"}},
-        "dopri5": {"method": "dopri5", "options": {"jump_t": knots},
-                   "adjoint_options": {"jump_t": knots, "norm": "seminorm"}},
-    }  # fmt: skip
-    for run in runs.values():
-        settings = {"atol": 1e-7, "rtol": 1e-7, **run}
-        ours, theirs = (
-            gradients(p, "odeint_adjoint", Controlled(), times(1, 2, 3), **settings) for p in BOTH
-        )
-        assert_all_close(ours, theirs, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["euler", "midpoint", "heun2", "heun3", "dopri5"])
-def test_as_flow_matching_calls_it(method):
-    """The velocity of a model, sampled at the ends, and its divergence beside it for densities."""
-    model, x0 = Layer(), torch.randn(4, 3, dtype=F64)
-    options = {} if method == "dopri5" else {"step_size": 0.05}
-
-    def dynamics(t, states):
-        with torch.enable_grad():
-            x = states[0].requires_grad_()
-            velocity = model(t, x)
-            traces = [torch.autograd.grad(velocity[:, i].sum(), x, retain_graph=True)[0][:, i]
-                      for i in range(3)]  # fmt: skip
-        return velocity.detach(), sum(traces).detach()
-
-    outs = []
-    for package in BOTH:
-        with torch.no_grad():
-            run = {"method": method, "options": options, "atol": 1e-5, "rtol": 1e-5}
-            outs.append(package.odeint(dynamics, (x0, torch.zeros(4, dtype=F64)), times(1, 0),
-                                       **run))  # fmt: skip
-    assert_all_close(*outs, rtol=1e-9, atol=1e-10)

@@ -20,6 +20,7 @@ from neural_ode import (
     odeint,
     solve,
 )
+from neural_ode.methods import NAMED
 from tests.neural_ode.random_problems import (
     CHOOSING,
     F32,
@@ -404,7 +405,7 @@ def test_evaluations_follow_from_the_steps(method, ts, sized, shape, digits, see
     tableau = METHODS.get(method)
     # Reversible Heun evaluates once a step and carries the value over.
     stages, carries = (2, True) if tableau is None else (tableau.stages, tableau.fsal)
-    adaptive = method in CHOOSING and not sized
+    adaptive = NAMED[method].adaptive and not sized
     taken = stats.accepted + stats.rejected
     # Two evaluations choose the first step; without a slope to carry over each step makes its own.
     first = (2 if adaptive else 1) + (0 if carries else stats.accepted - 1)

@@ -42,7 +42,7 @@ class _Combine(torch.autograd.Function):
     def backward(ctx, *grads):
         (grad,) = grads
         rows = torch.outer(ctx.weights, grad * ctx.h)
-        return grad, None, None, None, *rows.view(-1, *ctx.shape).unbind()
+        return grad, None, None, None, *rows.view(len(rows), *ctx.shape).unbind()
 
 
 class Weights(NamedTuple):
