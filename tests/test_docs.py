@@ -19,7 +19,7 @@ from odeclaims.report.docs import claim_page, size_frame, write_claim_pages
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n"
     r"(?:\n(?:<!-- numbers may differ by (?P<percent>\d+)% -->\n)?```text\n(?P<output>.*?)^```\n)?",

@@ -49,7 +49,7 @@ ORDER: list[tuple[str, str, str]] = [
         "numbers statistics claim record report judging-kits showing-kits measured-with published"
         " judge",
     ),
-    ("ledger", "odeclaims.claims.*", "claim showing-kits measured-with published"),
+    ("ledger", "odeclaims.claims.*", "numbers claim showing-kits measured-with published"),
     (
         "one-file-claim",
         "",
@@ -62,10 +62,11 @@ ORDER: list[tuple[str, str, str]] = [
      " record report"),
     ("speed", "odeclaims.speed", "solver version cell statistics claim workloads backends record"
      " report"),
+    ("terminal", "odeclaims.terminal", "claim record"),
     (
         "commands",
         "odeclaims.cli odeclaims.__main__",
-        "version cell claim record run report backends conform find-claims joint-figures",
+        "version cell claim record run report backends conform find-claims joint-figures terminal",
     ),
 ]  # fmt: skip
 # What of other people's packages a part may import; a part that is not named may import any.
@@ -76,8 +77,8 @@ OTHERS = {
     "statistics": {"numpy", "scipy"},
     "judge": {"numpy", "pandas"},
     "judging-kits": {"pandas"},
-    "measure": {"jaxtyping", "numpy", "scipy", "torch"},
-    "measured-with": {"jaxtyping", "numpy", "scipy", "torch"},
+    "measure": {"jaxtyping", "numpy", "pandas", "scipy", "torch"},
+    "measured-with": {"jaxtyping", "numpy", "pandas", "scipy", "torch"},
 }
 
 

@@ -8,11 +8,13 @@ from neural_ode.gradients import (
     InterpolatedAdjoint,
     Reversible,
 )
+from neural_ode.methods import METHODS
+from neural_ode.methods.tableau import ButcherTableau
 from neural_ode.odeint import odeint, odeint_adjoint
 from neural_ode.solution import Counts, Solution, Stats
 from neural_ode.solve import solve
-from neural_ode.step import IntegralController, PIController, rms_norm
-from neural_ode.tableau import METHODS, ButcherTableau
+from neural_ode.step.controllers import IntegralController, PIController
+from neural_ode.step.error import rms_norm
 
 __all__ = [
     "METHODS",

@@ -1,7 +1,7 @@
 """The step through ``torch.compile``: compiled once a field and shape, kept across solves.
 
-What is compiled is ``RungeKutta.advance`` as it stands, field, combinations and error estimate in
-one graph, and ``RungeKutta.start``. Times, step sizes and tolerances go in as 0-dimensional
+What is compiled is a stepper's ``advance`` as it stands, field, combinations and error estimate in
+one graph, and its ``start``. Times, step sizes and tolerances go in as 0-dimensional
 tensors, so that no value of theirs is compiled in.
 """
 
@@ -26,16 +26,16 @@ class CompiledSteps:
 
     On a GPU, and without autograd, what they launch is captured as a graph of the device's at the
     second call and launched as one from the third. Such a graph writes to the same memory each
-    time, so whatever is needed after the next call has to be ``kept``.
+    time, so whatever is needed after the next call must go through ``keep``.
 
     Args:
         start, advance: the two functions of a stepper that was made to be traced.
-        captured: whether they may be captured; the caller knows where autograd will be.
-        loop: a whole solve as one function, where there is such a thing.
+        captured: whether they may be captured; the caller knows whether autograd is on.
+        loop: a whole solve as one function; ``None`` where the method has none.
 
     Where there is no compiler, or it cannot compile the field, or has to do so at every call, a
-    warning says so once and the functions run as they are; the loop, which is nothing without a
-    compiler, gives ``None``.
+    warning says so once and the functions run as they are. The loop is useful only compiled, so it
+    then returns ``None``.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class CompiledSteps:
         self.start, self.advance = _Compiled(start, captured), _Compiled(advance, captured)
         self.loop = None if loop is None else _Compiled(loop, otherwise=_nothing)
 
-    def kept(self, results: Any) -> Any:
+    def keep(self, results: Any) -> Any:
         """The same tensors in memory of their own, where the next call would write over them."""
         if not self.captured:
             return results
         if isinstance(results, Tensor):
             return results.clone()
-        return None if results is None else tuple(self.kept(x) for x in results)
+        return None if results is None else tuple(self.keep(x) for x in results)
 
 
 def _nothing(*_: Any) -> None:
-    """What the loop gives where it could not be compiled."""
+    """Takes the place of a loop that could not be compiled."""
 
 
 class _Compiled:
@@ -87,7 +87,7 @@ class _Compiled:
             try:
                 result = self.ready(*arguments)
             except Exception as error:
-                if not _is_of_dynamo(error):
+                if not _comes_from_dynamo(error):
                     raise
                 # Something that the graph depends on has changed: compiled anew below.
                 self.ready = None
@@ -95,10 +95,12 @@ class _Compiled:
                 if _graphs() == before:
                     self.in_a_row = 0
                     return result, 0.0
-                # A field that has changed, in its training mode say, is compiled again unasked.
+                # torch by itself compiles again a field that has changed, in its training mode say.
                 self.in_a_row += 1
                 if self.in_a_row == PATIENCE:
-                    self._give_up("something in the field, a counter say, changes at every call")
+                    self._give_up(
+                        "something in the field, such as a counter, changes at every call"
+                    )
                 return result, time.perf_counter() - started
         started = time.perf_counter()
         try:
@@ -110,7 +112,7 @@ class _Compiled:
         return result, time.perf_counter() - started
 
     def _give_up(self, reason: str) -> None:
-        """From now on do without a compiler, and say so where that makes a difference."""
+        """Run without a compiler from now on; warn where the function itself takes its place."""
         self.ready = self.otherwise or self.function
         if self.otherwise is None:
             warnings.warn(f"not compiled, so run as it is: {reason}", stacklevel=3)
@@ -143,9 +145,9 @@ class _Compiled:
         return result
 
 
-def _is_of_dynamo(error: Exception) -> bool:
-    """Whether it is the compiler that complains and not what it compiled."""
-    # Dynamo takes a second to import, which only those who compile should wait for.
+def _comes_from_dynamo(error: Exception) -> bool:
+    """Whether the compiler raised it, and not the code that it compiled."""
+    # Dynamo takes a second to import: only a solve that compiles should wait for it.
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
     return isinstance(error, TorchDynamoException | FailOnRecompileLimitHit)
@@ -161,8 +163,8 @@ def _graphs() -> int:
 _kept: OrderedDict[Hashable, CompiledSteps] = OrderedDict()
 
 
-def compiled_steps(key: Hashable, make: Callable[[], CompiledSteps]) -> CompiledSteps:
-    """The compiled functions of a problem by what sets it apart, made when first asked for."""
+def find_steps(key: Hashable, make: Callable[[], CompiledSteps]) -> CompiledSteps:
+    """The compiled functions of the problem with this key, made at the first request."""
     if key not in _kept:
         _kept[key] = make()
         if len(_kept) > KEPT:

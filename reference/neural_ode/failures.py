@@ -32,3 +32,18 @@ class NonFinite(SolverFailure):
     """The field, and so the state, took a value that is not finite."""
 
     status = "nonfinite"
+
+
+def step_limit(attempts: int, goal: float, t: float) -> StepLimit:
+    """The failure of a solve that took so many steps on the way to one output time."""
+    return StepLimit(f"{attempts} steps taken without reaching t={goal:.9g}", t)
+
+
+def step_underflow(h: float, t: float) -> StepUnderflow:
+    """The failure of a step that rounding swallows."""
+    return StepUnderflow(f"the step {h:.3g} at t={t:.9g} is too small to move the time", t)
+
+
+def not_finite(t: float, where: str = "just after") -> NonFinite:
+    """The failure of a field or state with NaN or infinity at a time, or ``where`` beside it."""
+    return NonFinite(f"the field or the state is not finite {where} t={t:.9g}", t)

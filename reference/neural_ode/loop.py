@@ -2,7 +2,7 @@
 
 Between two steps of a compiled solve Python takes longer than the steps of a small field do. Here
 the trials, the controller and the end of the loop are part of what is compiled. It is the loop of
-``integrate.Run`` written for a compiler, without its branches: what is not taken is masked out.
+``integrate`` written for a compiler, without its branches: what is not taken is masked out.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.step import Controller, ErrorTest, RungeKutta
+from neural_ode.step.base import LoopStepper
+from neural_ode.step.controllers import Controller
+from neural_ode.step.error import ErrorTest
 
 # Why the loop has ended; as long as it has not it is going.
 GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE = range(5)
@@ -41,12 +43,11 @@ class StepLoop:
     """All steps of one method from one time to another, without integrals.
 
     Args:
-        stepper: made to be traced; its method carries its last slope over and has no further stages
-            for its dense output.
+        stepper: made to be traced.
         controller: chooses the step sizes.
     """
 
-    def __init__(self, stepper: RungeKutta, controller: Controller) -> None:
+    def __init__(self, stepper: LoopStepper, controller: Controller) -> None:
         self.stepper, self.controller = stepper, controller
 
     def __call__(
@@ -110,7 +111,7 @@ class StepLoop:
         ratio = torch.as_tensor(ratio).double()
         finite, still, smallest = ratio.isfinite(), end == now.t, size <= min_step
         good = finite & ((ratio <= 1) | smallest) & ~still
-        factor = self.controller.factor(ratio, now.previous, self.stepper.tableau.order)
+        factor = self.controller.factor(ratio, now.previous, self.stepper.order)
         following = size * torch.where(finite, factor, self.controller.dfactor)
         reached = good & (direction * (end - until) >= 0)
         taken = good & ~reached

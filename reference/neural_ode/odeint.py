@@ -16,10 +16,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.gradients import Adjoint, Gradient
-from neural_ode.integrate import Settings
 from neural_ode.methods import find_method
+from neural_ode.settings import Settings
 from neural_ode.solve import solve
-from neural_ode.step import IntegralController, Tolerance, rms_norm
+from neural_ode.step.controllers import IntegralController
+from neural_ode.step.error import Tolerance, rms_norm
 
 # What the backward solve does where ``adjoint_options`` are silent; nothing of the forward solve.
 _ADJOINT_DEFAULTS = {
@@ -198,7 +199,7 @@ class _Flat:
         if not isinstance(f, tuple | list):
             raise TypeError(f"the field returned {type(f).__name__}, expected a tuple of tensors")
         if not all(isinstance(x, Tensor) for x in f):
-            raise TypeError("the field returned a tuple with something in it that is no tensor")
+            raise TypeError("the field returned a tuple with something in it that is not a tensor")
         shapes, expected = ([tuple(x.shape) for x in parts] for parts in (f, self.parts))
         if shapes != expected:
             raise ValueError(f"the field returned shapes {shapes} for a state of shapes {expected}")

@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.field import Field
 from neural_ode.gradients import Backprop, Gradient
-from neural_ode.integrate import DEFAULT_CONTROLLER, Field, Settings
-from neural_ode.methods import Adams, find_method
+from neural_ode.methods import find_method
+from neural_ode.methods.base import Method
+from neural_ode.settings import DEFAULT_CONTROLLER, Settings
 from neural_ode.solution import Solution
-from neural_ode.step import Controller, Norm, Tolerance, rms_norm
-from neural_ode.tableau import ButcherTableau
+from neural_ode.step.controllers import Controller
+from neural_ode.step.error import Norm, Tolerance, rms_norm
 
 
 def solve(
@@ -21,7 +23,7 @@ def solve(
     y0: Float[Tensor, "*state"],
     ts: Float[Tensor, " time"],
     *,
-    method: str | ButcherTableau = "dopri5",
+    method: str | Method = "dopri5",
     rtol: Tolerance = 1e-7,
     atol: Tolerance = 1e-9,
     gradient: Gradient | None = None,
@@ -51,14 +53,15 @@ def solve(
         y0: the initial state, any shape, float32 or float64; its dtype is that of the solution.
         ts: at least one output time, strictly increasing or strictly decreasing; the first is the
             initial time.
-        method: the name of a tableau in ``METHODS``, or a tableau of one's own; ``"adams"``, the
-            implicit Adams method of Chen et al. 2018 through SciPy, which chooses its steps by
-            ``rtol``, ``atol`` and ``max_num_steps`` alone; or ``"reversible_heun"``.
+        method: the name of a Runge-Kutta method in ``METHODS``; ``"adams"``, the implicit Adams
+            method of Chen et al. 2018 through SciPy, which chooses its steps by ``rtol``, ``atol``
+            and ``max_num_steps`` alone; ``"reversible_heun"``; or a method itself, such as a
+            ``ButcherTableau``.
         rtol, atol: relative and absolute tolerance of the local error, positive; a number, or a
             tensor that broadcasts against the state.
         gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, ``Adjoint()``,
-            ``InterpolatedAdjoint()``, ``Checkpointed()``, or ``Reversible()`` for the method
-            ``"reversible_heun"``.
+            ``InterpolatedAdjoint()``, ``Checkpointed()``, ``Reversible()`` for the method
+            ``"reversible_heun"``, or any other ``Gradient``.
         norm: the norm, over a whole state, of the error in units of the tolerance.
         controller: how the step size follows the error: ``IntegralController()`` or
             ``PIController()``.
@@ -98,8 +101,8 @@ def solve(
     _check_fits("atol", atol, y0)
     if gradient is not None and (isinstance(gradient, type) or not hasattr(gradient, "solve")):
         raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
-    if isinstance(chosen, Adams) and norm is not rms_norm:
-        raise ValueError("method 'adams' has a norm of its own, so norm must not be given")
+    if chosen.fixed_norm and norm is not rms_norm:
+        raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
     settings = Settings(
         method=chosen,
         rtol=rtol,

@@ -4,6 +4,7 @@ Every module that measures imports this one, so nothing here knows of claims, ru
 torch is imported when it is needed, since the commands that only read results do without it.
 """
 
+import difflib
 import hashlib
 import json
 import time
@@ -38,11 +39,24 @@ class Profile:
             two cores do in an hour, a claim) or paper (published sizes).
         seeds: repetitions of every seeded cell; the claim's own choice where ``None``.
         device: a torch device.
+
+    Raises:
+        ValueError: for another name, or fewer than one repetition.
+        TypeError: for repetitions that are no whole number, or a device that is no text.
     """
 
     name: ProfileName
     seeds: int | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.name not in PROFILES:
+            near = difflib.get_close_matches(str(self.name), PROFILES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"expected {' or '.join(PROFILES)}"
+            raise ValueError(f"there is no profile {self.name!r}; {hint}")
+        if self.seeds is not None:
+            _check_whole("seeds", self.seeds, 1)
+        _check_device(self.device)
 
     def pick(self, *, smoke: T, quick: T, paper: T, hour: T | None = None) -> T:
         """The one of the values that is meant for this profile; without ``hour`` that is paper's.
@@ -69,6 +83,10 @@ class Cell:
         device: a torch device.
         paired: parameters that do not enter the seed, so that the arms of a comparison see the same
             weights and data.
+
+    Raises:
+        ValueError: for parameters that JSON cannot hold, or a negative repetition.
+        TypeError: for a repetition that is no whole number, or a device that is no text.
     """
 
     claim: str
@@ -76,6 +94,17 @@ class Cell:
     repetition: int = 0
     device: str = "cpu"
     paired: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(dict(self.params), sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"a cell of {self.claim} has parameters that cannot name it ({error}): expected"
+                " texts, numbers and booleans"
+            ) from None
+        _check_whole("repetition", self.repetition, 0)
+        _check_device(self.device)
 
     @property
     def seed(self) -> int:
@@ -130,6 +159,18 @@ class Context:
         self.progress.write_text(f"{state} | {self.label}", encoding="utf-8")
 
 
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected a whole number")
+    if value < least:
+        raise ValueError(f"{name} is {value}, expected at least {least}")
+
+
+def _check_device(device: object) -> None:
+    if not isinstance(device, str):
+        raise TypeError(f"device is {device!r}, expected the name of a torch device")
+
+
 def digest(*parts: Any) -> str:
     """Sixteen hexadecimal digits that name this content."""
     text = json.dumps(parts, sort_keys=True)
@@ -140,13 +181,19 @@ def guarded(observe: Callable[[], Row]) -> Row:
     """The row that ``observe`` returns, or one whose status says why there is none.
 
     A solve that fails is a result and not a crash; any other exception is a bug and passes through.
+
+    Raises:
+        TypeError: where ``observe`` returns something else than a row.
     """
     import torch
 
     from neural_ode import SolverFailure
 
     try:
-        return {"status": "ok", **observe()}
+        row = observe()
+        if not isinstance(row, Mapping):
+            raise TypeError(f"observe returned {type(row).__name__}, expected a row: a dictionary")
+        return {"status": "ok", **row}
     except SolverFailure as failure:
         return {"status": failure.status}
     except (torch.OutOfMemoryError, MemoryError):

@@ -34,6 +34,9 @@ Animation = Callable[[pd.DataFrame], "matplotlib.animation.FuncAnimation"]
 Need = Callable[[pd.DataFrame], str]
 
 
+STATISTICS = {"median": np.median, "min": np.min, "max": np.max}
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One line of a claim's ledger: who says what, where, and under which setting."""
@@ -46,10 +49,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Bounds:
-    """A closed range that a value lies in or not."""
+    """A closed range that a value lies in or not.
+
+    Raises:
+        ValueError: for an empty range.
+    """
 
     at_least: float = -math.inf
     at_most: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.at_least <= self.at_most:
+            raise ValueError(f"no value is at least {self.at_least} and at most {self.at_most}")
 
     def hold(self, value: float) -> bool:
         """Whether the value lies in the range; NaN lies in none."""
@@ -91,6 +102,10 @@ class Criterion:
         needs: the least evidence; the first need that the rows do not meet makes it insufficient.
         decides: whether it enters the claim's verdict. An expectation about a known limit of the
             claim is judged and shown like the rest, but the claim does not hang on it.
+
+    Raises:
+        ValueError: for another statistic.
+        TypeError: for values that are no function, or a range that is no ``Bounds``.
     """
 
     name: str
@@ -103,6 +118,20 @@ class Criterion:
     needs: Sequence[Need] = ()
     decides: bool = True
 
+    def __post_init__(self) -> None:
+        if self.statistic not in STATISTICS:
+            raise ValueError(
+                f"the criterion {self.name!r} judges the {self.statistic!r}, expected"
+                f" {' or '.join(STATISTICS)}"
+            )
+        if not callable(self.values):
+            raise TypeError(f"the criterion {self.name!r} has values that are no function of rows")
+        for bounds in (self.reproduced, self.partly or Bounds()):
+            if not isinstance(bounds, Bounds):
+                raise TypeError(
+                    f"the criterion {self.name!r} has the range {bounds!r}, expected Bounds(...)"
+                )
+
     def judge(self, df: pd.DataFrame) -> "Judgement":
         """The judgement of these rows; insufficient evidence is a judgement too."""
         reason = next(filter(None, (need(df) for need in self.needs)), "")
@@ -113,7 +142,7 @@ class Criterion:
             reason = f"{np.sum(~np.isfinite(values))} of {len(values)} values are not finite"
         if reason:
             return Judgement(self, "insufficient", None, None, len(values), reason)
-        value = float({"median": np.median, "min": np.min, "max": np.max}[self.statistic](values))
+        value = float(STATISTICS[self.statistic](values))
         # The interval is that of the median; a worst case has none.
         spread = interval(values) if self.statistic == "median" else None
         outcome = outcome_of(value, self.reproduced, self.partly)
@@ -251,6 +280,10 @@ class Claim:
         deviations: how this experiment differs from the published set-up.
         columns: the columns of the CSV beside the common ones, parameters first.
         module: the package or module that holds the rooms: ``__name__`` where the claim is made.
+
+    Raises:
+        ValueError: for a column of its own with the name of a common one; and, when a room is first
+            needed, for a module that cannot be imported or lacks what it should hold.
     """
 
     slug: str
@@ -275,18 +308,46 @@ class Claim:
     @property
     def description(self) -> str:
         """What the claim says about itself: the docstring of its package or module."""
-        return inspect.getdoc(import_module(self.module)) or ""
+        return inspect.getdoc(self._import(self.module)) or ""
 
     def _room(self, name: str) -> ModuleType:
         # A process that was handed the claim may not have imported its package yet.
-        whole = import_module(self.module)
-        return import_module(f"{self.module}.{name}") if hasattr(whole, "__path__") else whole
+        whole = self._import(self.module)
+        return self._import(f"{self.module}.{name}") if hasattr(whole, "__path__") else whole
+
+    def _import(self, module: str) -> ModuleType:
+        try:
+            return import_module(module)
+        except ImportError as error:
+            raise ValueError(
+                f"claim {self.slug} needs the module {module}, which cannot be imported: {error}"
+            ) from error
+
+    def _part(self, room: str, name: str) -> Any:
+        """What a room has to hold."""
+        module = self._room(room)
+        if not hasattr(module, name):
+            raise ValueError(
+                f"claim {self.slug} needs {name} in {module.__name__}, where it is not"
+            )
+        return getattr(module, name)
 
     # --- measuring
 
     def cells(self, profile: Profile) -> list[Cell]:
-        """What is run under a profile."""
-        return list(self._room("measure").cells(profile))
+        """What is run under a profile.
+
+        Raises:
+            ValueError: where its room gives something else than cells.
+        """
+        cells = self._part("measure", "cells")(profile)
+        if not isinstance(cells, Iterable):
+            raise ValueError(f"cells of claim {self.slug} gives {type(cells).__name__}, no cells")
+        listed = list(cells)
+        for each in listed:
+            if not isinstance(each, Cell):
+                raise ValueError(f"cells of claim {self.slug} gives {each!r}, expected a Cell")
+        return listed
 
     @property
     def measure(self) -> Measure:
@@ -294,7 +355,7 @@ class Claim:
 
         A run adds the parameters, the seed and, where it is missing, the status.
         """
-        return self._room("measure").measure
+        return self._part("measure", "measure")
 
     def alone(self, cell: Cell) -> bool:
         """Whether nothing else may run beside the cell."""
@@ -312,15 +373,25 @@ class Claim:
         """How the rows are judged.
 
         Raises:
-            ValueError: where none of them decides.
+            ValueError: where none of them decides, or something else stands there.
         """
-        criteria = self._room("judge").CRITERIA
+        criteria = self._part("judge", "CRITERIA")
+        if not isinstance(criteria, Sequence) or not all(
+            isinstance(c, Criterion) for c in criteria
+        ):
+            raise ValueError(f"CRITERIA of claim {self.slug} is no sequence of Criterion")
         if not any(criterion.decides for criterion in criteria):
             raise ValueError(f"claim {self.slug} has no criterion that decides")
         return criteria
 
     def judge(self, df: pd.DataFrame) -> Verdict:
-        """The verdict that follows from these rows."""
+        """The verdict that follows from these rows.
+
+        Raises:
+            ValueError: for rows without a status.
+        """
+        if "status" not in df:
+            raise ValueError(f"the rows of claim {self.slug} have no column 'status'")
         judgements = tuple(criterion.judge(df) for criterion in self.criteria)
         caveats = list(getattr(self._room("judge"), "caveats", lambda df: [])(df))
         failed = df[df["status"] != "ok"]["status"].value_counts()
@@ -337,12 +408,12 @@ class Claim:
     @property
     def figure(self) -> Figure:
         """The picture, drawn from the rows alone."""
-        return self._room("show").figure
+        return self._part("show", "figure")
 
     @property
     def table(self) -> Callable[[pd.DataFrame], pd.DataFrame]:
         """The table, made from the rows alone."""
-        return self._room("show").table
+        return self._part("show", "table")
 
     @property
     def animation(self) -> Animation | None:

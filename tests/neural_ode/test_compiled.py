@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch._inductor import config
 
-from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, integrate, solve
+from neural_ode import Adjoint, Backprop, PIController, SolverFailure, compiled, run, solve
 from neural_ode.networks import MLPField
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -113,7 +113,7 @@ def test_the_loop_takes_the_steps_that_are_taken_one_by_one(stand_in, settings, 
 
 
 def test_large_states_are_compiled_step_by_step(stand_in, monkeypatch):
-    monkeypatch.setattr(integrate, "LOOPED_ENTRIES", 1)
+    monkeypatch.setattr(run, "LOOPED_ENTRIES", 1)
     before = set(compiled._kept)
     y0, ts = torch.ones(2, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
     with torch.no_grad():
@@ -220,11 +220,11 @@ def test_a_field_that_every_call_changes_is_run_as_it_is_after_a_while(monkeypat
     with torch.no_grad():
         plain = solve(field, y0, ts, **SETTINGS)
         field.count = 0
-        with pytest.warns(UserWarning, match="a counter say, changes at every call"):
+        with pytest.warns(UserWarning, match="such as a counter, changes at every call"):
             ours = solve(field, y0, ts, compile=True, **SETTINGS)
         assert field.count == plain.stats.nfe_forward
         # The start of a solve is compiled apart, and called once a solve.
-        with pytest.warns(UserWarning, match="a counter say, changes at every call"):
+        with pytest.warns(UserWarning, match="such as a counter, changes at every call"):
             later = [
                 solve(field, y0, ts, compile=True, **SETTINGS) for _ in range(compiled.PATIENCE + 1)
             ]

@@ -15,14 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from neural_ode import (
     METHODS,
-    Adjoint,
-    Backprop,
-    Checkpointed,
-    InterpolatedAdjoint,
-    Reversible,
     solve,
 )
 from neural_ode.networks import MLPField
+from tests.neural_ode.ways import FOR_EVERY_METHOD, UNDOING
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -32,14 +28,7 @@ pytestmark = [
 # evaluations of their own are checked once.
 ONCE = 4
 OUTPUTS = (2, 50)
-GRADIENTS = {
-    "backprop": Backprop(),
-    "adjoint": Adjoint(),
-    "seminorm": Adjoint(norm="seminorm"),
-    "checkpointed": Checkpointed(),
-    "interpolated": InterpolatedAdjoint(),
-    "reversible": Reversible(),
-}
+GRADIENTS = FOR_EVERY_METHOD | UNDOING
 TOLERANCES: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 EVERY_GRADIENT = pytest.mark.parametrize("name", GRADIENTS)
 COMPILED = pytest.mark.parametrize("compile", [False, True], ids=["plain", "compiled"])
@@ -53,7 +42,7 @@ def problem(outputs=2, dtype=torch.float32, device="cuda"):
 
 
 def settings_of(name) -> dict[str, Any]:
-    method = "reversible_heun" if name == "reversible" else "dopri5"
+    method = "reversible_heun" if name in UNDOING else "dopri5"
     return {"gradient": GRADIENTS[name], "method": method, **TOLERANCES}
 
 

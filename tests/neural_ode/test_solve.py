@@ -15,7 +15,7 @@ from scipy.linalg import expm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neural_ode import METHODS, Adjoint, PIController, solve
-from neural_ode.tableau import DOPRI5
+from neural_ode.methods.runge_kutta_5 import DOPRI5
 
 F64 = torch.float64
 EVERY = pytest.mark.parametrize("method", METHODS)

@@ -13,13 +13,15 @@ from tests.odeclaims.forked import SERVER, Counted
 ROOT = Path(__file__).parents[2]
 
 
-def _server() -> Iterator[subprocess.Popen]:
+def _server(folder: Path) -> Iterator[subprocess.Popen]:
     paths = os.pathsep.join([str(ROOT / "reference"), str(ROOT / "suites")])
     environment = os.environ | {
         "PYTHONPATH": paths,
         "COLUMNS": "300",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Where runs keep locks, which stay.
+        "TMPDIR": str(folder),
     }
     process = subprocess.Popen(
         # The server's folder would otherwise be the first place to import from.
@@ -35,14 +37,14 @@ def _server() -> Iterator[subprocess.Popen]:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[subprocess.Popen]:
-    yield from _server()
+def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
+    yield from _server(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
-def second_forks() -> Iterator[subprocess.Popen]:
+def second_forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
     """One more, for a run beside another: a server has one at a time."""
-    yield from _server()
+    yield from _server(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A process that has imported everything, and forks itself for each run of the command line.
 
-It reads an order a line, as JSON, and answers each with the exit code. The run itself writes its
-number, which is that of its process group too, before it begins.
+It reads an order a line, as JSON: either to start a run, which itself answers with its number, that
+of its process group too; or to wait for the run of a number, and answer with the exit code.
 """
 
 import gc
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 from joblib import ParallelBackendBase, parallel_config, register_parallel_backend
@@ -29,10 +29,18 @@ class Forking(ParallelBackendBase):
 
     supports_retrieve_callback = True
 
-    def effective_n_jobs(self, n_jobs: int) -> int:
+    # joblib annotates no method, and a type checker takes the empty ones for functions to None.
+    def effective_n_jobs(self, n_jobs: int) -> Any:
         return n_jobs
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **how: Any) -> int:
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: Any = None,
+        require: Any = None,
+        **how: Any,
+    ) -> Any:
         self.parallel = parallel
         begin = {name: how[name] for name in ("initializer", "initargs") if name in how}
         self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"), **begin)
@@ -51,6 +59,8 @@ class Forking(ParallelBackendBase):
         self.pool.shutdown(cancel_futures=True)
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
+        for worker in active_children():
+            worker.kill()
         self.terminate()
         if ensure_ready:
             self.configure(self.parallel.n_jobs, self.parallel)
@@ -63,8 +73,8 @@ def begin(order: dict[str, Any]) -> None:
     os.chdir(order["folder"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     answer = os.fdopen(os.dup(1), "w")
-    for descriptor, name in ((1, "output.txt"), (2, "errors.txt")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    for descriptor, path in ((1, order["output"]), (2, order["errors"])):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.path.insert(0, order["folder"])
     sys.argv = ["odeclaims", *order["arguments"]]
     exec(order["before"])
@@ -96,8 +106,10 @@ def main() -> None:
     gc.freeze()
     for line in sys.stdin:
         order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
+        if "wait_for" in order:
+            _, status = os.waitpid(order["wait_for"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+        elif os.fork() == 0:
             begin(order)
             code = run(order["workers"])
             if order["workers"] == "fresh":
@@ -108,7 +120,6 @@ def main() -> None:
             # An interpreter that takes itself apart touches, and so copies, most of what the fork
             # shares, which takes longer than most runs.
             os._exit(code if isinstance(code, int) else 1)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -89,26 +90,43 @@ class Forked:
     def __init__(self, folder: Path, forks: subprocess.Popen) -> None:
         self.folder, self.forks, self.out = folder, forks, folder / "results"
         self.running = 0
+        self.output, self.errors = folder / "output.txt", folder / "errors.txt"
+
+    def beside(self) -> "Forked":
+        """What runs in the same folder beside a run of this one."""
+        other = Forked(self.folder, self.forks)
+        other.module, other.out = self.module, self.out
+        other.output, other.errors = (
+            p.with_stem(f"{p.stem}-beside") for p in (self.output, self.errors)
+        )
+        return other
 
     def start(self, *arguments: str, before: str = "", workers: str = "forked") -> int:
         """Start a run, after the statement ``before``; the number of its process and group."""
+        order: dict[str, Any] = {
+            "folder": str(self.folder),
+            "arguments": arguments,
+            "module": self.module,
+        }
+        order |= {"before": before, "workers": workers}
+        order |= {"output": str(self.output), "errors": str(self.errors)}
+        self.running = self._order(order)
+        return self.running
+
+    def _order(self, order: dict[str, Any]) -> int:
+        """Give an order to the server, and take its answer."""
         assert self.forks.stdin is not None
         assert self.forks.stdout is not None
-        order = {"folder": str(self.folder), "arguments": arguments, "module": self.module}
-        order |= {"before": before, "workers": workers}
         self.forks.stdin.write(json.dumps(order) + "\n")
         self.forks.stdin.flush()
-        self.running = int(self.forks.stdout.readline())
-        return self.running
+        return int(self.forks.stdout.readline())
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the run to end: its exit code, output and errors."""
-        assert self.forks.stdout is not None
         self.wait_for_the_end_of(self.running)
-        code = int(self.forks.stdout.readline())
+        code = self._order({"wait_for": self.running})
         self.running = 0
-        output, errors = (self.folder / f"{name}.txt" for name in ("output", "errors"))
-        return code, output.read_text(), errors.read_text()
+        return code, self.output.read_text(), self.errors.read_text()
 
     def end_at_once(self) -> None:
         """End a run that a test which failed has left behind."""
@@ -127,7 +145,7 @@ class Forked:
             over = self.running and ended(self.running)
             if holds():
                 return
-            assert not over, (self.folder / "errors.txt").read_text()
+            assert not over, self.errors.read_text()
             assert time.monotonic() < deadline, "what was waited for did not happen"
             time.sleep(0.005)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from odeclaims import __version__
 from tests.odeclaims.forked import DEADLINE_S, Forked
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,8 @@ class Toy(Forked):
             "PYTHONPATH": os.pathsep.join(paths),
             "COLUMNS": "200",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # As the runs that are forked have it: some locks lie there.
+            "TMPDIR": str(self.folder.parent),
         }
         return subprocess.Popen(
             [sys.executable, str(self.folder / "main.py"), *arguments],
@@ -136,6 +139,18 @@ def done(toy, finished) -> Toy:
     """A toy of one's own with a copy of those results."""
     shutil.copytree(finished.out, toy.out)
     return toy
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments, in the repository, until it ends."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'reference'}{os.pathsep}{ROOT / 'suites'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def one_sentence(errors: str) -> str:
@@ -208,8 +223,7 @@ def test_bad_options_exit_with_two(toy, arguments):
 
 
 def test_version_and_help(toy):
-    process = toy.as_a_user("--version")
-    assert process.communicate(timeout=DEADLINE_S)[0].strip() == "odeclaims 0.1.0"
+    assert start("-m", "odeclaims", "--version").stdout == f"odeclaims {__version__}\n"
     output = toy("run", "--help")[1]
     for word in (
         "--profile",
@@ -222,6 +236,34 @@ def test_version_and_help(toy):
         "quick",
     ):
         assert word in output
+
+
+# Prints which of the modules in its first argument were imported by the command in the others.
+IMPORTED = """
+import contextlib, io, sys
+import odeclaims.cli
+
+heavy, *sys.argv[1:] = sys.argv[1:]
+if sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        odeclaims.cli.main()
+print(*(name for name in heavy.split(",") if name in sys.modules))
+"""
+CITED = ("crossing_1d", "--profile", "quick")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        ((), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("list",), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("check", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+        (("cite", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+    ],
+)
+def test_who_reads_results_does_not_wait_for_what_measures_and_draws(arguments, heavy):
+    done = start("-c", IMPORTED, heavy, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
 def test_list_shows_the_verdict(done):
@@ -357,6 +399,17 @@ def test_a_run_that_its_user_stops_says_so_and_goes_on_where_it_was(toy):
     goes_on(toy)
 
 
+def test_a_run_that_the_system_ends_says_so_and_goes_on_where_it_was(toy):
+    toy.claim(trouble=WAITING)
+    process = toy.start("run", "--jobs", "1")
+    toy.wait_until(lambda: toy.finished_cells() == 2)
+    os.kill(process, signal.SIGTERM)
+    code, _, errors = toy.end()
+    assert code == 143
+    assert "finished cells are kept" in one_sentence(errors)
+    goes_on(toy)
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was(toy):
     toy.claim(trouble=WAITING)
     process = toy.start("run", "--jobs", "1")
@@ -368,11 +421,16 @@ def test_a_run_that_is_killed_goes_on_where_it_was(toy):
 
 def test_a_second_run_into_the_same_folder_is_refused(toy):
     toy.claim(trouble="time.sleep(15 if cell.repetition else 0)")
-    first = toy.as_a_user("run")
+    first, second = toy.start("run"), toy.beside()
     toy.wait_until(lambda: toy.finished_cells() == 1)
-    code, _, errors = toy("run")
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate(timeout=DEADLINE_S)
-    assert code == 2
-    assert "another run is writing to results" in one_sentence(errors)
-    assert toy.finished_cells() < 6
+    refused = [second("run")]
+    kept = toy.finished_cells()
+    # The first still writes there when the folder is deleted.
+    shutil.rmtree(toy.out)
+    refused.append(second("run"))
+    os.killpg(first, signal.SIGKILL)
+    toy.end()
+    for code, _, errors in refused:
+        assert code == 2
+        assert "another run is writing to results" in one_sentence(errors)
+    assert kept < 6

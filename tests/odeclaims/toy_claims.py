@@ -17,12 +17,12 @@ MACHINE = {
     "python": "3.11.7",
     "packages": {"torch": "2.13.0+cpu", "numpy": "2.3.5"},
     "system": "Linux x86_64",
-    "cpu": "a processor",
+    "cpu": "an abacus",
     "cores": 2,
     "gpu": None,
 }
-# A provenance as a run hands it over, of a result under the profile quick.
-ORIGIN = {
+# What made the rows of a toy claim, as complete as a run records it.
+PROVENANCE: dict[str, Any] = {
     "odeclaims": "0.1.0",
     "commit": "a" * 40,
     "clean_tree": True,
@@ -31,11 +31,11 @@ ORIGIN = {
     "device": "cpu",
     "threads": 1,
     "datasets": {},
-    "seeds": [1],
-    "cells": 1,
+    "seeds": [1, 2, 3],
+    "cells": 3,
     "cells_made_at_commits": ["a" * 40],
-    "started": "2026-01-01T00:00:00+00:00",
-    "duration_s": 0.5,
+    "started": "2026-01-02T03:04:05+00:00",
+    "duration_s": 1.5,
 }
 # What a measurement of ``cell`` is kept with beside it.
 MEASURED: dict[str, Any] = {

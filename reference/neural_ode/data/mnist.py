@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from neural_ode.arguments import check_choice, check_count, describe
+
 _FOLDER = Path(__file__).parent / "mnist"
 _UNSIGNED_BYTE = 0x08
 
@@ -83,7 +85,7 @@ class MNIST:
     labels: Int64[Tensor, "n"]
 
 
-def load(split: Literal["train", "test"], *, folder: Path | None = None) -> MNIST:
+def load(split: Literal["train", "test"], *, folder: Path | str | None = None) -> MNIST:
     """Read one split of MNIST and check it byte for byte.
 
     Args:
@@ -95,11 +97,21 @@ def load(split: Literal["train", "test"], *, folder: Path | None = None) -> MNIS
 
     Raises:
         ValueError: the split is unknown, or a file is truncated or is not the published one.
-        FileNotFoundError: a file is missing.
+        TypeError: the folder is no path.
+        FileNotFoundError: a file, or the folder, is missing.
+        OSError: a file cannot be read.
     """
-    if split not in _FILES:
-        raise ValueError(f"unknown MNIST split {split!r}: expected 'train' or 'test'")
-    images, labels = (_read(folder or _FOLDER, file) for file in _FILES[split])
+    check_choice("split", split, _FILES)
+    if folder is None:
+        folder = _FOLDER
+    elif not isinstance(folder, Path | str):
+        raise TypeError(f"folder is {describe(folder)}, expected a path")
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"folder is {str(folder)!r}, which is no folder here: expected one that holds the four"
+            " gzipped MNIST files"
+        )
+    images, labels = (_read(Path(folder), file) for file in _FILES[split])
     return MNIST(images, labels.long())
 
 
@@ -108,8 +120,17 @@ def spread(data: MNIST, count: int) -> MNIST:
 
     Args:
         data: a split, n images.
-        count: how many to take, at most n.
+        count: how many to take, from 1 to n.
+
+    Raises:
+        ValueError: for fewer than one or more than n.
+        TypeError: for data that is no split, or a count that is no whole number.
     """
+    if not isinstance(data, MNIST):
+        raise TypeError(f"data is {describe(data)}, expected an MNIST")
+    check_count("count", count)
+    if count > len(data.images):
+        raise ValueError(f"count is {count}, expected at most {len(data.images)}, the split's size")
     every = len(data.images) // count
     return MNIST(data.images[::every][:count], data.labels[::every][:count])
 
@@ -125,12 +146,21 @@ def normalised(images: UInt8[Tensor, "n 28 28"]) -> Float32[Tensor, "n 1 28 28"]
 
     Returns:
         `images / 255`, float32, shape [n, 1, 28, 28], on the same device.
+
+    Raises:
+        ValueError: for images of another shape.
+        TypeError: for anything but a tensor of unsigned bytes, such as images scaled already.
     """
+    if not isinstance(images, Tensor) or images.dtype is not torch.uint8:
+        given = images.dtype if isinstance(images, Tensor) else describe(images)
+        raise TypeError(f"images is {given}, expected a tensor of grey values, torch.uint8")
+    if images.ndim != 3 or images.shape[1:] != (28, 28):
+        raise ValueError(f"images has the shape {tuple(images.shape)}, expected [n, 28, 28]")
     return images.unsqueeze(1).to(torch.float32) / 255
 
 
 def _read(folder: Path, file: _IdxFile) -> UInt8[Tensor, "*shape"]:
-    content = _decompressed(folder / file.name)
+    content = _decompress(folder / file.name)
     start = len(file.header)
     size = start + math.prod(file.shape)
     if len(content) != size:
@@ -153,7 +183,7 @@ def _read(folder: Path, file: _IdxFile) -> UInt8[Tensor, "*shape"]:
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).reshape(file.shape)
 
 
-def _decompressed(path: Path) -> bytearray:
+def _decompress(path: Path) -> bytearray:
     """Read a gzipped file into memory that a tensor may own, hence not into immutable bytes."""
     try:
         return bytearray(gzip.decompress(path.read_bytes()))
@@ -166,3 +196,8 @@ def _decompressed(path: Path) -> bytearray:
             f"MNIST file {path.name} in {path.parent} cannot be decompressed "
             f"({error}): expected a complete gzip file"
         ) from error
+    except OSError as error:
+        raise OSError(
+            f"MNIST file {path.name} in {path.parent} cannot be read ({error.strerror}): expected a"
+            " readable file"
+        ) from None

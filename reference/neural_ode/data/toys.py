@@ -10,6 +10,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from neural_ode.arguments import (
+    check_choice,
+    check_count,
+    check_generator,
+    check_number,
+    check_shape,
+    describe,
+)
+from neural_ode.generators import device_of
+
 SAMPLINGS = ("published", "uniform")
 
 
@@ -30,10 +40,19 @@ def crossing(
             moves the least possible error of a flow away from 1.
         spread: standard deviation of normal noise on the inputs.
         generator: the source of that noise.
+
+    Raises:
+        ValueError: for a count below 1 or a negative spread.
+        TypeError: for an argument of another type.
     """
-    sides = torch.ones(count, 1)
+    check_count("count", count)
+    check_number("spread", spread, 0)
+    check_generator("generator", generator)
+    device = device_of(generator)
+    sides = torch.ones(count, 1, device=device)
     sides[::2] = -1
-    return Points(sides + spread * torch.randn(count, 1, generator=generator), -sides)
+    noise = torch.randn(count, 1, generator=generator, device=device)
+    return Points(sides + spread * noise, -sides)
 
 
 def concentric_spheres(
@@ -59,17 +78,25 @@ def concentric_spheres(
         generator: the source of the points.
 
     Raises:
-        ValueError: for another ``sampling``, or a dimension below 1.
+        ValueError: for another ``sampling``, a dimension below 1, a negative number of points, or
+            radii that are negative or do not increase.
+        TypeError: for an argument of another type.
     """
-    if sampling not in SAMPLINGS:
-        raise ValueError(f"sampling is {sampling!r}, expected {' or '.join(SAMPLINGS)}")
-    if dim < 1:
-        raise ValueError(f"dim is {dim}, expected at least 1")
+    check_choice("sampling", sampling, SAMPLINGS)
+    check_count("dim", dim)
+    check_count("inner", inner, 0)
+    check_count("outer", outer, 0)
+    check_number("inner_radius", inner_radius, 0)
+    if not isinstance(outer_radii, list | tuple) or len(outer_radii) != 2:
+        raise TypeError(f"outer_radii is {describe(outer_radii)}, expected a pair of numbers")
+    check_number("the first of outer_radii", outer_radii[0], 0)
+    check_number("the second of outer_radii", outer_radii[1], outer_radii[0])
+    check_generator("generator", generator)
     parts = [
         _shell(count, dim, *radii, sampling == "uniform", generator)
         for count, radii in ((inner, (0.0, inner_radius)), (outer, outer_radii))
     ]
-    targets = torch.ones(inner + outer, 1)
+    targets = torch.ones(inner + outer, 1, device=device_of(generator))
     targets[:inner] = -1
     return Points(torch.cat(parts), targets)
 
@@ -78,9 +105,10 @@ def _shell(
     count: int, dim: int, a: float, b: float, uniform: bool, generator: torch.Generator | None
 ) -> Float[Tensor, "count dim"]:
     """Points in random directions at radii between ``a`` and ``b``."""
-    directions = torch.randn(count, dim, generator=generator)
+    device = device_of(generator)
+    directions = torch.randn(count, dim, generator=generator, device=device)
     directions = directions / directions.norm(dim=1, keepdim=True)
-    u = torch.rand(count, 1, generator=generator)
+    u = torch.rand(count, 1, generator=generator, device=device)
     if uniform:
         return directions * (a**dim + u * (b**dim - a**dim)) ** (1 / dim)
     return directions * (a + (b - a) * u ** (1 / dim))
@@ -107,19 +135,26 @@ def shifted_sines(
         generator: the source of the points.
 
     Raises:
-        ValueError: for a dimension below 1.
+        ValueError: for a dimension below 1, or a negative number of points or noise.
+        TypeError: for an argument of another type.
     """
-    if dim < 1:
-        raise ValueError(f"dim is {dim}, expected at least 1")
+    check_count("upper", upper, 0)
+    check_count("lower", lower, 0)
+    check_count("dim", dim)
+    check_number("shift", shift)
+    check_number("noise", noise, 0)
+    check_generator("generator", generator)
+    device = device_of(generator)
     count = upper + lower
-    targets = torch.ones(count, 1)
+    targets = torch.ones(count, 1, device=device)
     targets[upper:] = -1
-    x = 2 * torch.rand(count, 1, generator=generator) - 1
-    y = torch.sin(math.pi * x) + noise * torch.randn(count, 1, generator=generator)
+    x = 2 * torch.rand(count, 1, generator=generator, device=device) - 1
+    scatter = noise * torch.randn(count, 1, generator=generator, device=device)
+    y = torch.sin(math.pi * x) + scatter
     y = y + targets * shift / 2
     if dim == 1:
         return Points(y, targets)
-    rest = 2 * torch.rand(count, dim - 2, generator=generator) - 1
+    rest = 2 * torch.rand(count, dim - 2, generator=generator, device=device) - 1
     return Points(torch.cat([x, y, rest], dim=1), targets)
 
 
@@ -132,14 +167,23 @@ def split_wedge(points: Points, start: float, stop: float) -> tuple[Points, Poin
             the wedge reaches counter-clockwise; ``start`` is inside, ``stop`` is not.
 
     Raises:
-        ValueError: for points on a line.
+        ValueError: for points on a line, or a wedge that stops before it starts.
+        TypeError: for anything but points and numbers.
     """
+    if not isinstance(points, Points):
+        raise TypeError(f"points is {describe(points)}, expected Points(inputs, targets)")
+    check_shape("points.inputs", points.inputs, "count", "dim")
+    check_shape("points.targets", points.targets, len(points.inputs), 1)
     if points.inputs.shape[1] < 2:
         raise ValueError("points of dimension 1 have no angle, expected dimension 2 or more")
+    check_number("start", start)
+    check_number("stop", stop)
+    if stop < start:
+        raise ValueError(f"stop is {stop}, expected at least start, {start}")
     angle = torch.atan2(points.inputs[:, 1], points.inputs[:, 0])
     inside = (angle - start) % (2 * math.pi) < stop - start
-    return _chosen(points, ~inside), _chosen(points, inside)
+    return _select(points, ~inside), _select(points, inside)
 
 
-def _chosen(points: Points, mask: Bool[Tensor, " count"]) -> Points:
+def _select(points: Points, mask: Bool[Tensor, " count"]) -> Points:
     return Points(points.inputs[mask], points.targets[mask])

@@ -1,6 +1,7 @@
 """Normalizing flows: a density carried through a map or along a flow."""
 
-from neural_ode.flows.cnf import CNF, LogDensityField, StandardNormal, runs_norm
+from neural_ode.flows.bases import StandardNormal
+from neural_ode.flows.cnf import CNF, LogDensityField, runs_norm
 from neural_ode.flows.densities import Circles, Moons
 from neural_ode.flows.energies import ENERGIES, log_normaliser
 from neural_ode.flows.fields import ConcatSquashField, PlanarField

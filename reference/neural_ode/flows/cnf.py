@@ -10,14 +10,26 @@ state of a solve is [..., dim + 1]: a point, and the change of the log-density s
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
-from neural_ode.flows.fields import Generators, each_run
+from neural_ode.arguments import (
+    check_callable,
+    check_input,
+    check_keywords,
+    check_module,
+    check_number,
+    check_numbers,
+    check_positive,
+    check_shape,
+    check_tensor,
+)
+from neural_ode.flows.bases import Base, check_base, draw_points
+from neural_ode.flows.fields import Generators
 from neural_ode.flows.traces import Hutchinson, Trace, closed_trace, exact_trace
 from neural_ode.solution import Stats
 from neural_ode.solve import solve
@@ -30,44 +42,18 @@ def runs_norm(x: Float[Tensor, "runs *state"]) -> Float[Tensor, ""]:
     run by itself would accept it, so that none is solved less accurately than alone. The steps are
     joint: as small as the most demanding run needs. It serves the adjoint too, whose norm takes it
     for z and for a; the parameters' gradients are then a joint matter of all runs in the adjoint's
-    norm ``"rms"``, and have no say in ``"seminorm"``.
+    norm ``"rms"``, and do not count in ``"seminorm"``.
     """
-    each = torch.linalg.vector_norm(x.flatten(start_dim=1), dim=1)
-    return each.amax() / math.sqrt(max(x[0].numel(), 1))
-
-
-class StandardNormal:
-    """Independent normal coordinates of mean zero, sampled from a generator of one's own.
-
-    Args:
-        dim: how many coordinates.
-        scale: their standard deviation, positive.
-
-    Raises:
-        ValueError: for a dimension below 1 or a scale that is not positive.
-    """
-
-    def __init__(self, dim: int, scale: float = 1.0) -> None:
-        if dim < 1 or not scale > 0:
-            raise ValueError(f"dim is {dim} and scale {scale}, expected at least 1 and positive")
-        self.dim, self.scale = dim, scale
-
-    @property
-    def event_shape(self) -> torch.Size:
-        """That of one point, as for ``torch.distributions``."""
-        return torch.Size([self.dim])
-
-    def log_prob(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
-        """The log-density in nats."""
-        squares = (x / self.scale).square().sum(dim=-1)
-        return -0.5 * squares - self.dim * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
-
-    def sample(
-        self, count: int, generator: torch.Generator | None = None
-    ) -> Float[Tensor, "count dim"]:
-        """``count`` points, in torch's default dtype and on the generator's device."""
-        device = None if generator is None else generator.device
-        return self.scale * torch.randn(count, self.dim, generator=generator, device=device)
+    try:
+        each = torch.linalg.vector_norm(x.flatten(start_dim=1), dim=1)
+        return each.amax() / math.sqrt(max(x[0].numel(), 1))
+    except Exception:
+        check_tensor("x", x)
+        if x.ndim < 2 or not len(x):
+            raise ValueError(
+                f"x has the shape {tuple(x.shape)}, expected [runs, ...] with at least one run"
+            ) from None
+        raise
 
 
 class LogDensityField(nn.Module):
@@ -75,15 +61,21 @@ class LogDensityField(nn.Module):
 
     Args:
         field: a module for states [..., dim] whose rows do not see each other.
-        trace: ``closed_trace``, ``exact_trace`` or a ``Hutchinson()``; ``fixed`` gives the latter's
-            field for one solve.
+        trace: ``closed_trace``, ``exact_trace`` or a ``Hutchinson()``, whose field for one
+            solve ``with_fixed_noise`` gives.
+
+    Raises:
+        TypeError: for a field that is no module, or a trace that cannot be called.
     """
 
     def __init__(self, field: nn.Module, trace: Trace | Hutchinson) -> None:
         super().__init__()
+        check_module("field", field)
+        if not isinstance(trace, Hutchinson):
+            check_callable("trace", trace)
         self.field, self.trace = field, trace
 
-    def fixed(self, x: Float[Tensor, "*batch dim"]) -> "LogDensityField":
+    def with_fixed_noise(self, x: Float[Tensor, "*batch dim"]) -> "LogDensityField":
         """The field for one solve from points like ``x``: itself, or with noise that is drawn."""
         if isinstance(self.trace, Hutchinson):
             return LogDensityField(self.field, self.trace.draw(x))
@@ -98,7 +90,12 @@ class LogDensityField(nn.Module):
             ValueError: for a ``Hutchinson()`` whose noise is not drawn.
         """
         if isinstance(self.trace, Hutchinson):
-            raise ValueError("Hutchinson() has drawn no noise: use the field that fixed(x) returns")
+            raise ValueError(
+                "trace is Hutchinson(), which has drawn no noise: use the field that"
+                " with_fixed_noise(x) returns"
+            )
+        if not isinstance(state, Tensor):
+            check_tensor("state", state)
         f, trace = self.trace(self.field, t, state[..., :-1])
         return torch.cat([f, -trace.unsqueeze(-1)], dim=-1)
 
@@ -114,30 +111,35 @@ class CNF(nn.Module):
 
     Args:
         field: a module for states of that shape.
-        base: a ``StandardNormal``, or a ``torch.distributions`` object for vectors.
+        base: a ``StandardNormal``, or a ``torch.distributions`` object for vectors, such as
+            ``Independent(Normal(loc, scale), 1)`` with a loc of shape [dim].
         end: the time at which the data are, positive.
         trace: ``closed_trace``, ``exact_trace`` or a ``Hutchinson()``, which draws its noise once a
             solve; by default the closed form of a field that has one, and the exact one otherwise.
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``gradient``.
 
     Raises:
-        ValueError: for a base that is not one of vectors, or an end that is not positive.
+        ValueError: for a base that is not one of vectors of the field's dimension, or an end that
+            is not positive.
+        TypeError: for a field that is no module, a base that is no distribution, or a keyword that
+            ``solve`` does not know.
     """
 
     def __init__(
         self,
         field: nn.Module,
-        base: StandardNormal | Distribution,
+        base: Base,
         *,
         end: float = 1.0,
         trace: Trace | Hutchinson | None = None,
         **solver: Any,
     ) -> None:
         super().__init__()
-        if len(base.event_shape) != 1:
-            raise ValueError(f"base has the event shape {tuple(base.event_shape)}, expected (dim,)")
-        if not 0 < end < math.inf:
-            raise ValueError(f"end is {end}, expected a positive time")
+        check_module("field", field)
+        dim = getattr(field, "dim", None)
+        check_base(base, dim if isinstance(dim, int) else None)
+        check_positive("end", end)
+        check_keywords(solver, solve)
         if trace is None:
             trace = closed_trace if hasattr(field, "field_and_trace") else exact_trace
         self.augmented = LogDensityField(field, trace)
@@ -170,23 +172,24 @@ class CNF(nn.Module):
             SolverFailure: where the solve fails.
         """
         time = self.end if time is None else time
-        if not 0 <= time <= self.end:
-            raise ValueError(f"time is {time}, expected 0 to {self.end}")
+        check_number("time", time, 0.0, self.end)
         z, change = self._carry(x, time, 0.0)
         return self.base.log_prob(z) - change
 
     @torch.no_grad()
-    def sample(self, count: int, generator: Generators) -> Float[Tensor, "*runs count dim"]:
+    def sample(self, count: int, generator: Generators = None) -> Float[Tensor, "*runs count dim"]:
         """Points of the model, by a solve from the base to the data; without a gradient.
 
         Args:
             count: how many, for each run.
-            generator: a sequence of one a run where there are runs.
+            generator: the source of the points; a sequence of one a run where there are runs.
+                Without one they come from torch's global generator, so only ``torch.manual_seed``
+                repeats them.
         """
         return self.transport(self.draw_base(count, generator), [0.0, self.end])[-1]
 
     def sample_with_log_prob(
-        self, count: int, generator: Generators
+        self, count: int, generator: Generators = None
     ) -> tuple[Float[Tensor, "*runs count dim"], Float[Tensor, "*runs count"]]:
         """Points and their log-density by the same solve, differentiable by the parameters."""
         z = self.draw_base(count, generator)
@@ -196,49 +199,64 @@ class CNF(nn.Module):
     def transport(
         self, x: Float[Tensor, "*batch dim"], times: Sequence[float]
     ) -> Float[Tensor, "time *batch dim"]:
-        """Where the flow takes points that are at ``x`` at the first of these times, at each."""
-        self._check(x)
-        ts = torch.tensor(times, dtype=x.dtype, device=x.device)
-        solution = solve(self.field, x, ts, **self.solver)
-        self.stats = solution.stats
-        return solution.ys
+        """Where the flow takes points that are at ``x`` at the first of these times, at each.
 
-    def draw_base(self, count: int, generator: Generators) -> Float[Tensor, "*runs count dim"]:
+        Raises:
+            ValueError: for points of another shape than the model's, or times in no order.
+            TypeError: for times that are no numbers.
+        """
+        self._check(x)
+        check_numbers("times", times)
+        ts = _times(times, x)
+        # The solver reads the times on the CPU, too.
+        changes = {a < b for a, b in pairwise(ts.tolist())}
+        if len(changes) > 1 or (ts.diff() == 0).any():
+            raise ValueError(f"times are {list(times)}, expected to increase or to decrease only")
+        return self._solve(self.field, x, x, ts)
+
+    def draw_base(
+        self, count: int, generator: Generators = None
+    ) -> Float[Tensor, "*runs count dim"]:
         """Points of the base, in the dtype and on the device of the field's parameters.
 
         Raises:
             ValueError: for a count below 1, or another number of generators than runs.
         """
-        if count < 1:
-            raise ValueError(f"count is {count}, expected at least 1")
-        drawn = [self._draw(count, own) for own in each_run(self.runs, generator)]
-        points = drawn[0] if self.runs is None else torch.stack(drawn)
-        like = next(self.field.parameters(), points)
-        return points.to(like)
-
-    def _draw(self, count: int, generator: torch.Generator | None) -> Float[Tensor, "count dim"]:
-        if isinstance(self.base, StandardNormal):
-            return self.base.sample(count, generator)
-        # torch.distributions draw from the global generator alone, which is put back afterwards.
-        with torch.random.fork_rng():
-            torch.manual_seed(torch.randint(2**62, (), generator=generator).item())
-            return self.base.sample((count,))
+        like = next(self.field.parameters(), None)
+        return draw_points(self.base, count, self.runs, generator, like)
 
     def _carry(
         self, x: Float[Tensor, "*batch dim"], start: float, end: float
     ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
         """Where the flow takes ``x``, and the change of the log-density on the way."""
         self._check(x)
-        if start == end:
+        ts = _times([start, end], x)
+        # A short time may be none in the dtype of the points.
+        if ts[0] == ts[1]:
             return x, torch.zeros_like(x[..., 0])
         state = nn.functional.pad(x, (0, 1))
-        ts = x.new_tensor([start, end])
-        solution = solve(self.augmented.fixed(x), state, ts, **self.solver)
+        end_state = self._solve(self.augmented.with_fixed_noise(x), state, x, ts)[-1]
+        return end_state[..., :-1], end_state[..., -1]
+
+    def _solve(self, field: nn.Module, state: Tensor, x: Tensor, ts: Tensor) -> Tensor:
+        """The states at the times, by a solve from the state of the points ``x``."""
+        try:
+            solution = solve(field, state, ts.to(x.device), **self.solver)
+        except Exception:
+            check_input(self.field, "x", x, *self._shape)
+            raise
         self.stats = solution.stats
-        return solution.ys[-1, ..., :-1], solution.ys[-1, ..., -1]
+        return solution.ys
 
     def _check(self, x: Tensor) -> None:
-        lead = () if self.runs is None else (self.runs,)
-        if x.ndim != len(lead) + 2 or x.shape[: len(lead)] != lead or x.shape[-1] != self.dim:
-            wanted = ", ".join(map(str, [*lead, "batch", self.dim]))
-            raise ValueError(f"points have the shape {tuple(x.shape)}, expected [{wanted}]")
+        check_shape("x", x, *self._shape)
+
+    @property
+    def _shape(self) -> tuple[int | str, ...]:
+        """That of points."""
+        return (*(() if self.runs is None else (self.runs,)), "batch", self.dim)
+
+
+def _times(times: Sequence[float], x: Tensor) -> Tensor:
+    """Times in the dtype of the points, on the CPU."""
+    return torch.tensor(times, dtype=x.dtype, device="cpu")

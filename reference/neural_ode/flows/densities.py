@@ -17,6 +17,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.arguments import (
+    check_count,
+    check_generator,
+    check_number,
+    check_points,
+    check_positive,
+)
+from neural_ode.generators import device_of
+
+# The work of a density's quadrature, and of an entropy's grid, grows without end as the noise
+# falls: these widths take seconds.
+LEAST_NOISE_OF_QUADRATURE = 0.005
+LEAST_NOISE_OF_ENTROPY = 0.002
+
 
 @dataclass(frozen=True)
 class Circles:
@@ -34,18 +48,22 @@ class Circles:
     factor: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_noise(self.noise)
-        if not 0 <= self.factor <= 1:
-            raise ValueError(f"factor is {self.factor}, expected a number from 0 to 1")
+        check_positive("noise", self.noise)
+        check_number("factor", self.factor, 0, 1)
 
     def sample(
         self, count: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "count 2"]:
-        """New points, in float32."""
+        """New points, in torch's default dtype and on the generator's device.
+
+        Without a generator they come from torch's global one.
+        """
         angle, inner = _places(count, 2 * math.pi, generator)
         radius = torch.where(inner, self.factor, 1.0)
         points = radius * torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
-        return points + self.noise * torch.randn(count, 2, generator=generator)
+        return points + self.noise * torch.randn(
+            points.shape, generator=generator, device=points.device
+        )
 
     def log_prob(self, x: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
         """The log-density, nats.
@@ -53,6 +71,7 @@ class Circles:
         The noise around a circle averages to a Bessel function:
         ``exp(-(|x|^2 + r^2) / (2 s^2)) I0(|x| r / s^2) / (2 pi s^2)`` for the radius r.
         """
+        check_points("x", x, 2)
         variance = self.noise**2
         distance = x.norm(dim=-1)
         parts = []
@@ -84,15 +103,20 @@ class Moons:
     noise: float = 0.05
 
     def __post_init__(self) -> None:
-        _check_noise(self.noise)
+        check_positive("noise", self.noise)
 
     def sample(
         self, count: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "count 2"]:
-        """New points, in float32."""
+        """New points, in torch's default dtype and on the generator's device.
+
+        Without a generator they come from torch's global one.
+        """
         angle, lower = _places(count, math.pi, generator)
         points = _moon(angle, lower)
-        return points + self.noise * torch.randn(count, 2, generator=generator)
+        return points + self.noise * torch.randn(
+            points.shape, generator=generator, device=points.device
+        )
 
     def log_prob(self, x: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
         """The log-density, nats: the noise is averaged over each half circle by quadrature.
@@ -100,6 +124,10 @@ class Moons:
         Nodes are some 0.4 widths of the noise apart, at most 0.6 at the middle, which leaves
         errors of rounding only.
         """
+        check_points("x", x, 2)
+        if x.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"x has the dtype {x.dtype}, expected torch.float32 or torch.float64")
+        _check_fine(self.noise, LEAST_NOISE_OF_QUADRATURE)
         nodes, weights = np.polynomial.legendre.leggauss(math.ceil(8 / self.noise))
         angle = torch.from_numpy(math.pi / 2 * (nodes + 1))[:, None]
         sides = [_moon(angle, torch.full_like(angle, side, dtype=torch.bool)) for side in (0, 1)]
@@ -119,17 +147,20 @@ class Moons:
         return _entropy(self, (-1, 2), (-0.5, 1))
 
 
-def _check_noise(noise: float) -> None:
-    if not noise > 0:
-        raise ValueError(f"noise is {noise}, expected a positive number")
+def _check_fine(noise: float, least: float) -> None:
+    if noise < least:
+        raise ValueError(f"noise is {noise}, expected at least {least}: finer ones take too long")
 
 
 def _places(
     count: int, period: float, generator: torch.Generator | None
 ) -> tuple[Float[Tensor, "count 1"], Tensor]:
     """For each point an angle below ``period``, and whether it is on the second curve."""
-    angle = period * torch.rand(count, 1, generator=generator)
-    return angle, torch.rand(count, 1, generator=generator) < 0.5
+    check_count("count", count)
+    check_generator("generator", generator)
+    device = device_of(generator)
+    angle = period * torch.rand(count, 1, generator=generator, device=device)
+    return angle, torch.rand(count, 1, generator=generator, device=device) < 0.5
 
 
 def _moon(angle: Float[Tensor, "count 1"], lower: Tensor) -> Float[Tensor, "count 2"]:
@@ -146,9 +177,10 @@ def _entropy(
     On a smooth function that vanishes at the edges the trapezoidal rule converges faster than any
     power of the spacing.
     """
+    _check_fine(density.noise, LEAST_NOISE_OF_ENTROPY)
     margin, spacing = 9 * density.noise, density.noise / 3
     axes = [
-        torch.arange(low - margin, high + margin, spacing, dtype=torch.float64)
+        torch.arange(low - margin, high + margin, spacing, dtype=torch.float64, device="cpu")
         for low, high in (first, second)
     ]
     total = 0.0

@@ -21,6 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.arguments import check_callable, check_count, check_points, check_positive
+
 Energy = Callable[[Float[Tensor, "*batch 2"]], Float[Tensor, "*batch"]]
 
 HALF_WIDTH, WALL_WIDTH = 4.0, 0.25
@@ -30,6 +32,7 @@ REACH = HALF_WIDTH + 10 * WALL_WIDTH
 
 def u1(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """A ring of radius 2 that is densest on the left and on the right; without walls."""
+    check_points("z", z, 2)
     first = z[..., 0]
     # A square root has no gradient at zero.
     radius = (z.square().sum(dim=-1) + torch.finfo(z.dtype).tiny).sqrt()
@@ -39,17 +42,20 @@ def u1(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
 
 def u2(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """A band along a sine; without walls."""
+    check_points("z", z, 2)
     return 0.5 * ((z[..., 1] - _wave(z)) / 0.4).square()
 
 
 def u3(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """The band, and a branch that leaves it near z1 = 1 and comes back; without walls."""
+    check_points("z", z, 2)
     bump = 3 * torch.exp(-0.5 * ((z[..., 0] - 1) / 0.6).square())
     return _two_bands(z, 0.35, bump)
 
 
 def u4(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """The band, and a branch that leaves it at z1 = 1 for good; without walls."""
+    check_points("z", z, 2)
     step = 3 * torch.sigmoid((z[..., 0] - 1) / 0.3)
     return _two_bands(z, 0.4, step)
 
@@ -68,16 +74,17 @@ def _two_bands(z: Tensor, width: float, offset: Tensor) -> Tensor:
 
 def walls(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """What the walls add: zero inside [-4, 4]^2."""
+    check_points("z", z, 2)
     beyond = (z.abs() - HALF_WIDTH).clamp(min=0)
     return 0.5 * (beyond / WALL_WIDTH).square().sum(dim=-1)
 
 
-def _walled(energy: Energy, z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
+def _add_walls(energy: Energy, z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     return energy(z) + walls(z)
 
 
 ENERGIES: dict[str, Energy] = {
-    name: partial(_walled, energy)
+    name: partial(_add_walls, energy)
     for name, energy in {"U1": u1, "U2": u2, "U3": u3, "U4": u4}.items()
 }
 
@@ -91,11 +98,22 @@ def log_normaliser(energy: Energy, half_width: float = REACH, *, panels: int = 5
         panels: along either axis, each with eight Gauss-Legendre nodes. With a quarter of a unit a
             panel, as the defaults have it, panels end at the walls, and the error is that of
             rounding.
+
+    Raises:
+        ValueError: for a width or a number of panels that is not positive, or an energy that gives
+            anything but one number for each point.
+        TypeError: for an argument of another type.
     """
+    check_callable("energy", energy)
+    check_positive("half_width", half_width)
+    check_count("panels", panels)
     edges = np.linspace(-half_width, half_width, panels + 1)
     nodes, weights = np.polynomial.legendre.leggauss(8)
     half = half_width / panels
     axis = torch.from_numpy((edges[:-1, None] + half * (nodes + 1)).reshape(-1))
     log_weight = torch.from_numpy(np.log(np.tile(half * weights, panels)))
     z = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)
-    return float((log_weight[:, None] + log_weight - energy(z)).flatten().logsumexp(dim=0))
+    values = energy(z)
+    if not isinstance(values, Tensor) or values.shape != z.shape[:-1]:
+        raise ValueError("energy gives something else than one number for each point [..., 2]")
+    return float((log_weight[:, None] + log_weight - values).flatten().logsumexp(dim=0))

@@ -17,6 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural_ode.arguments import (
+    check_call,
+    check_choice,
+    check_count,
+    check_counts,
+    check_flag,
+    describe,
+)
+from neural_ode.generators import fill_uniform
+
 # One for a single model, a sequence of one a run otherwise; None takes torch's global one.
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
@@ -48,8 +58,7 @@ class Affine(nn.Module):
         bound = self.weight.shape[-2] ** -0.5
         for parameter in (self.weight, self.bias):
             if parameter is not None:
-                part = parameter if run is None else parameter[run]
-                part.uniform_(-bound, bound, generator=generator)
+                fill_uniform(parameter if run is None else parameter[run], bound, generator)
 
 
 def affine(
@@ -80,18 +89,26 @@ def each_run(runs: int | None, generator: Generators) -> Sequence[torch.Generato
 
     Raises:
         ValueError: for fewer than one run, or another number of generators than there are runs.
+        TypeError: for anything but generators.
     """
-    if runs is not None and runs < 1:
-        raise ValueError(f"runs is {runs}, expected at least 1")
+    if runs is not None:
+        check_count("runs", runs)
     if generator is None:
         return [None] * (runs or 1)
-    if isinstance(generator, torch.Generator):
-        if runs is None:
-            return [generator]
-    elif len(generator) == runs:
-        return generator
-    wanted = "a single one" if runs is None else f"a sequence of {runs}"
-    raise ValueError(f"generator does not fit the runs, expected {wanted}")
+    single = isinstance(generator, torch.Generator)
+    parts = [generator] if isinstance(generator, torch.Generator) else generator
+    if not isinstance(parts, list | tuple) or not all(
+        part is None or isinstance(part, torch.Generator) for part in parts
+    ):
+        raise TypeError(
+            f"generator is {describe(generator)}, expected a torch.Generator, or a list of one for"
+            " each run"
+        )
+    if single != (runs is None) or len(parts) != (runs or 1):
+        given = "a single one" if single else f"a sequence of {len(parts)}"
+        wanted = "a single one" if runs is None else f"a sequence of {runs}"
+        raise ValueError(f"generator does not fit the runs, expected {wanted}, got {given}")
+    return parts
 
 
 class PlanarField(nn.Module):
@@ -115,6 +132,7 @@ class PlanarField(nn.Module):
     Raises:
         ValueError: for fewer than one dimension or unit, another ``reduce``, or another number of
             generators than there are runs.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
@@ -129,10 +147,13 @@ class PlanarField(nn.Module):
         generator: Generators = None,
     ) -> None:
         super().__init__()
-        if dim < 1 or units < 1:
-            raise ValueError(f"dim is {dim} and units is {units}, expected at least 1 of each")
-        if reduce not in ("sum", "mean"):
-            raise ValueError(f"reduce is {reduce!r}, expected sum or mean")
+        check_count("dim", dim)
+        check_count("units", units)
+        check_choice("reduce", reduce, ("sum", "mean"))
+        check_flag("gated", gated)
+        for name, count in (("runs", runs), ("hidden", hidden)):
+            if count is not None:
+                check_count(name, count)
         self.dim, self.units, self.runs, self.gated = dim, units, runs, gated
         self.factor = 1.0 if reduce == "sum" else 1 / units
         if hidden is None:
@@ -160,7 +181,7 @@ class PlanarField(nn.Module):
         """w, b, and u with its gates and the factor of the mean, at time ``t``."""
         if self.hypernet is None:
             assert self.inner.bias is not None
-            return self.inner.weight, self.inner.bias, self._scaled(self.outer.weight)
+            return self.inner.weight, self.inner.bias, self._scale(self.outer.weight)
         lead = () if self.runs is None else (self.runs,)
         flat = self.hypernet(t.expand(*lead, 1, 1))
         size = self.dim * self.units
@@ -168,26 +189,34 @@ class PlanarField(nn.Module):
         if gates:
             u = u * torch.sigmoid(gates[0])
         w = w.reshape(*lead, self.dim, self.units)
-        return w, b, self._scaled(u.reshape(*lead, self.units, self.dim))
+        return w, b, self._scale(u.reshape(*lead, self.units, self.dim))
 
-    def _scaled(self, u: Tensor) -> Tensor:
+    def _scale(self, u: Tensor) -> Tensor:
         return u if self.factor == 1 else u * self.factor
 
     def forward(
         self, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
     ) -> Float[Tensor, "*batch dim"]:
         """The derivative of states [batch, dim] or [runs, batch, dim] at time ``t``."""
-        w, b, u = self.weights(t)
-        return torch.tanh(affine(z, w, b)) @ u
+        try:
+            w, b, u = self.weights(t)
+            return torch.tanh(affine(z, w, b)) @ u
+        except Exception:
+            _check_call(self, t, z)
+            raise
 
     def field_and_trace(
         self, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
     ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
         """The derivative and the trace of its Jacobian, ``sum_m (1 - tanh^2) w_m . s_m u_m``."""
-        w, b, u = self.weights(t)
-        h = torch.tanh(affine(z, w, b))
-        products = (w * u.mT).sum(dim=-2, keepdim=True).mT
-        return h @ u, (products.sum(dim=-2, keepdim=True) - h.square() @ products).squeeze(-1)
+        try:
+            w, b, u = self.weights(t)
+            h = torch.tanh(affine(z, w, b))
+            products = (w * u.mT).sum(dim=-2, keepdim=True).mT
+            return h @ u, (products.sum(dim=-2, keepdim=True) - h.square() @ products).squeeze(-1)
+        except Exception:
+            _check_call(self, t, z)
+            raise
 
     def trace(
         self, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
@@ -225,6 +254,7 @@ class ConcatSquashField(nn.Module):
 
     Raises:
         ValueError: without a hidden layer, or for another number of generators than runs.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
@@ -236,11 +266,10 @@ class ConcatSquashField(nn.Module):
         generator: Generators = None,
     ) -> None:
         super().__init__()
-        if not widths or min(dim, *widths) < 1:
-            raise ValueError(
-                f"dim is {dim} and widths is {tuple(widths)}, expected at least 1 and at least one"
-                " width from 1"
-            )
+        check_count("dim", dim)
+        check_counts("widths", widths)
+        if runs is not None:
+            check_count("runs", runs)
         self.dim, self.runs = dim, runs
         sizes = pairwise([dim, *widths, dim])
         self.layers = nn.ModuleList(ConcatSquash(*size, runs) for size in sizes)
@@ -251,9 +280,19 @@ class ConcatSquashField(nn.Module):
     ) -> Float[Tensor, "*batch dim"]:
         """The derivative of states [batch, dim] or [runs, batch, dim] at time ``t``."""
         lead = () if self.runs is None else (self.runs,)
-        time = t.expand(*lead, 1, 1)
-        first, *rest = self.layers
-        z = first(time, z)
-        for layer in rest:
-            z = layer(time, torch.tanh(z))
-        return z
+        try:
+            time = t.expand(*lead, 1, 1)
+            first, *rest = self.layers
+            x = first(time, z)
+            for layer in rest:
+                x = layer(time, torch.tanh(x))
+            return x
+        except Exception:
+            _check_call(self, t, z)
+            raise
+
+
+def _check_call(field: PlanarField | ConcatSquashField, t: Tensor, z: Tensor) -> None:
+    """Say what is wrong with the time or the states with which a field has failed, if anything."""
+    lead = () if field.runs is None else (field.runs,)
+    check_call(field, t, "z", z, *lead, "batch", field.dim)

@@ -10,6 +10,11 @@ The logarithm of its Jacobian's determinant is ``log(1 + m(w.u) (1 - tanh(w.z + 
 Source: Rezende and Mohamed, Variational inference with normalizing flows, 2015, sec. 4.1 and
 appendix A.1. There is no inverse in closed form, but along w the equation is one in a single
 unknown, which is solved here to rounding.
+
+Where w is zero (to the rounding of ``|w|^2``) a layer is the translation by ``u tanh(b)``. It is
+invertible whatever u is, so u_hat is u there, and the determinant is 1. The formula above has no
+limit at that place: ``|u_hat|`` grows like ``(1 - log 2) / |w|``, along the direction from which w
+comes. A flow should therefore not be started with w = 0, but near it with u_hat = 0, as here.
 """
 
 import math
@@ -19,8 +24,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.flows.cnf import StandardNormal
+from neural_ode.arguments import check_choice, check_count, check_input
+from neural_ode.flows.bases import Base, StandardNormal, check_base, draw_points
 from neural_ode.flows.fields import Generators, affine, each_run
+from neural_ode.generators import device_of
 
 # Halving alone would need as many steps as the mantissa of float64 has digits, and some more.
 _INVERSE_STEPS = 100
@@ -32,7 +39,7 @@ class PlanarFlow(nn.Module):
     Args:
         dim: the dimension of a point.
         layers: how many layers, K; the flow has ``(2 dim + 1) K`` parameters.
-        base: the distribution at one end; the standard normal where ``None``.
+        base: the distribution at one end, as for ``CNF``; the standard normal where ``None``.
         towards: which way the layers lead. ``"data"``: from the base to the data, so that drawing
             samples with their density is cheap and the density of a given point needs the inverse;
             this is how a flow is fitted to a density. ``"base"``: from the data to the base, the
@@ -47,8 +54,10 @@ class PlanarFlow(nn.Module):
     is drawn, the constraint would make every layer shrink the plane by a third along w.
 
     Raises:
-        ValueError: for a ``dim`` or ``layers`` below 1, an unknown direction, or another number of
-            generators than there are runs.
+        ValueError: for a ``dim`` or ``layers`` below 1, a base of another dimension, an unknown
+            direction, or another number of generators than there are runs.
+        TypeError: for an argument of another type. What its methods are called with is checked as
+            well.
     """
 
     def __init__(
@@ -56,21 +65,21 @@ class PlanarFlow(nn.Module):
         dim: int,
         layers: int,
         *,
-        base: StandardNormal | None = None,
+        base: Base | None = None,
         towards: Literal["data", "base"] = "data",
         runs: int | None = None,
         generator: Generators = None,
     ) -> None:
         super().__init__()
-        if min(dim, layers) < 1:
-            raise ValueError(f"dim and layers are {dim} and {layers}, expected at least 1")
-        if towards not in ("data", "base"):
-            raise ValueError(f"towards is {towards!r}, expected 'data' or 'base'")
-        self.base = base or StandardNormal(dim)
+        check_count("dim", dim)
+        check_count("layers", layers)
+        check_choice("towards", towards, ("data", "base"))
+        self.base = StandardNormal(dim) if base is None else base
+        check_base(self.base, dim)
         self.dim, self.towards, self.runs = dim, towards, runs
         drawn = [_initial(dim, layers, own) for own in each_run(self.runs, generator)]
         self.u, self.w, self.b = (
-            nn.Parameter(torch.stack(parts) if runs else parts[0])
+            nn.Parameter((torch.stack(parts) if runs else parts[0]).to(torch.get_default_device()))
             for parts in zip(*drawn, strict=True)
         )
 
@@ -79,21 +88,30 @@ class PlanarFlow(nn.Module):
     ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
         """Where the layers take ``z``, and the log of the Jacobian's determinant, per point."""
         reach, layers = self._layers()
-        activations = []
-        for w, b, u_hat in layers:
-            activations.append(torch.tanh(affine(z, w, b)))
-            z = z + activations[-1] * u_hat
+        activations, x = [], z
+        try:
+            for w, b, u_hat in layers:
+                activations.append(torch.tanh(affine(x, w, b)))
+                x = x + activations[-1] * u_hat
+        except Exception:
+            self._check("z", z)
+            raise
         slopes = 1 - torch.cat(activations, dim=-1).square()
-        return z, torch.log1p(reach.unsqueeze(-2) * slopes).sum(dim=-1)
+        return x, torch.log1p(reach.unsqueeze(-2) * slopes).sum(dim=-1)
 
     def inverse(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """The points that ``forward`` takes to ``x``, to rounding; differentiable."""
         reach, layers = self._layers()
         # One at a time, with a trailing axis to go with the points of a batch.
         reaches = reach.unsqueeze(-2).split(1, dim=-1)
-        for (w, b, u_hat), a in zip(reversed(layers), reversed(reaches), strict=True):
-            x = x - torch.tanh(_solved(affine(x, w, b), a)) * u_hat
-        return x
+        z = x
+        try:
+            for (w, b, u_hat), a in zip(reversed(layers), reversed(reaches), strict=True):
+                z = z - torch.tanh(_solve(affine(z, w, b), a)) * u_hat
+        except Exception:
+            self._check("x", x)
+            raise
+        return z
 
     def log_prob(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
         """The log-density of the data's distribution at ``x``, nats."""
@@ -116,13 +134,15 @@ class PlanarFlow(nn.Module):
     def draw_base(
         self, count: int, generator: Generators = None
     ) -> Float[Tensor, "*runs count dim"]:
-        """Points of the base, in the parameters' dtype; a sequence of generators for runs.
+        """Points of the base, in the parameters' dtype and on their device.
+
+        Without a generator, a sequence of one a run where there are runs, they come from torch's
+        global one.
 
         Raises:
-            ValueError: for another number of generators than there are runs.
+            ValueError: for a count below 1, or another number of generators than there are runs.
         """
-        drawn = [self.base.sample(count, own) for own in each_run(self.runs, generator)]
-        return (torch.stack(drawn) if self.runs else drawn[0]).to(self.w)
+        return draw_points(self.base, count, self.runs, generator, self.w)
 
     def carry(
         self, z: Float[Tensor, "*batch dim"]
@@ -141,21 +161,28 @@ class PlanarFlow(nn.Module):
         whole parameter each.
         """
         inner = (self.w * self.u).sum(dim=-1)
-        reach = nn.functional.softplus(inner) - 1
-        along = self.w / self.w.square().sum(dim=-1, keepdim=True)
+        squares = self.w.square().sum(dim=-1)
+        still = squares == 0
+        reach = torch.where(still, inner, nn.functional.softplus(inner) - 1)
+        along = self.w / torch.where(still, 1.0, squares).unsqueeze(-1)
         u_hat = self.u + (reach - inner).unsqueeze(-1) * along
         parts = (self.w.unsqueeze(-1), self.b[..., None, None], u_hat.unsqueeze(-2))
         layer_axis = 0 if self.runs is None else 1
         return reach, list(zip(*(part.unbind(layer_axis) for part in parts), strict=True))
+
+    def _check(self, name: str, points: Tensor) -> None:
+        """Say what is wrong with points on which the layers have failed, if anything."""
+        lead = () if self.runs is None else (self.runs,)
+        check_input(self, name, points, *lead, "batch", self.dim)
 
 
 def _initial(
     dim: int, layers: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The initial u, w [layers, dim] and b [layers] of one flow."""
-    bound = dim**-0.5
-    u_hat, w = bound * (2 * torch.rand(2, layers, dim, generator=generator) - 1)
-    b = bound * (2 * torch.rand(layers, generator=generator) - 1)
+    bound, device = dim**-0.5, device_of(generator)
+    u_hat, w = bound * (2 * torch.rand(2, layers, dim, generator=generator, device=device) - 1)
+    b = bound * (2 * torch.rand(layers, generator=generator, device=device) - 1)
     u_hat = u_hat / math.sqrt(layers)
     # Away from the edge, where the inverse of m goes to minus infinity.
     reach = (w * u_hat).sum(dim=-1)
@@ -164,7 +191,7 @@ def _initial(
     return u, w, b
 
 
-def _solved(c: Tensor, reach: Tensor) -> Tensor:
+def _solve(c: Tensor, reach: Tensor) -> Tensor:
     """The s with ``s + reach tanh(s) = c``, by Newton's method kept inside a shrinking bracket.
 
     The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.integrate import Field
+from neural_ode.arguments import check_callable, check_choice, check_generator, check_tensor
+from neural_ode.field import Field
 
 Trace = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -29,15 +30,22 @@ def closed_trace(
         ValueError: for a field without one.
     """
     if not hasattr(field, "field_and_trace"):
-        name = type(field).__name__
-        raise ValueError(f"{name} has no field_and_trace: use exact_trace or Hutchinson()")
+        raise ValueError(
+            f"field is {type(field).__name__}, which has no field_and_trace: use exact_trace or"
+            " Hutchinson()"
+        )
     return field.field_and_trace(t, z)
 
 
 def exact_trace(
     field: Field, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
 ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
-    """The field and its trace by autograd, one vector-Jacobian product for each dimension."""
+    """The field and its trace by autograd, one vector-Jacobian product for each dimension.
+
+    Raises:
+        ValueError: for states without a dimension, or a field of another shape than theirs.
+        TypeError: for a field that is no function, or states that are no floating-point tensor.
+    """
     graph = torch.is_grad_enabled()
     f, z = _differentiable(field, t, z)
     with torch.enable_grad():
@@ -59,12 +67,20 @@ class FixedNoise:
 
     noise: Float[Tensor, "*batch dim"]
 
+    def __post_init__(self) -> None:
+        check_tensor("noise", self.noise)
+
     def __call__(
         self, field: Field, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
     ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
         """The field and the estimate of its trace."""
         graph = torch.is_grad_enabled()
         f, z = _differentiable(field, t, z)
+        if self.noise.shape != z.shape:
+            raise ValueError(
+                f"z has the shape {tuple(z.shape)}, the noise that was drawn for it has"
+                f" {tuple(self.noise.shape)}"
+            )
         with torch.enable_grad():
             product = _product(f, z, self.noise, retain=False, graph=graph)
             trace = (product * self.noise).sum(dim=-1)
@@ -89,8 +105,8 @@ class Hutchinson:
     generator: torch.Generator | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("rademacher", "gaussian"):
-            raise ValueError(f"kind is {self.kind!r}, expected rademacher or gaussian")
+        check_choice("kind", self.kind, ("rademacher", "gaussian"))
+        check_generator("generator", self.generator)
 
     def draw(self, z: Float[Tensor, "*batch dim"]) -> FixedNoise:
         """The estimate with noise for states like ``z``, to be kept for one solve.
@@ -98,6 +114,7 @@ class Hutchinson:
         Noise that is drawn anew at each evaluation leaves the solver with a field that is not a
         function, whose error no step size can bring down.
         """
+        check_tensor("z", z)
         device = z.device if self.generator is None else self.generator.device
         options = {"generator": self.generator, "dtype": z.dtype, "device": device}
         if self.kind == "gaussian":
@@ -111,10 +128,18 @@ def _differentiable(
     field: Field, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
 ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch dim"]]:
     """The field's value with a graph, and the states at which that graph begins."""
+    check_tensor("z", z)
+    if not z.ndim or not z.shape[-1]:
+        raise ValueError(f"z has the shape {tuple(z.shape)}, expected [..., dim]")
+    check_callable("field", field)
     with torch.enable_grad():
         if not z.requires_grad:
             z = z.detach().requires_grad_(True)
-        return field(t, z), z
+        f = field(t, z)
+    if not isinstance(f, Tensor) or f.shape != z.shape:
+        given = f"the shape {tuple(f.shape)}" if isinstance(f, Tensor) else type(f).__name__
+        raise ValueError(f"field returns {given}, expected the shape of z, {tuple(z.shape)}")
+    return f, z
 
 
 def _unit(f: Float[Tensor, "*batch dim"], i: int) -> Float[Tensor, "*batch dim"]:

@@ -20,13 +20,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from neural_ode.field import Field, Plain
 from neural_ode.gradients.parameters import flat, split, trainable, vjp
-from neural_ode.integrate import Field, Plain, Settings, integrate
-from neural_ode.methods import Adams, find_method
+from neural_ode.integrate import integrate
+from neural_ode.methods import find_method
+from neural_ode.methods.base import Method
+from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
-from neural_ode.step import Norm, Slope, Tolerance, rms_norm
+from neural_ode.step.base import Slope
+from neural_ode.step.error import Norm, Tolerance, rms_norm
+from neural_ode.times import Times
 
-# A norm of one's own takes the parts of the augmented state: z, a, and one tensor a parameter.
+# A function of the parts of the augmented state: z, a, and one tensor for each parameter.
 PartsNorm = Callable[[Tensor, Tensor, Sequence[Tensor]], Float[Tensor, ""]]
 ChosenNorm = Literal["rms", "seminorm"] | PartsNorm
 
@@ -37,7 +42,7 @@ class Adjoint:
 
     Attributes:
         rtol, atol: tolerances of the backward solve; those of the forward solve where ``None``.
-        norm: of which parts of the augmented state the error chooses the steps. ``"rms"``: the
+        norm: the parts of the augmented state whose error chooses the steps. ``"rms"``: the
             largest of the root mean squares over z, a and each parameter's gradient;
             ``"seminorm"``: over z and a alone, since nothing feeds back from the parameter
             gradients (Kidger et al. 2021); or a function of (z, a, parameter gradients).
@@ -46,7 +51,7 @@ class Adjoint:
         settings: further settings of the backward solve by name, such as ``{"step_size": 0.1}``.
 
     Memory does not depend on the number of steps, but it does on the number of output times. The
-    error of the gradient depends on the backward solve retracing z: see claim C4.
+    gradient is exact only as far as z, solved again backward, meets z of the forward solve.
 
     Raises:
         ValueError: for a field that is not an ``nn.Module`` and has no ``params``, a bad norm, or
@@ -56,7 +61,7 @@ class Adjoint:
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
     norm: ChosenNorm = "rms"
-    method: str | None = None
+    method: str | Method | None = None
     params: Sequence[Tensor] | None = None
     settings: dict = field(default_factory=dict)
 
@@ -72,7 +77,7 @@ class Adjoint:
         params = trainable(field, self.params, "the adjoint")
         backward = backward_settings(self, settings)
         norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
-        problem = _Problem(field, settings, norm.put_into(backward, bool(params)), stats)
+        problem = _BothSolves(field, settings, norm.put_into(backward, bool(params)), stats)
         return _AdjointFunction.apply(problem, y0, ts, *params), stats
 
 
@@ -93,11 +98,13 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
     if chosen.method is not None:
         # Steps chosen for one method say nothing about another.
         own |= {"method": find_method(chosen.method)}
-        compiled = settings.compile and not isinstance(own["method"], Adams)
+        compiled = settings.compile and own["method"].accepts("compile")
         settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
     backward = replace(settings, **(own | chosen.settings))
-    if isinstance(backward.method, Adams) and callable(chosen.norm):
-        raise ValueError("method 'adams' knows the adjoint norms 'rms' and 'seminorm' alone")
+    if backward.method.fixed_norm and callable(chosen.norm):
+        raise ValueError(
+            f"method {backward.method.name!r} takes the adjoint norms 'rms' and 'seminorm' alone"
+        )
     for name in ("rtol", "atol"):
         value = getattr(backward, name)
         if isinstance(value, Tensor) and value.ndim > 0:
@@ -143,8 +150,8 @@ class AugmentedNorm:
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """What the backward pass needs to know beside the tensors that autograd saves for it."""
+class _BothSolves:
+    """What the backward pass needs beside the tensors that autograd saves for it."""
 
     field: Field
     forward: Settings
@@ -156,7 +163,7 @@ class _AdjointFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, problem, y0, ts, *params):
         plain = Plain(problem.field, y0)
-        ys, _ = integrate(plain, y0, ts, problem.forward, problem.stats.forward)
+        ys, _ = integrate(plain, y0, Times.read(ts), problem.forward, problem.stats.forward)
         ctx.problem = problem
         ctx.save_for_backward(ys, ts, *params)
         return ys
@@ -167,13 +174,14 @@ class _AdjointFunction(torch.autograd.Function):
     def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
         (grad_ys,) = grads
         ys, ts, *params = ctx.saved_tensors
-        problem: _Problem = ctx.problem
+        problem: _BothSolves = ctx.problem
         counts = problem.stats.backward = Counts()
         augmented = Augmented(problem.field, params)
+        times = Times.read(ts.detach())
 
         def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
-            interval = torch.stack([ts[i], ts[i - 1]]).detach().cpu()
-            piece = between(problem.backward, *interval.tolist())
+            interval = times.interval(i, i - 1)
+            piece = between(problem.backward, *interval.floats)
             state = torch.stack([ys[i], a])
             ends, g = integrate(augmented, state, interval, piece, counts, q0=g)
             return ends[-1, 1], g
@@ -247,7 +255,7 @@ class Augmented:
 
     @property
     def key(self) -> Hashable:
-        """What a compiled step of this system may be found by."""
+        """The key under which compiled steps of this system are kept."""
         return ("adjoint", id(self.field), tuple(map(id, self.params)))
 
     def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.integrate import Field, Plain, Settings, integrate
+from neural_ode.field import Field, Plain
+from neural_ode.integrate import integrate
+from neural_ode.settings import Settings
 from neural_ode.solution import Stats
+from neural_ode.times import Times
 
 
 @dataclass(frozen=True)
@@ -27,5 +30,5 @@ class Backprop:
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution under autograd; ``stats.nfe_backward`` stays ``None``."""
         stats = Stats()
-        ys, _ = integrate(Plain(field, y0), y0, ts, settings, stats.forward)
+        ys, _ = integrate(Plain(field, y0), y0, Times.read(ts), settings, stats.forward)
         return ys, stats

@@ -7,7 +7,7 @@ Source: Griewank & Walther, Evaluating Derivatives, ch. 12; for adaptive solvers
 Zhuang et al., ICML 2020 (ACA), which also leaves the search for the step size out of the graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,20 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from neural_ode.field import Field, Plain
 from neural_ode.gradients.parameters import trainable
-from neural_ode.integrate import (
-    Field,
-    Plain,
-    Run,
-    Settings,
-    Visit,
-    fraction,
-    grid_of,
-    integrate,
-    movable,
-)
+from neural_ode.grid import Grid, fraction, grid_of
+from neural_ode.integrate import integrate
+from neural_ode.run import Run, Visit
+from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
-from neural_ode.step import Time, as_time, nudge
+from neural_ode.times import Time, Times, as_time, nudge
 
 
 @dataclass(frozen=True)
@@ -42,8 +36,9 @@ class Checkpointed:
     ``stats.nfe_backward`` counts the evaluations of the steps taken again.
 
     Raises:
-        ValueError: for a field that is not an ``nn.Module`` and has no ``params``, and for the
-            methods ``adams`` and ``reversible_heun``, whose steps hang together.
+        ValueError: for a field that is not an ``nn.Module`` and has no ``params``, and for a method
+            whose steps are not functions of the state at their beginning alone, such as ``adams``
+            and ``reversible_heun``.
     """
 
     params: Sequence[Tensor] | None = None
@@ -56,18 +51,18 @@ class Checkpointed:
         settings: Settings,
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution; on the way back each step is taken again under autograd."""
-        if settings.method.name in ("adams", "reversible_heun"):
+        if not settings.method.one_step:
             raise ValueError(
-                f"Checkpointed() takes Runge-Kutta steps again one by one, which method"
-                f" {settings.method.name!r} does not allow"
+                f"Checkpointed() takes each step again from the state at its beginning, which"
+                f" method {settings.method.name!r} does not allow"
             )
         stats = Stats()
         params = trainable(field, self.params, "Checkpointed()")
-        problem = _Problem(field, settings, stats, [])
+        problem = _CheckpointedSolve(field, settings, stats, [])
         return _CheckpointedFunction.apply(problem, y0, ts, *params), stats
 
 
-class _Taken(NamedTuple):
+class _Checkpoint(NamedTuple):
     """What is remembered of a step beside the state at its beginning."""
 
     t: float
@@ -77,16 +72,18 @@ class _Taken(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _CheckpointedSolve:
+    """What the backward pass needs beside the tensors that autograd saves for it."""
+
     field: Field
     settings: Settings
     stats: Stats
-    taken: list[_Taken]
+    taken: list[_Checkpoint]
 
     def remember(self, visit: Visit) -> None:
         step = visit.step
         outputs = [(i, float(x)) for i, x in visit.outputs]
-        self.taken.append(_Taken(float(step.t), float(step.h), step.nudged, outputs))
+        self.taken.append(_Checkpoint(float(step.t), float(step.h), step.nudged, outputs))
 
     def again(self) -> Settings:
         """The settings for steps of given sizes, whose error no longer matters."""
@@ -104,8 +101,8 @@ class _CheckpointedFunction(torch.autograd.Function):
             problem.remember(visit)
             states.append(visit.step.y0)
 
-        plain, counts = Plain(problem.field, y0), problem.stats.forward
-        ys, _ = integrate(plain, y0, ts, problem.settings, counts, on_step=remember)
+        plain, times, counts = Plain(problem.field, y0), Times.read(ts), problem.stats.forward
+        ys, _ = integrate(plain, y0, times, problem.settings, counts, on_step=remember)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ts, *params, *states)
         return ys
@@ -117,58 +114,74 @@ class _CheckpointedFunction(torch.autograd.Function):
         (grad_ys,) = grads
         ts, *saved = ctx.saved_tensors
         params, states = saved[: ctx.count], saved[ctx.count :]
-        problem: _Problem = ctx.problem
+        problem: _CheckpointedSolve = ctx.problem
         counts = problem.stats.backward = Counts()
         a = torch.zeros_like(grad_ys[0])
-        ts = ts.detach().requires_grad_(ts.requires_grad)
-        inputs = [ts, *params] if ts.requires_grad else params
-        totals = [torch.zeros_like(x) for x in inputs]
+        totals = [torch.zeros_like(p) for p in params]
+        grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
         if not states:
-            return None, grad_ys[0], totals.pop(0) if ts.requires_grad else None, *totals
+            return None, grad_ys[0], grad_ts, *totals
         run = Run(Plain(problem.field, states[0]), states[0], None, problem.again(), counts)
+        with torch.enable_grad():
+            times = Times.read(ts.detach().requires_grad_(ts.requires_grad))
+            grid = None if problem.settings.adaptive else grid_of(times, problem.settings)
         for number in range(len(states) - 1, -1, -1):
             taken = problem.taken[number]
             with torch.enable_grad():
                 y = states[number].detach().requires_grad_(True)
-                ends = _again(run, problem, number, y, ts)
+                timing = _timing(taken, number, times, grid)
+                ends = _again(run, taken, y, timing)
             weights = [a, *(grad_ys[i] for i, _ in taken.outputs)]
-            a, *found = torch.autograd.grad(ends, [y, *inputs], weights, allow_unused=True)
-            for total, g in zip(totals, found, strict=True):
+            inputs = [y, *params, *timing.sources.values()]
+            a, *products = torch.autograd.grad(ends, inputs, weights, allow_unused=True)
+            for total, g in zip(totals, products[: len(params)], strict=True):
                 if g is not None:
                     total += g
-        grad_ts = totals.pop(0) if ts.requires_grad else None
+            for i, g in zip(timing.sources, products[len(params) :], strict=True):
+                if g is not None and grad_ts is not None:
+                    grad_ts[i] += g.to(grad_ts.dtype)
         return None, a + grad_ys[0], grad_ts, *totals
 
 
+class _Timing(NamedTuple):
+    """Where a step lies in time, as tensors where the times want a gradient.
+
+    Attributes:
+        t, h: where it begins and its signed size.
+        xs: the fractions of the step at which its outputs lie.
+        sources: the output times that these depend on, by their numbers, where they are tensors.
+    """
+
+    t: Time
+    h: Time
+    xs: Sequence[Time]
+    sources: Mapping[int, Time]
+
+
+def _timing(taken: _Checkpoint, number: int, times: Times, grid: Grid | None) -> _Timing:
+    """The timing of a step by its number; without a grid the error has chosen its size."""
+    first = times.points[0]
+    if not isinstance(first, Tensor):
+        return _Timing(taken.t, taken.h, [x for _, x in taken.outputs], {})
+    outputs = [i for i, _ in taken.outputs]
+    if grid is None:
+        # The grid moves rigidly with the first time, as it does in the forward loop.
+        t, h = taken.t + (first - first.detach()), taken.h
+        xs, sources = [(times.points[i] - t) / h for i in outputs], [0]
+    else:
+        t, end = grid.points[number : number + 2]
+        h, xs = end - t, [fraction(times.points[i], grid.points, number) for i in outputs]
+        sources = [i for i in grid.sources[number : number + 2] if i is not None]
+    # Each once, in the order in which they come.
+    return _Timing(t, h, xs, {i: times.points[i] for i in (*sources, *outputs)})
+
+
 def _again(
-    run: Run,
-    problem: _Problem,
-    number: int,
-    y: Float[Tensor, "*state"],
-    ts: Float[Tensor, " time"],
+    run: Run, taken: _Checkpoint, y: Float[Tensor, "*state"], timing: _Timing
 ) -> list[Tensor]:
-    """The state at the end of the step of this number, and at the outputs inside it."""
-    taken = problem.taken[number]
-    t, h, xs = _times(taken, number, ts, problem.settings)
-    start = as_time(t, y)
+    """The state at the end of a step, and at the outputs inside it."""
+    start = as_time(timing.t, y)
     if taken.nudged[0]:
         start = nudge(start, towards=torch.inf * taken.h)
-    step = run.take(t, h, y, run.first_slope(start, y), taken.nudged)
-    return [step.y1, *run.outputs(step, xs)]
-
-
-def _times(
-    taken: _Taken, number: int, ts: Float[Tensor, " time"], settings: Settings
-) -> tuple[Time, Time, list[Time]]:
-    """Begin, size and outputs of a step, as tensors where the times want a gradient."""
-    if not ts.requires_grad:
-        return taken.t, taken.h, [x for _, x in taken.outputs]
-    outputs = movable(ts)
-    if settings.adaptive:
-        # The grid moves rigidly with the first time, as it does in the forward loop.
-        first = outputs[0]
-        t = taken.t + (first - first.detach() if isinstance(first, Tensor) else 0.0)
-        return t, taken.h, [(outputs[i] - t) / taken.h for i, _ in taken.outputs]
-    _, points = grid_of(ts.tolist(), outputs, settings)
-    t, end = points[number], points[number + 1]
-    return t, end - t, [fraction(outputs[i], points, number) for i, _ in taken.outputs]
+    step = run.take(timing.t, timing.h, y, run.first_slope(start, y), taken.nudged)
+    return [step.y1, *run.outputs(step, timing.xs)]

@@ -2,8 +2,8 @@
 
     da/dt = -(df/dz)^T a,   dg/dt = -(df/dtheta)^T a,
 
-at the dense output z(t) of the forward solve, so that a flow which cannot be run backward does no
-harm, at the memory of the dense output.
+at the dense output z(t) of the forward solve. So the gradient is right also for a flow that cannot
+be solved backward. The price is the memory of the dense output.
 
 Source: Daulbaev et al., Interpolation technique to speed up gradients propagation in neural ODEs,
 NeurIPS 2020, with the solver's own dense output in place of their barycentric interpolation.
@@ -19,11 +19,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from neural_ode.field import Field, Plain
 from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
 from neural_ode.gradients.parameters import flat, trainable, vjp
-from neural_ode.integrate import Field, Plain, Settings, Visit, integrate
+from neural_ode.integrate import integrate
+from neural_ode.methods.base import Method
+from neural_ode.run import Visit
+from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
-from neural_ode.step import Slope, Tolerance, as_vector
+from neural_ode.step.base import Slope
+from neural_ode.step.error import Tolerance
+from neural_ode.times import Times, as_vector
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,13 @@ class InterpolatedAdjoint:
     The error is that of the dense output and of the backward solve.
 
     Raises:
-        ValueError: as for ``Adjoint``, and for the method ``adams``, which has no dense output.
+        ValueError: as for ``Adjoint``, and for a method without dense output.
     """
 
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
     norm: Literal["rms", "seminorm"] = "rms"
-    method: str | None = None
+    method: str | Method | None = None
     params: Sequence[Tensor] | None = None
     settings: dict = field(default_factory=dict)
 
@@ -56,19 +62,22 @@ class InterpolatedAdjoint:
         settings: Settings,
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution with the adjoint as its backward pass; it fills ``stats.backward``."""
-        if settings.method.name == "adams":
-            raise ValueError("InterpolatedAdjoint() needs a dense output, which 'adams' has not")
+        if not settings.method.has_dense_output:
+            raise ValueError(
+                "InterpolatedAdjoint() needs a dense output, which method"
+                f" {settings.method.name!r} does not have"
+            )
         stats = Stats()
         params = trainable(field, self.params, "InterpolatedAdjoint()")
         # The trajectory is looked up by the value of the time, which a compiler cannot follow.
         own = replace(backward_settings(self, settings), compile=False)
         norm = AugmentedNorm(settings.norm, self.norm, tuple(p.shape for p in params))
-        problem = _Problem(field, settings, norm.put_into(own, bool(params)), stats, [])
+        problem = _KeptTrajectory(field, settings, norm.put_into(own, bool(params)), stats, [])
         return _InterpolatedFunction.apply(problem, y0, ts, *params), stats
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _KeptTrajectory:
     field: Field
     forward: Settings
     backward: Settings
@@ -88,7 +97,7 @@ class _InterpolatedFunction(torch.autograd.Function):
             pieces.append(torch.cat([step.y0[None], visit.stepper.polynomial(step)]))
 
         plain, counts = Plain(problem.field, y0), problem.stats.forward
-        ys, _ = integrate(plain, y0, ts, problem.forward, counts, on_step=remember)
+        ys, _ = integrate(plain, y0, Times.read(ts), problem.forward, counts, on_step=remember)
         if y0.is_cuda and pieces:
             pieces = [torch.stack(pieces)]
         ctx.problem, ctx.count = problem, len(params)
@@ -102,14 +111,15 @@ class _InterpolatedFunction(torch.autograd.Function):
         (grad_ys,) = grads
         ys, ts, *saved = ctx.saved_tensors
         params, pieces = saved[: ctx.count], saved[ctx.count :]
-        problem: _Problem = ctx.problem
+        problem: _KeptTrajectory = ctx.problem
         counts = problem.stats.backward = Counts()
         pieces = pieces[0] if ys.is_cuda and pieces else pieces
         along = _Along(problem.field, params, problem.steps, pieces)
+        times = Times.read(ts.detach())
 
         def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
-            interval = torch.stack([ts[i], ts[i - 1]]).detach().cpu()
-            piece = between(problem.backward, *interval.tolist())
+            interval = times.interval(i, i - 1)
+            piece = between(problem.backward, *interval.floats)
             ends, g = integrate(along, a[None], interval, piece, counts, q0=g)
             return ends[-1, 0], g
 
@@ -138,7 +148,7 @@ class _Along:
 
     @property
     def key(self) -> Hashable:
-        """Nothing that another solve could share."""
+        """Its own identity, since no other solve can share its compiled steps."""
         return id(self)
 
     def state(self, t: Float[Tensor, ""]) -> Float[Tensor, "*state"]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.integrate import Field
+from neural_ode.field import Field
 
 
 def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> list[Tensor]:
@@ -21,8 +21,8 @@ def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> lis
             f"{method} cannot see what a plain function closes over: make the field an nn.Module or"
             " name its tensors in params=..., () if there are none"
         )
-    found = params if params is not None else cast(nn.Module, field).parameters()
-    return [p for p in found if p.requires_grad]
+    tensors = params if params is not None else cast(nn.Module, field).parameters()
+    return [p for p in tensors if p.requires_grad]
 
 
 def flat(tensors: Sequence[Tensor]) -> Float[Tensor, " entries"]:
@@ -49,10 +49,10 @@ def vjp(
         f = field(t, z)
         inputs = (z, *params)
         if f.requires_grad:
-            found = torch.autograd.grad(f, inputs, a, allow_unused=True)
+            products = torch.autograd.grad(f, inputs, a, allow_unused=True)
         else:
-            found = [None] * len(inputs)
+            products = [None] * len(inputs)
     by_z, *by_params = (
-        torch.zeros_like(x) if v is None else v for x, v in zip(inputs, found, strict=True)
+        torch.zeros_like(x) if v is None else v for x, v in zip(inputs, products, strict=True)
     )
     return f.detach(), by_z, by_params

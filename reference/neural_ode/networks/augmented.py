@@ -2,7 +2,7 @@
 
 All but the residual network are ``head(flow(lift(x)))``: a start made from the input, the flow of a
 field over [0, 1], and what is read off its end. A flow is a homeomorphism of its own space, so what
-the models can represent hangs on the lift.
+the models can represent depends on the lift.
 
 Sources: Dupont, Doucet and Teh, Augmented Neural ODEs, 2019, and the code released with it
 (``anode/models.py``, ``anode/discrete_models.py``); Norcliffe et al., On second order behaviour in
@@ -16,6 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural_ode.arguments import (
+    check_call,
+    check_count,
+    check_flag,
+    check_input,
+    check_module,
+)
 from neural_ode.networks.classifiers import OdeBlock
 from neural_ode.networks.mlp import initialise
 from neural_ode.solution import Stats
@@ -29,28 +36,41 @@ class ReluField(nn.Module):
         width: the width of each hidden layer.
         outputs: the dimension of the result; that of the state by default.
         time_dependent: whether the time is an input.
+
+    Raises:
+        ValueError: for a dimension or a width below 1.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
         self, dim: int, width: int = 32, outputs: int | None = None, *, time_dependent: bool = True
     ) -> None:
         super().__init__()
-        self.time_dependent = time_dependent
+        check_count("dim", dim)
+        check_count("width", width)
+        check_flag("time_dependent", time_dependent)
+        if outputs is None:
+            outputs = dim
+        check_count("outputs", outputs)
+        self.dim, self.time_dependent = dim, time_dependent
         self.layers = nn.Sequential(
             nn.Linear(dim + time_dependent, width),
             nn.ReLU(),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Linear(width, outputs or dim),
+            nn.Linear(width, outputs),
         )
 
     def forward(
         self, t: Float[Tensor, ""], y: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch outputs"]:
         """The derivative at time ``t``, for a batch of states."""
-        if self.time_dependent:
-            y = torch.cat([y, t.expand(len(y), 1)], dim=1)
-        return self.layers(y)
+        try:
+            x = torch.cat([y, t.expand(len(y), 1)], dim=1) if self.time_dependent else y
+            return self.layers(x)
+        except Exception:
+            check_call(self, t, "y", y, "batch", self.dim)
+            raise
 
 
 class SecondOrderField(nn.Module):
@@ -58,18 +78,29 @@ class SecondOrderField(nn.Module):
 
     Args:
         acceleration: maps a time and states [batch, 2 dim] to accelerations [batch, dim].
+
+    Raises:
+        TypeError: for an acceleration that is no module.
+        ValueError: for states with an odd number of coordinates.
     """
 
     def __init__(self, acceleration: nn.Module) -> None:
         super().__init__()
+        check_module("acceleration", acceleration)
         self.acceleration = acceleration
 
     def forward(
         self, t: Float[Tensor, ""], y: Float[Tensor, "batch two_dim"]
     ) -> Float[Tensor, "batch two_dim"]:
         """The velocity and the acceleration."""
-        velocity = y[:, y.shape[1] // 2 :]
-        return torch.cat([velocity, self.acceleration(t, y)], dim=1)
+        try:
+            half, odd = divmod(y.shape[1], 2)
+            if not odd:
+                return torch.cat([y[:, half:], self.acceleration(t, y)], dim=1)
+        except Exception:
+            check_call(self, t, "y", y, "batch", "2 dim")
+            raise
+        raise ValueError(f"y has the shape {tuple(y.shape)}, expected [batch, 2 dim]")
 
 
 class ZeroPad(nn.Module):
@@ -115,8 +146,13 @@ class OdeModel(nn.Module):
         lift: from inputs [batch, dim] to states [batch, state].
         field: the field on those states.
         head: from states to outputs [batch, outputs].
+        dim: the dimension of the inputs, if a wrong one is to be named in the error.
         generator: the source of the initial weights.
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``method``.
+
+    Raises:
+        TypeError: for a part that is no module, or a keyword that ``solve`` does not know. What it
+            is called with is checked as well.
     """
 
     def __init__(
@@ -125,16 +161,24 @@ class OdeModel(nn.Module):
         field: nn.Module,
         head: nn.Module,
         *,
+        dim: int | None = None,
         generator: torch.Generator | None = None,
         **solver: Any,
     ) -> None:
         super().__init__()
+        check_module("lift", lift)
+        check_module("head", head)
         self.lift, self.block, self.head = lift, OdeBlock(field, **solver), head
+        self.dim = dim
         initialise(self, generator)
 
     def features(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch state"]:
         """The states at the end of the flow, from which the head reads."""
-        return self.block(self.lift(x))
+        try:
+            return self.block(self.lift(x))
+        except Exception:
+            check_input(self, "x", x, "batch", self.dim or "dim")
+            raise
 
     def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch outputs"]:
         """The outputs."""
@@ -152,6 +196,8 @@ class OdeModel(nn.Module):
 
 
 def _head(state: int, dim: int, outputs: int | None) -> nn.Module:
+    if outputs is not None:
+        check_count("outputs", outputs)
     return FirstCoordinates(dim) if outputs is None else nn.Linear(state, outputs)
 
 
@@ -177,14 +223,16 @@ def augmented_model(
         generator, solver: as for ``OdeModel``.
 
     Raises:
-        ValueError: for a negative ``augment_dim``.
+        ValueError: for a negative ``augment_dim``, or another number below 1.
+        TypeError: for an argument of another type.
     """
-    if augment_dim < 0:
-        raise ValueError(f"augment_dim is {augment_dim}, expected at least 0")
+    check_count("dim", dim)
+    check_count("augment_dim", augment_dim, 0)
     state = dim + augment_dim
     field = ReluField(state, width, time_dependent=time_dependent)
     head = _head(state, dim, outputs)
-    return OdeModel(ZeroPad(augment_dim), field, head, generator=generator, **solver)
+    lift = ZeroPad(augment_dim)
+    return OdeModel(lift, field, head, dim=dim, generator=generator, **solver)
 
 
 def input_layer_model(
@@ -198,10 +246,13 @@ def input_layer_model(
     **solver: Any,
 ) -> OdeModel:
     """The same with a learned linear layer before the flow, in the place of the zeros."""
+    check_count("dim", dim)
+    check_count("augment_dim", augment_dim, 0)
     state = dim + augment_dim
     field = ReluField(state, width, time_dependent=time_dependent)
     head = _head(state, dim, outputs)
-    return OdeModel(nn.Linear(dim, state), field, head, generator=generator, **solver)
+    lift = nn.Linear(dim, state)
+    return OdeModel(lift, field, head, dim=dim, generator=generator, **solver)
 
 
 def second_order_model(
@@ -218,10 +269,11 @@ def second_order_model(
     Points may pass each other where their velocities differ; the flow is one of positions and
     velocities.
     """
+    check_count("dim", dim)
     acceleration = ReluField(2 * dim, width, dim, time_dependent=time_dependent)
     head = _head(2 * dim, dim, outputs)
     lift, field = WithVelocity(dim, width), SecondOrderField(acceleration)
-    return OdeModel(lift, field, head, generator=generator, **solver)
+    return OdeModel(lift, field, head, dim=dim, generator=generator, **solver)
 
 
 class ResidualModel(nn.Module):
@@ -235,6 +287,10 @@ class ResidualModel(nn.Module):
         last_relu: whether a block ends with a ReLU, as in the released code. Its updates are then
             never negative, so that without a head nothing can be taken from +1 to -1.
         generator: the source of the initial weights.
+
+    Raises:
+        ValueError: for a dimension or a width below 1, or a negative number of blocks.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
@@ -248,6 +304,11 @@ class ResidualModel(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_count("dim", dim)
+        check_count("width", width)
+        check_count("blocks", blocks, 0)
+        check_flag("last_relu", last_relu)
+        self.dim = dim
         self.blocks = nn.ModuleList()
         for _ in range(blocks):
             layers: Sequence[nn.Module] = [nn.Linear(dim, width), nn.ReLU(), nn.Linear(width, dim)]
@@ -264,11 +325,16 @@ class ResidualModel(nn.Module):
         update: Euler's method with step ``1 / substeps`` for a field that is constant in time
         within a block. With ever smaller steps that becomes a flow.
         """
+        check_count("substeps", substeps)
         states = [x]
-        for block in self.blocks:
-            for _ in range(substeps):
-                states.append(states[-1] + block(states[-1]) / substeps)
-        return torch.stack(states)
+        try:
+            for block in self.blocks:
+                for _ in range(substeps):
+                    states.append(states[-1] + block(states[-1]) / substeps)
+            return torch.stack(states)
+        except Exception:
+            check_input(self, "x", x, "batch", self.dim)
+            raise
 
     def features(
         self, x: Float[Tensor, "batch dim"], substeps: int = 1

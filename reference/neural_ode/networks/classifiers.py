@@ -14,7 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.networks.conv import ConvField
+from neural_ode.arguments import (
+    check_choice,
+    check_count,
+    check_input,
+    check_keywords,
+    check_module,
+    check_tensor,
+)
+from neural_ode.networks.conv import ConvField, check_groups
 from neural_ode.networks.mlp import initialise
 from neural_ode.solution import Stats
 from neural_ode.solve import solve
@@ -31,11 +39,18 @@ class ResBlock(nn.Module):
         stride: the step of the first convolution; above 1 the shortcut is a convolution too, of the
             normalised input.
 
+    Raises:
+        ValueError: for a number below 1, or groups that do not divide the channels.
+        TypeError: for an argument of another type. What it is called with is checked as well.
+
     Source: He et al., Identity mappings in deep residual networks, 2016, with GroupNorm.
     """
 
     def __init__(self, channels: int = 64, groups: int = 32, *, stride: int = 1) -> None:
         super().__init__()
+        check_groups(channels, groups)
+        check_count("stride", stride)
+        self.channels = channels
         self.norm1 = nn.GroupNorm(groups, channels)
         self.shortcut = (
             nn.Conv2d(channels, channels, kernel_size=1, stride=stride, bias=False)
@@ -50,10 +65,14 @@ class ResBlock(nn.Module):
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels new_height new_width"]:
         """The feature maps after the block."""
-        out = torch.relu(self.norm1(x))
-        kept = x if self.shortcut is None else self.shortcut(out)
-        out = self.conv1(out)
-        return kept + self.conv2(torch.relu(self.norm2(out)))
+        try:
+            out = torch.relu(self.norm1(x))
+            kept = x if self.shortcut is None else self.shortcut(out)
+            out = self.conv1(out)
+            return kept + self.conv2(torch.relu(self.norm2(out)))
+        except Exception:
+            check_input(self, "x", x, "batch", self.channels, "height", "width")
+            raise
 
 
 class OdeBlock(nn.Module):
@@ -65,23 +84,44 @@ class OdeBlock(nn.Module):
     Args:
         field: the field.
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``gradient``.
+
+    Raises:
+        TypeError: for a field that is no module, a keyword that ``solve`` does not know, or states
+            that are no floating-point tensor.
     """
 
     def __init__(self, field: nn.Module, **solver: Any) -> None:
         super().__init__()
+        check_module("field", field)
+        check_keywords(solver, solve)
         self.field, self.solver = field, solver
         self.stats: Stats | None = None
 
     def forward(self, x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *features"]:
         """The states at time 1."""
+        check_tensor("x", x)
         solution = solve(self.field, x, x.new_tensor([0.0, 1.0]), **self.solver)
         self.stats = solution.stats
         return solution.ys[-1]
 
 
+class ImageLayers(nn.Sequential):
+    """Layers for MNIST images; they say so when they are called with anything else."""
+
+    # A Sequential takes one argument, whatever its stub says.
+    def forward(self, images: Float[Tensor, "batch 1 28 28"]) -> Tensor:  # type: ignore[override]
+        """What the last layer gives."""
+        try:
+            return super().forward(images)
+        except Exception:
+            check_input(self, "images", images, "batch", 1, 28, 28)
+            raise
+
+
 def conv_stem(channels: int = 64, groups: int = 32) -> nn.Sequential:
     """From MNIST images [batch, 1, 28, 28] to feature maps [batch, channels, 6, 6]."""
-    return nn.Sequential(
+    check_groups(channels, groups)
+    return ImageLayers(
         nn.Conv2d(1, channels, kernel_size=3),
         nn.GroupNorm(groups, channels),
         nn.ReLU(),
@@ -94,7 +134,8 @@ def conv_stem(channels: int = 64, groups: int = 32) -> nn.Sequential:
 
 def res_stem(channels: int = 64, groups: int = 32) -> nn.Sequential:
     """The same by two residual blocks, to feature maps [batch, channels, 7, 7]."""
-    return nn.Sequential(
+    check_groups(channels, groups)
+    return ImageLayers(
         nn.Conv2d(1, channels, kernel_size=3),
         ResBlock(channels, groups, stride=2),
         ResBlock(channels, groups, stride=2),
@@ -114,7 +155,9 @@ class ImageClassifier(nn.Module):
         generator: the source of the initial weights.
 
     Raises:
-        ValueError: for another ``downsampling``.
+        ValueError: for another ``downsampling``, or channels that cannot be normalised: more than
+            32 have to be a multiple of 32.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
@@ -126,8 +169,8 @@ class ImageClassifier(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if downsampling not in STEMS:
-            raise ValueError(f"downsampling is {downsampling!r}, expected {' or '.join(STEMS)}")
+        check_module("middle", middle)
+        check_choice("downsampling", downsampling, STEMS)
         groups = group_count(channels)
         self.stem = STEMS[downsampling](channels, groups)
         self.middle = middle
@@ -147,6 +190,7 @@ class ImageClassifier(nn.Module):
 
 def group_count(channels: int) -> int:
     """How many groups each normalisation has: 32, as in the released example, where there are."""
+    check_count("channels", channels)
     return min(32, channels)
 
 
@@ -198,6 +242,7 @@ def residual_classifier(
 
     One block and none are the controls without which a comparison with it says little.
     """
+    check_count("blocks", blocks, 0)
     groups = group_count(channels)
     middle = nn.Sequential(*[ResBlock(channels, groups) for _ in range(blocks)])
     return ImageClassifier(middle, channels, downsampling=downsampling, generator=generator)
@@ -208,7 +253,8 @@ def mlp_classifier(hidden: int = 300, *, generator: torch.Generator | None = Non
 
     Source: LeCun et al. 1998, sec. III-C; the paper's Table 1 quotes its error.
     """
-    layers = nn.Sequential(
+    check_count("hidden", hidden)
+    layers = ImageLayers(
         nn.Flatten(), nn.Linear(28 * 28, hidden), nn.Tanh(), nn.Linear(hidden, CLASSES)
     )
     initialise(layers, generator)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural_ode.arguments import check_call, check_count
 from neural_ode.networks.mlp import initialise
 
 
@@ -28,12 +29,18 @@ class ConvField(nn.Module):
         channels: the number of channels of the state.
         groups: the number of groups of each normalisation.
         generator: the source of the initial weights, as for ``MLPField``.
+
+    Raises:
+        ValueError: for a number below 1, or groups that do not divide the channels.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
         self, channels: int = 64, groups: int = 32, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
+        check_groups(channels, groups)
+        self.channels = channels
         self.norm1 = nn.GroupNorm(groups, channels)
         self.conv1 = _TimeConv(channels)
         self.norm2 = nn.GroupNorm(groups, channels)
@@ -45,6 +52,18 @@ class ConvField(nn.Module):
         self, t: Float[Tensor, ""], y: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """The derivative at time ``t`` for a batch of feature maps."""
-        y = self.conv1(t, torch.relu(self.norm1(y)))
-        y = self.conv2(t, torch.relu(self.norm2(y)))
-        return self.norm3(y)
+        try:
+            x = self.conv1(t, torch.relu(self.norm1(y)))
+            x = self.conv2(t, torch.relu(self.norm2(x)))
+            return self.norm3(x)
+        except Exception:
+            check_call(self, t, "y", y, "batch", self.channels, "height", "width")
+            raise
+
+
+def check_groups(channels: int, groups: int) -> None:
+    """Check that channels can be normalised in so many groups."""
+    check_count("channels", channels)
+    check_count("groups", groups)
+    if channels % groups:
+        raise ValueError(f"channels is {channels}, expected a multiple of the {groups} groups")

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural_ode.arguments import check_call, check_count, check_counts, check_flag, check_input
 from neural_ode.networks.classifiers import CLASSES, OdeBlock
 from neural_ode.networks.mlp import initialise
 from neural_ode.solution import Stats
@@ -26,10 +27,18 @@ class ImageField(nn.Module):
         filters: the channels between the convolutions.
         time_dependent: whether each convolution sees the time as one more channel, constant over
             the image.
+
+    Raises:
+        ValueError: for fewer than one channel or filter.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(self, channels: int, filters: int, *, time_dependent: bool = False) -> None:
         super().__init__()
+        check_count("channels", channels)
+        check_count("filters", filters)
+        check_flag("time_dependent", time_dependent)
+        self.channels = channels
         self.time_dependent = time_dependent
         extra = int(time_dependent)
         self.conv1 = nn.Conv2d(channels + extra, filters, kernel_size=1)
@@ -40,9 +49,13 @@ class ImageField(nn.Module):
         self, t: Float[Tensor, ""], y: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """The derivative at time ``t`` for a batch of images."""
-        y = torch.relu(self.conv1(self._with_time(t, y)))
-        y = torch.relu(self.conv2(self._with_time(t, y)))
-        return self.conv3(self._with_time(t, y))
+        try:
+            x = torch.relu(self.conv1(self._with_time(t, y)))
+            x = torch.relu(self.conv2(self._with_time(t, x)))
+            return self.conv3(self._with_time(t, x))
+        except Exception:
+            check_call(self, t, "y", y, "batch", self.channels, "height", "width")
+            raise
 
     def _with_time(self, t: Tensor, y: Tensor) -> Tensor:
         if not self.time_dependent:
@@ -80,7 +93,9 @@ class ImageOdeModel(nn.Module):
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``gradient``.
 
     Raises:
-        ValueError: for a negative ``augment_dim``.
+        ValueError: for a negative ``augment_dim``, or a number below 1 elsewhere.
+        TypeError: for an argument of another type, or a keyword that ``solve`` does not know. What
+            it is called with is checked as well.
     """
 
     def __init__(
@@ -94,8 +109,9 @@ class ImageOdeModel(nn.Module):
         **solver: Any,
     ) -> None:
         super().__init__()
-        if augment_dim < 0:
-            raise ValueError(f"augment_dim is {augment_dim}, expected at least 0")
+        check_count("augment_dim", augment_dim, 0)
+        check_counts("shape", shape, 3)
+        self.shape = shape
         channels, height, width = shape
         channels += augment_dim
         field = ImageField(channels, filters, time_dependent=time_dependent)
@@ -107,7 +123,11 @@ class ImageOdeModel(nn.Module):
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch 10"]:
         """The logits."""
-        return self.head(self.block(self.lift(images)))
+        try:
+            return self.head(self.block(self.lift(images)))
+        except Exception:
+            check_input(self, "images", images, "batch", *self.shape)
+            raise
 
     @property
     def field(self) -> nn.Module:

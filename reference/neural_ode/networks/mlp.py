@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural_ode.arguments import check_call, check_count, check_generator
+from neural_ode.generators import fill_uniform
+
 
 class MLPField(nn.Module):
     """``dy/dt = MLP([y, t])`` with tanh between the layers.
@@ -18,15 +21,18 @@ class MLPField(nn.Module):
             default initialisation (uniform within 1/sqrt(fan in)) in either case.
 
     Raises:
-        ValueError: for a depth below one.
+        ValueError: for a depth, a dimension or a width below one.
+        TypeError: for an argument of another type. What it is called with is checked as well.
     """
 
     def __init__(
         self, dim: int, width: int, depth: int = 2, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        if depth < 1:
-            raise ValueError(f"depth is {depth}, expected at least one hidden layer")
+        check_count("dim", dim)
+        check_count("width", width)
+        check_count("depth", depth)
+        self.dim = dim
         sizes = [dim + 1, *[width] * depth, dim]
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
@@ -38,8 +44,12 @@ class MLPField(nn.Module):
         self, t: Float[Tensor, ""], y: Float[Tensor, "*batch dim"]
     ) -> Float[Tensor, "*batch dim"]:
         """The derivative at time ``t``, for a batch of states."""
-        time = t.expand(*y.shape[:-1], 1)
-        return self.layers(torch.cat([y, time], dim=-1))
+        try:
+            time = t.expand(*y.shape[:-1], 1)
+            return self.layers(torch.cat([y, time], dim=-1))
+        except Exception:
+            check_call(self, t, "y", y, "...", self.dim)
+            raise
 
 
 @torch.no_grad()
@@ -49,6 +59,7 @@ def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
     The distribution is torch's default: uniform within one over the square root of the fan-in, for
     weights and biases alike. Does nothing without a generator.
     """
+    check_generator("generator", generator)
     if generator is None:
         return
     for layer in module.modules():
@@ -56,4 +67,4 @@ def initialise(module: nn.Module, generator: torch.Generator | None) -> None:
             bound = layer.weight[0].numel() ** -0.5
             for parameter in (layer.weight, layer.bias):
                 if parameter is not None:
-                    parameter.uniform_(-bound, bound, generator=generator)
+                    fill_uniform(parameter, bound, generator)

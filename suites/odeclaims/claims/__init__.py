@@ -18,18 +18,26 @@ def find_claims() -> dict[str, Claim]:
     """Every claim by its slug, in alphabetical order: those of this package and registered ones.
 
     Raises:
-        ValueError: for a file without a ``CLAIM`` or one whose slug is not the file's name, and for
-            an entry point that cannot be loaded, is no claim, or has the slug of another.
+        ValueError: for a file that cannot be imported, has no ``CLAIM`` or one whose slug is not
+            the file's name, and for an entry point that cannot be loaded, is no claim, or has the
+            slug of another.
     """
     claims = {}
     for module in pkgutil.iter_modules(__path__):
         if module.name.startswith("_"):
             continue  # a figure that several claims share
-        claim = getattr(importlib.import_module(f"{__name__}.{module.name}"), "CLAIM", None)
+        file = f"claims/{module.name}{'/__init__' if module.ispkg else ''}.py"
+        try:
+            content = importlib.import_module(f"{__name__}.{module.name}")
+        except ImportError as error:
+            raise ValueError(f"{file} cannot be imported: {error}") from error
+        claim = getattr(content, "CLAIM", None)
+        if claim is None:
+            raise ValueError(f"{file} defines no CLAIM")
         if not isinstance(claim, Claim):
-            raise ValueError(f"claims/{module.name}.py defines no CLAIM")
+            raise ValueError(f"{file} defines a CLAIM that is {type(claim).__name__}, no Claim")
         if claim.slug != module.name:
-            raise ValueError(f"claims/{module.name}.py holds {claim.slug!r}, expected its own name")
+            raise ValueError(f"{file} holds {claim.slug!r}, expected its own name")
         claims[claim.slug] = claim
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT):
         claim = _load(entry)

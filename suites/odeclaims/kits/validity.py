@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from neural_ode import Solution, solve
-from neural_ode.integrate import Field
+from neural_ode.field import Field
 from odeclaims.cell import Row, guarded
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT, REFERENCE_LIMIT
 

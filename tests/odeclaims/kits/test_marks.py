@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
@@ -83,3 +84,15 @@ def test_a_limit_looks_as_its_entry_in_the_legend(ax):
     assert set(line.get_ydata()) == {0.5}
     for look in ("get_color", "get_linestyle", "get_linewidth"):
         assert getattr(line, look)() == getattr(entry, look)()
+
+
+def test_a_path_joins_all_marks_and_those_that_fail_are_hollow(ax):
+    x, y = pd.Series([1.0, 2.0, 3.0]), pd.Series([5.0, 6.0, 7.0])
+    look = {"color": "red", "marker": "s"}
+    marks.path(ax, x, y, look, pd.Series([False, True, False]), linewidth=1)
+    whole, hollow = ax.lines
+    assert list(np.asarray(whole.get_ydata())) == [5, 6, 7]
+    assert list(np.asarray(hollow.get_xdata())) == [2]
+    assert (whole.get_linewidth(), hollow.get_linestyle()) == (1, "None")
+    assert (whole.get_markerfacecolor(), hollow.get_markerfacecolor()) == ("red", "white")
+    assert {line.get_color() for line in ax.lines} == {"red"}

@@ -1,8 +1,10 @@
 """Which rows the filters keep."""
 
+import numpy as np
 import pandas as pd
+import pytest
 
-from odeclaims.kits.rows import irreversible, of, ok, repetitions, reversible
+from odeclaims.kits.rows import irreversible, of, ok, repetitions, reversible, valid
 
 ROWS = pd.DataFrame(
     {
@@ -34,3 +36,9 @@ def test_the_limit_itself_fails_and_a_row_without_the_check_does_neither():
 
 def test_repetitions_are_counted_once():
     assert repetitions(ROWS) == 3
+
+
+@pytest.mark.parametrize("values", [[True, False, True], [True, np.nan, True], [1.0, 0.0, 1.0]])
+def test_only_rows_that_pass_every_check_are_valid(values):
+    df = pd.DataFrame({"valid": values, "repetition": [0, 1, 2]})
+    assert valid(df)["repetition"].tolist() == [0, 2]

@@ -12,7 +12,7 @@ from odeclaims.record.against import find_revision
 from odeclaims.record.frame import frame
 from odeclaims.record.judged import Judged
 from odeclaims.record.results import Results
-from tests.odeclaims.toy_claims import ORIGIN, make_claim
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 CLAIM = make_claim(columns={"x": Column("a number"), "word": Column("a word")})
 ROW = {"x": 0.5, "word": "a\r\nb", "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
@@ -34,7 +34,7 @@ def results(tmp_path) -> Results:
     checkout.mkdir()
     git(checkout, "init", "-q")
     made = Results(checkout / "results", "quick", CLAIM)
-    made.write(frame(CLAIM, [ROW, ROW | {"x": 0.25}]), ORIGIN)
+    made.write(frame(CLAIM, [ROW, ROW | {"x": 0.25}]), PROVENANCE)
     (checkout / ".gitattributes").write_text("results/** -text\n")
     git(checkout, "add", ".")
     git(checkout, "commit", "-q", "-m", "Results")
@@ -48,7 +48,7 @@ def test_what_was_committed_does_not_differ(results, name):
 
 
 def test_a_forgery_that_is_consistent_is_noticed(results):
-    results.write(frame(CLAIM, [ROW, ROW | {"x": 0.75}]), ORIGIN)
+    results.write(frame(CLAIM, [ROW, ROW | {"x": 0.75}]), PROVENANCE)
     assert Judged(results).stale() == ""
     assert find_revision(results.out, "HEAD").differences(results) == (
         "data.csv is not that of HEAD, provenance.json is not that of HEAD,"
@@ -59,7 +59,7 @@ def test_a_forgery_that_is_consistent_is_noticed(results):
 def test_a_result_that_the_commit_lacks_and_one_that_is_gone(results):
     revision = find_revision(results.out, "HEAD")
     other = Results(results.out, "paper", CLAIM)
-    other.write(frame(CLAIM, [ROW]), ORIGIN | {"profile": "paper"})
+    other.write(frame(CLAIM, [ROW]), PROVENANCE | {"profile": "paper"})
     assert "data.csv is not in HEAD" in revision.differences(other)
     assert not revision.has(other)
     shutil.rmtree(results.folder)

@@ -11,7 +11,7 @@ from odeclaims.claims import find_claims
 from odeclaims.record.cite import bibtex, cited_sentence
 from odeclaims.record.judged import Judged, find_cells
 from odeclaims.record.results import Results
-from tests.odeclaims.toy_claims import ORIGIN
+from tests.odeclaims.toy_claims import PROVENANCE
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -57,7 +57,7 @@ def test_a_source_that_is_in_no_bibliography_is_cited_in_its_own_words(judged, t
 def test_changes_in_the_tree_are_said(judged, tmp_path):
     shutil.copytree(judged.results.folder, tmp_path / "quick" / "backward_nfe")
     copy = Results(tmp_path, "quick", judged.claim)
-    copy.write(copy.read(), ORIGIN | {"clean_tree": False, "started": "2031-01-01T00:00:00Z"})
+    copy.write(judged.rows, PROVENANCE | {"clean_tree": False, "started": "2031-01-01T00:00:00Z"})
     changed = Judged(copy)
     assert "with changes" in bibtex(changed)
     assert "2031" in bibtex(changed)

@@ -13,7 +13,7 @@ from odeclaims.claim import Bounds, Column, Criterion
 from odeclaims.record.frame import frame
 from odeclaims.record.results import Results
 from tests.odeclaims.record.strategies import finite, texts
-from tests.odeclaims.toy_claims import ORIGIN, make_claim
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 CLAIM = make_claim(
     columns={"value": Column("anything"), "word": Column("a word, so that no row is empty")},
@@ -62,14 +62,14 @@ def test_rows_survive_the_csv(folder, kind):
     @given(values=COLUMNS[kind])
     def check(values):
         made = Results(folder, "quick", CLAIM)
-        made.write(frame(CLAIM, [COMMON | {"value": value} for value in values]), ORIGIN)
+        made.write(frame(CLAIM, [COMMON | {"value": value} for value in values]), PROVENANCE)
         df = made.read()
         found = df["value"].tolist()
         assert all(map(survived, values, found)), found
         assert df["seed"].tolist() == [2**62] * len(values)
         # To write what was read changes nothing.
         text = made.data.read_bytes()
-        made.write(df, ORIGIN)
+        made.write(df, PROVENANCE)
         assert made.data.read_bytes() == text
 
     check()

@@ -17,7 +17,7 @@ from odeclaims.claims import find_claims
 from odeclaims.record.frame import frame
 from odeclaims.record.judged import Judged, find_cells
 from odeclaims.record.results import Results
-from tests.odeclaims.toy_claims import ORIGIN, make_claim
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -54,7 +54,7 @@ def test_a_number_is_found_by_its_name_and_no_longer_once_the_rows_are_others(ju
     assert [found for _, found in find_cells(cell.hash, [Judged(changed)])] == [cell]
     df = changed.read()
     df["ratio"] *= 1.5
-    changed.write(df, ORIGIN)
+    changed.write(df, PROVENANCE)
     assert find_cells(cell.hash, [Judged(changed)]) == []
 
 
@@ -79,7 +79,7 @@ def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_
     claim = make_claim(columns={"x": Column("a number")}, CRITERIA=[criterion], table=table)
     results = Results(tmp_path, "quick", claim)
     row = {"x": 0.5, "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
-    results.write(frame(claim, [row]), ORIGIN)
+    results.write(frame(claim, [row]), PROVENANCE)
     read = Results.read
     monkeypatch.setattr(Results, "read", lambda self: calls.update(["read"]) or read(self))
     calls.clear()

@@ -11,16 +11,17 @@ from odeclaims.claim import Column
 from odeclaims.record.files import CorruptFile
 from odeclaims.record.frame import frame
 from odeclaims.record.results import Results
-from tests.odeclaims.toy_claims import ORIGIN, make_claim
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 CLAIM = make_claim(columns={"x": Column("a number"), "word": Column("a word")})
+OTHER = PROVENANCE | {"commit": "b" * 40}
 ROW = {"x": 0.1, "word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
 
 
 @pytest.fixture
 def results(tmp_path) -> Results:
     made = Results(tmp_path, "quick", CLAIM)
-    made.write(frame(CLAIM, [ROW, ROW | {"x": 1 / 3}]), ORIGIN)
+    made.write(frame(CLAIM, [ROW, ROW | {"x": 1 / 3}]), PROVENANCE)
     return made
 
 
@@ -61,7 +62,7 @@ def test_a_write_that_is_cut_off_before_the_provenance_leaves_the_old_rows(resul
     with monkeypatch.context() as patched:
         patched.setattr("odeclaims.record.results.write_json", cut)
         with pytest.raises(KeyboardInterrupt):
-            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), ORIGIN | {"commit": "d" * 40})
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), OTHER)
     assert results.read().equals(before)
     assert json.loads(results.provenance.read_text())["commit"] == "a" * 40
     assert not list(results.folder.glob("*.corrupt*"))
@@ -74,8 +75,8 @@ def test_a_write_that_is_cut_off_after_the_provenance_is_finished_by_a_reader(re
     with monkeypatch.context() as patched:
         patched.setattr("odeclaims.record.results.Results._move_on", cut)
         with pytest.raises(KeyboardInterrupt):
-            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), ORIGIN | {"commit": "d" * 40})
-    assert json.loads(results.provenance.read_text())["commit"] == "d" * 40
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), OTHER)
+    assert json.loads(results.provenance.read_text())["commit"] == "b" * 40
     assert list(results.read()["x"]) == [0.5]
     assert not list(results.folder.glob("*.corrupt*"))
 
@@ -130,7 +131,7 @@ def spoilt(folder: Path, content: bytes, spoil) -> None:
 def whole(tmp_path_factory) -> tuple[Path, bytes]:
     """A folder with results, and the bytes of its CSV."""
     made = Results(tmp_path_factory.mktemp("whole"), "quick", CLAIM)
-    made.write(frame(CLAIM, WHOLE), ORIGIN)
+    made.write(frame(CLAIM, WHOLE), PROVENANCE)
     return made.out, made.data.read_bytes()
 
 

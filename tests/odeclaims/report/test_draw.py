@@ -23,7 +23,7 @@ from odeclaims.record.results import Results
 from odeclaims.report.draw import draw
 from odeclaims.report.flips import flip_figure
 from odeclaims.report.style import COLUMN_WIDTH, PAGE_WIDTH, label_panels, panels, style
-from tests.odeclaims.toy_claims import ORIGIN, make_claim
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 RESULTS = Path(__file__).parents[3] / "results"
 # The height of a page's text, and how much of a legend's own margin may lie outside; in inches.
@@ -67,7 +67,7 @@ def stored(out: Path, **rooms: Any) -> Results:
     claim = make_claim(columns={"x": Column("a number")}, **rooms)
     row = {"status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
     results = Results(out, "quick", claim)
-    results.write(frame(claim, [row | {"x": x} for x in (0.5, 2.0, 1.0)]), ORIGIN)
+    results.write(frame(claim, [row | {"x": x} for x in (0.5, 2.0, 1.0)]), PROVENANCE)
     return results
 
 

@@ -20,12 +20,11 @@ from odeclaims import cli
 from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence, FlipMap
 from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged, read_judged
-from odeclaims.record.provenance import provenance
 from odeclaims.record.results import Results
 from odeclaims.report.draw import draw
 from odeclaims.report.page import write_page
 from odeclaims.report.style import panels
-from tests.odeclaims.toy_claims import make_claim
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 ROOT = Path(__file__).parents[3]
 # Two claims that are drawn in a moment; one of them has insufficient evidence.
@@ -82,13 +81,7 @@ def results(out: Path, one: Claim) -> Results:
     """Rows of that claim on disk, as a run writes them."""
     df = pd.DataFrame({"x": [0.5, 2.0, 2.25], "status": "ok"})
     df = df.assign(repetition=range(3), seed=range(3), device="cpu")
-    made = {"profile": "quick", "device": "cpu", "threads": 1, "datasets": {}, "seeds": [1, 2, 3]}
-    made |= {
-        "cells": 3,
-        "cells_made_at_commits": ["c0ffee" * 6 + "c0ff"],
-        "started": "2026-01-02T03:04:05Z",
-    }
-    Results(out, "quick", one).write(df, provenance("cpu") | made | {"duration_s": 1.5})
+    Results(out, "quick", one).write(df, PROVENANCE)
     return Results(out, "quick", one)
 
 

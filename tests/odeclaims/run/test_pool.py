@@ -1,10 +1,15 @@
-"""A worker process that dies. The workers are joblib's own here, which tells of their death."""
+"""Worker processes that die, and whose run dies."""
 
+import os
+import signal
 from collections import Counter
 
 
 def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
-    """Cell 2 waits to be ended with the worker that cell 3 takes with it."""
+    """Cell 2 waits to be ended with the worker that cell 3 takes with it.
+
+    The workers are joblib's own, which tells of their death.
+    """
     counted.claim(
         cells=6,
         trouble="""
@@ -31,3 +36,13 @@ def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
     code, output, _ = counted("run")
     assert code == 0
     assert "1 cells measured, 5 taken from before" in output
+
+
+def test_a_worker_ends_soon_after_its_run_is_killed(counted):
+    counted.claim(cells=1, trouble="time.sleep(60)")
+    before = "from odeclaims.run import observe; observe.LOOK_EVERY_S = 0.02"
+    run = counted.start("run", "--jobs", "1", before=before)
+    counted.wait_until(counted.log)
+    os.kill(run, signal.SIGKILL)
+    assert counted.end()[0] == -signal.SIGKILL
+    counted.wait_for_the_end_of(counted.log()[0][1])

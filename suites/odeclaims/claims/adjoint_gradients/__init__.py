@@ -8,6 +8,7 @@ the past. Backpropagation through the same solver keeps it.
 """
 
 from odeclaims.claim import Claim, Column, Evidence
+from odeclaims.claims.adjoint_gradients.replication import REPLICATION
 from odeclaims.kits.columns import STAMP_COLUMNS
 
 LEDGER = [
@@ -26,8 +27,8 @@ LEDGER = [
     ),
     Evidence(
         "replication",
-        "relative difference to backprop 4.5e-03 (0.001), 2.8e-03 (0.0001), 1.9e-03 (1e-05),"
-        " 1.2e-03 (1e-06), 4.0e-04 (1e-07)",
+        "relative difference to backprop "
+        + ", ".join(f"{value:.1e} ({tol:g})" for tol, value in REPLICATION.items()),
         "VanniLeonardo/re-augmented-neural-odes (2026), single and unreviewed",
         "trained conv ODE-Net, float32, at the tolerance in brackets",
     ),

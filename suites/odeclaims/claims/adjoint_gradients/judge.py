@@ -6,14 +6,11 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.claim import Bounds, Criterion, Need
+from odeclaims.claims.adjoint_gradients.replication import REPLICATION
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT
 from odeclaims.kits.rows import of, ok
 from odeclaims.record.wording import number
 from odeclaims.statistics import log_slope, slope
-
-# Relative difference between adjoint and backprop by tolerance, as the replication reports it: a
-# trained conv ODE-Net in float32, VanniLeonardo/re-augmented-neural-odes (2026).
-REPLICATION = {1e-3: 4.5e-3, 1e-4: 2.8e-3, 1e-5: 1.9e-3, 1e-6: 1.2e-3, 1e-7: 4e-4}
 
 GROUPS = ("benign", "decaying", "forgetting", "kinked")
 TIGHT, LOOSE = 1e-10, 1e-3

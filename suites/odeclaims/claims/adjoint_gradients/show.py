@@ -11,12 +11,12 @@ from matplotlib.ticker import NullLocator
 
 from odeclaims.claims.adjoint_gradients.judge import (
     CRITERIA,
-    REPLICATION,
     TIGHT,
     arm_rows,
     dopri5_rows,
     worst_part,
 )
+from odeclaims.claims.adjoint_gradients.replication import REPLICATION
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT
 from odeclaims.record.wording import number
 from odeclaims.report.style import COLOURS, MARKERS, in_column, label_panels, leave_room, panels

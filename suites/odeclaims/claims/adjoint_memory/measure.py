@@ -2,7 +2,6 @@
 
 import gc
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from neural_ode.networks import ConvField, MLPField, conv_stem
 from neural_ode.networks.mlp import initialise
 from odeclaims.cell import Cell, Context, Profile, Row, guarded
 from odeclaims.claims.adjoint_memory.settings import ARMS, FIELDS, SLUG, TIMED
+from odeclaims.kits.timers import durations
 from odeclaims.kits.validity import reconstruction_error, relative_error, stamp
 
 DATASETS = {"mnist": mnist.DIGEST}
@@ -176,7 +176,8 @@ def _observe(cell: Cell) -> Row:
     solver = partial(solve, gradient=GRADIENTS[arm], **settings)
     meter, held, solution, value = meter_gradient(problem, solver, ts)
     tight, reference_error = _reference(field, cell.seed, cell.device, len(ts))
-    peak = peak_allocated(lambda: _gradient(problem, solver, ts), torch.device(cell.device))
+    work = partial(_gradient, problem, solver, ts)
+    peak = peak_allocated(work, torch.device(cell.device))
     ends = ts[[0, -1]]
     return {
         "nfe_forward": solution.stats.nfe_forward,
@@ -184,25 +185,13 @@ def _observe(cell: Cell) -> Row:
         "held_bytes": held,
         "peak_saved_bytes": meter.peak,
         "peak_allocated_bytes": peak,
-        "time_s": _time(lambda: _gradient(problem, solver, ts), cell.device),
+        "time_s": statistics.median(durations(work, cell.device, least=TIMED)),
         **stamp(
             reconstruction_error(problem.field, problem.y0, solution.ys[-1], ends, settings),
             relative_error(value, tight),
             reference_error,
         ),
     }
-
-
-def _time(work: Callable[[], object], device: str) -> float:
-    """The median time of a few runs, all of which find everything warm, in seconds."""
-    times = []
-    for _ in range(TIMED):
-        started = time.perf_counter()
-        work()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def meter_gradient(

@@ -80,11 +80,10 @@ def _lines(ax: Axes, df: pd.DataFrame, x: str, y: str, units: tuple[float, float
     for (field, gradient), group in _groups(df, "field", "gradient"):
         middle = group.groupby("level", as_index=False).median(numeric_only=True)
         colour, dash = LOOKS[gradient]
+        look = {"color": colour, "marker": FIELD_MARKERS[field]}
         valid = middle["level"].map(group.groupby("level")["valid"].all()).astype(bool)
         across, up = middle[x] / units[0], middle[y] / units[1]
-        marker = FIELD_MARKERS[field]
-        ax.plot(across, up, dash, color=colour, marker=marker)
-        ax.plot(across[~valid], up[~valid], marker, color=colour, markerfacecolor="white")
+        marks.path(ax, across, up, look, ~valid, linestyle=dash)
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from odeclaims.claims.augmentation_sweep.settings import (
     TIMED_STEPS,
     TOLERANCES,
 )
+from odeclaims.kits.timers import durations
 from odeclaims.kits.toy_models import (
     Frozen,
     accuracies,
@@ -153,15 +153,15 @@ def _cost(cell: Cell) -> Row:
     data = _points(str(params["task"]), params["batch_size"], generator)
     model = _model(params, generator, method="rk4", step_size=1 / TIMED_STEPS)
     optimiser = torch.optim.Adam(model.parameters())
-    times = []
-    # The first update is slower, and not counted.
-    for _ in range(1 + TIMED_REPEATS):
-        started = perf_counter()
+
+    def update() -> None:
         loss = nn.functional.smooth_l1_loss(model(data.inputs), data.targets)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        times.append(perf_counter() - started)
+
+    # The first update is slower, and not counted.
+    times = durations(update, least=1 + TIMED_REPEATS)
     return {
         "parameters": _count(model),
         "nfe_forward": model.stats.nfe_forward if model.stats else None,

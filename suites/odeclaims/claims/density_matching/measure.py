@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neural_ode import SolverFailure
 from neural_ode.flows import CNF, ENERGIES, PlanarField, PlanarFlow, StandardNormal, log_normaliser
-from neural_ode.flows.training import Record, fit
+from neural_ode.flows.fitting import Record, fit
 from odeclaims.cell import Cell, Context, Profile, Row, Scalar
 from odeclaims.claims.density_matching.settings import (
     CNF_STEPS,

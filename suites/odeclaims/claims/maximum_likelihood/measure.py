@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neural_ode import SolverFailure
 from neural_ode.flows import CNF, Circles, Moons, PlanarField, PlanarFlow, StandardNormal
-from neural_ode.flows.training import Record, fit
+from neural_ode.flows.fitting import Record, fit
 from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.claims.maximum_likelihood.settings import (
     DATA,

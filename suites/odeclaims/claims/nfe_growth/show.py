@@ -49,7 +49,7 @@ def figure(df: pd.DataFrame) -> Figure:
         ax.set(title=title, ylabel="NFE forward", yscale="log")
         plain_numbers(ax.yaxis)
     for ax in (reconstruction, check):
-        ax.axhline(RECONSTRUCTION_LIMIT, color="0.4", linestyle=":", linewidth=1)
+        marks.limit(ax, RECONSTRUCTION_LIMIT)
         ax.set(ylabel="error after 0 to 1 to 0", yscale="log")
     for ax in axes.flat:
         ax.set_xlabel("training epoch")
@@ -81,8 +81,7 @@ def _lines(
 ) -> None:
     """Each seed thin and their median thick, hollow where a seed fails a validity check."""
     colour, marker = look
-    for _, seed in rows.groupby("repetition"):
-        ax.plot(seed["epoch"], seed[column], dash, color=colour, linewidth=0.6, alpha=0.5)
+    marks.seed_lines(ax, rows, "epoch", column, dash, color=colour)
     by_epoch = rows.groupby("epoch")
     middle, passes = by_epoch[column].median(), by_epoch["valid"].all().astype(bool)
     ax.plot(middle.index, middle, dash, color=colour, linewidth=1.8)
@@ -113,7 +112,7 @@ def _legend() -> list[Line2D]:
         *digits,
         *marks.arms(LOOKS, NAMES),
         *dashes,
-        marks.handle("one seed", color=marks.NEUTRAL, linewidth=0.6),
+        marks.thin(),
         marks.hollow("fails a check"),
         marks.dotted("reconstruction limit"),
     ]

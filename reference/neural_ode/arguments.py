@@ -1,0 +1,195 @@
+"""Checks of arguments: each raises TypeError or ValueError, one sentence that names the argument.
+
+Values are checked once, in constructors. What a field or a model is called with is checked only
+after torch has failed on it, so that a call which works costs nothing; each error is raised
+``from None``, because torch's own error would only hide the sentence.
+"""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Collection, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Check that an argument is a whole number of at least ``least``; a boolean is no number."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} is {describe(value)}, expected a whole number") from None
+    if value < least:
+        raise ValueError(f"{name} is {value}, expected at least {least}") from None
+
+
+def check_counts(name: str, values: Any, length: int | None = None) -> None:
+    """Check that an argument is a sequence of whole numbers from 1, of this length if given."""
+    wanted = "whole numbers" if length is None else f"{length} whole numbers"
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{name} is {describe(values)}, expected a sequence of {wanted}")
+    if not values or (length is not None and len(values) != length):
+        wanted = "at least one" if length is None else str(length)
+        raise ValueError(f"{name} has {len(values)} entries, expected {wanted}")
+    for value in values:
+        check_count(f"an entry of {name}", value)
+
+
+def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
+    """Check that an argument is a finite number from ``low`` to ``high``."""
+    _check_real(name, value)
+    if not (math.isfinite(value) and low <= value <= high):
+        wanted = "a finite number"
+        if math.isfinite(low):
+            wanted = (
+                f"a number from {low} to {high}" if math.isfinite(high) else f"{wanted} from {low}"
+            )
+        raise ValueError(f"{name} is {value}, expected {wanted}")
+
+
+def check_numbers(name: str, values: Any) -> None:
+    """Check that an argument is a sequence of at least one finite number."""
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{name} is {describe(values)}, expected a sequence of numbers")
+    if not values:
+        raise ValueError(f"{name} is empty, expected at least one number")
+    for value in values:
+        check_number(f"an entry of {name}", value)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Check that an argument is a finite number above zero."""
+    _check_real(name, value)
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name} is {value}, expected a positive finite number")
+
+
+def _check_real(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} is {describe(value)}, expected a number") from None
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Check that an argument is True or False, and not a text such as "no", which is true."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {describe(value)}, expected True or False")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Check that an argument is one of a few texts."""
+    if not isinstance(value, str) or value not in choices:
+        wanted = " or ".join(map(repr, choices))
+        raise ValueError(f"{name} is {describe(value)}, expected {wanted}")
+
+
+def check_generator(name: str, value: Any) -> None:
+    """Check that an argument is a generator of random numbers, or None for torch's global one."""
+    if value is not None and not isinstance(value, torch.Generator):
+        raise TypeError(f"{name} is {describe(value)}, expected a torch.Generator or None")
+
+
+def check_module(name: str, value: Any) -> None:
+    """Check that an argument is a module: an object, and not its class."""
+    if not isinstance(value, nn.Module):
+        raise TypeError(f"{name} is {describe(value)}, expected a torch.nn.Module")
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Check that an argument can be called; a class gives an object, and no value."""
+    if not callable(value) or isinstance(value, type):
+        raise TypeError(f"{name} is {describe(value)}, expected a function")
+
+
+def check_keywords(given: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Check that keyword arguments, which are handed on later, are some that ``function`` knows."""
+    known = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise TypeError(f"unknown argument {name!r}; {hint}")
+
+
+def check_tensor(name: str, x: Any) -> None:
+    """Check that an argument is a dense tensor of floating-point numbers."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is {describe(x)}, expected a torch tensor") from None
+    if x.is_nested or x.layout is not torch.strided:
+        kind = "nested" if x.is_nested else "sparse"
+        raise TypeError(f"{name} is a {kind} tensor, expected a dense one") from None
+    if not x.is_floating_point():
+        raise TypeError(f"{name} has the dtype {x.dtype}, expected a floating-point one") from None
+
+
+def check_shape(name: str, x: Any, *shape: int | str) -> None:
+    """Check that an argument is a floating-point tensor of this shape.
+
+    Args:
+        name: the argument.
+        x: its value.
+        shape: the size of each axis; a text is the name of an axis of any size, and ``"..."`` in
+            the first place stands for any number of axes.
+    """
+    check_tensor(name, x)
+    sizes = shape[1:] if shape[0] == "..." else shape
+    right = x.ndim >= len(sizes) if shape[0] == "..." else x.ndim == len(sizes)
+    last = x.shape[x.ndim - len(sizes) :]
+    if not right or any(isinstance(a, int) and a != b for a, b in zip(sizes, last, strict=True)):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} has the shape {tuple(x.shape)}, expected [{wanted}]") from None
+
+
+def check_points(name: str, x: Any, dim: int) -> None:
+    """Check that an argument is a floating-point tensor [..., dim]; fast, for each call."""
+    if not (
+        isinstance(x, Tensor)
+        and x.layout is torch.strided
+        and x.ndim
+        and x.size(-1) == dim
+        and x.is_floating_point()
+    ):
+        check_shape(name, x, "...", dim)
+
+
+def check_input(module: nn.Module, name: str, x: Any, *shape: int | str) -> None:
+    """Check what a module was called with: as ``check_shape``, and that it fits the parameters."""
+    check_shape(name, x, *shape)
+    _check_fits(module, name, x)
+
+
+def check_call(field: nn.Module, t: Any, name: str, state: Any, *shape: int | str) -> None:
+    """Check what a field was called with: a single time, and states of this shape."""
+    check_tensor("t", t)
+    check_input(field, name, state, *shape)
+    if t.ndim:
+        raise ValueError(f"t has the shape {tuple(t.shape)}, expected a single time, ()") from None
+    _check_fits(field, "t", t)
+
+
+def _check_fits(module: nn.Module, name: str, x: Tensor) -> None:
+    like = next(module.parameters(), x)
+    kind = type(module).__name__
+    if x.device != like.device:
+        raise ValueError(
+            f"{name} is on {x.device}, the parameters of {kind} are on {like.device}"
+        ) from None
+    # Autocast converts by itself.
+    if x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"{name} has the dtype {x.dtype}, the parameters of {kind} have {like.dtype}: convert"
+            f" one of them, as {name}.to({like.dtype}) does"
+        ) from None
+
+
+def describe(value: Any) -> str:
+    """A value in few words: a short text or a number as it is, anything else by its type."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    plain = value is None or isinstance(value, str | bytes | bool | Real)
+    text = repr(value)[:60] if plain else type(value).__name__
+    return text if len(text) < 60 else f"{text}..."

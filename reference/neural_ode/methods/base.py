@@ -1,0 +1,145 @@
+"""What the loops, the settings and the gradients ask of a method.
+
+A method is an object with the members of ``Method``; it need not inherit anything. Each method, or
+family of methods, is a file of this package, and ``find_method`` finds it there by its name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from neural_ode.solution import Counts
+from neural_ode.step.base import Evaluate, Stepper
+from neural_ode.times import Times
+
+if TYPE_CHECKING:
+    import neural_ode.settings
+
+
+class Taken(NamedTuple):
+    """An accepted step as it is remembered for the way back.
+
+    Attributes:
+        t, h: where it began and its signed size.
+        outputs: the numbers of the output times inside it, and their fractions of the step.
+    """
+
+    t: float
+    h: float
+    outputs: Sequence[tuple[int, float]]
+
+
+# From a time, a point and a cotangent to the field there and the product of the cotangent with the
+# field's derivative by the point.
+Differentiate = Callable[[float, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@runtime_checkable
+class Undo(Protocol):
+    """Takes the steps of a solve back, from the last to the first, and differentiates them."""
+
+    def __call__(
+        self,
+        taken: Sequence[Taken],
+        y: Float[Tensor, "*state"],
+        memory: Sequence[Tensor],
+        grad_ys: Float[Tensor, "time *state"],
+        differentiate: Differentiate,
+    ) -> Float[Tensor, "*state"]:
+        """The gradient by ``y0`` through the steps.
+
+        Args:
+            taken: the steps, in the order in which they were taken.
+            y: the state at the end of the last.
+            memory: what the method itself carried there: its ``Carried`` without the slope.
+            grad_ys: the gradient of the loss by each output.
+            differentiate: the field and its derivative, whose calls also add to the gradients of
+                the parameters.
+        """
+        ...
+
+
+@runtime_checkable
+class Integrate(Protocol):
+    """Solves a whole problem; see ``integrate.integrate`` for the arguments and the results."""
+
+    def __call__(
+        self,
+        evaluate: Evaluate,
+        y0: Float[Tensor, "*state"],
+        q0: Float[Tensor, " integrals"] | None,
+        times: Times,
+        settings: "neural_ode.settings.Settings",
+        counts: Counts,
+    ) -> tuple[Float[Tensor, "time *state"], Float[Tensor, " integrals"] | None]:
+        """The solution at ``times``, and the integrals at the last of them."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A method by which ``solve`` steps, or to which it leaves the whole problem."""
+
+    @property
+    def name(self) -> str:
+        """The name by which ``solve(method=...)`` finds it."""
+        ...
+
+    @property
+    def order(self) -> int:
+        """The order of the solution that is carried forward; the highest where it varies."""
+        ...
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether it estimates its error, and so can choose its steps."""
+        ...
+
+    @property
+    def fixed_norm(self) -> bool:
+        """Whether its norm of errors cannot be chosen, so that ``solve`` takes none."""
+        ...
+
+    @property
+    def one_step(self) -> bool:
+        """Whether a step needs the state at its beginning alone, and so can be taken again."""
+        ...
+
+    @property
+    def has_dense_output(self) -> bool:
+        """Whether the solution is known at any time inside a step; the steps can be watched."""
+        ...
+
+    @property
+    def undo(self) -> Undo | None:
+        """Takes steps back exactly; ``None`` for a method whose steps cannot be undone."""
+        ...
+
+    @property
+    def integrate(self) -> Integrate | None:
+        """Solves the whole problem, where a library takes the steps.
+
+        It is ``None`` for a method whose steps the loops of this package take, by its ``stepper``.
+        """
+        ...
+
+    def accepts(self, setting: str) -> bool:
+        """Whether the setting of this name, a field of ``Settings``, means something to it."""
+        ...
+
+    def stepper(
+        self, y: Float[Tensor, "*state"], evaluate: Evaluate, *, traced: bool = False
+    ) -> Stepper:
+        """What takes its steps.
+
+        Args:
+            y: a state; its shape, dtype and device are those of every later one.
+            evaluate: the field.
+            traced: whether a compiler reads the steps.
+
+        Raises:
+            ValueError: for a method whose steps a library takes.
+        """
+        ...

@@ -1,0 +1,102 @@
+"""What a solve is asked for beside the problem itself."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from numbers import Real
+
+from torch import Tensor
+
+from neural_ode.methods.base import Method
+from neural_ode.methods.runge_kutta_5 import DOPRI5
+from neural_ode.step.controllers import Controller, IntegralController
+from neural_ode.step.error import ErrorTest, JointNorm, Norm, Tolerance, rms_norm
+from neural_ode.times import Time
+
+DEFAULT_CONTROLLER = IntegralController()
+INTERPOLATIONS = ("dense", "linear", "cubic")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about an integration but the problem: see ``solve`` for the meaning of each.
+
+    ``joint_norm`` is the norm of a state with integrals; where it is ``None`` the errors of the
+    integrals do not count.
+
+    Raises:
+        ValueError: in one sentence, for settings that make no sense or contradict each other.
+    """
+
+    method: Method = DOPRI5
+    rtol: Tolerance = 1e-7
+    atol: Tolerance = 1e-9
+    norm: Norm = rms_norm
+    controller: Controller = DEFAULT_CONTROLLER
+    step_size: float | None = None
+    grid: Sequence[Time] | None = None
+    first_step: float | None = None
+    min_step: float = 0.0
+    max_step: float = math.inf
+    max_num_steps: int = 2**31 - 1
+    step_t: Sequence[float] = ()
+    jump_t: Sequence[float] = ()
+    perturb: bool = False
+    interpolation: str = "dense"
+    compile: bool = False
+    joint_norm: JointNorm | None = None
+
+    def __post_init__(self):
+        for name in ("rtol", "atol"):
+            _check_tolerance(name, getattr(self, name))
+        if self.step_size is not None and self.grid is not None:
+            raise ValueError("step_size and grid exclude each other, give one of them")
+        for name in ("step_size", "first_step", "max_step"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value!r}, expected a positive number")
+            if value == math.inf and name != "max_step":
+                raise ValueError(f"{name} is {value!r}, expected a finite number")
+        for name in ("step_t", "jump_t"):
+            if not all(map(math.isfinite, getattr(self, name))):
+                raise ValueError(f"{name} holds a time that is not finite")
+        if not 0 <= self.min_step <= self.max_step:
+            raise ValueError(
+                f"min_step is {self.min_step!r}, expected a number from 0 to max_step,"
+                f" {self.max_step!r}"
+            )
+        if not self.max_num_steps >= 1:
+            raise ValueError(f"max_num_steps is {self.max_num_steps!r}, expected at least 1")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"unknown interpolation {self.interpolation!r};"
+                f" expected one of {', '.join(INTERPOLATIONS)}"
+            )
+        self._check_method()
+
+    def _check_method(self) -> None:
+        """What is set must mean something to the method."""
+        accepts = self.method.accepts
+        unknown = [f for f in fields(self) if not accepts(f.name)]
+        given = [f.name for f in unknown if getattr(self, f.name) != f.default]
+        if given:
+            raise ValueError(f"method {self.method.name!r} does not take {', '.join(given)}")
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the error chooses the steps; otherwise a grid does."""
+        return self.method.adaptive and self.step_size is None and self.grid is None
+
+    @property
+    def test(self) -> ErrorTest:
+        """How the error of a step is measured, where it chooses the step sizes."""
+        return ErrorTest(self.rtol, self.atol, self.norm, self.joint_norm)
+
+
+def _check_tolerance(name: str, tolerance: Tolerance) -> None:
+    if isinstance(tolerance, Tensor):
+        good = bool((tolerance.isfinite() & (tolerance > 0)).all())
+    else:
+        good = isinstance(tolerance, Real) and 0 < tolerance < math.inf
+    if not good:
+        raise ValueError(f"{name} is {tolerance!r}, expected a positive number")

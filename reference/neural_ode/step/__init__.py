@@ -1,0 +1,1 @@
+"""One step: the stages, the norm of the error, and the size of the next step."""

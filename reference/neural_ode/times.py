@@ -1,0 +1,83 @@
+"""Times: the output times of a solve, and single times as the loops and the field take them.
+
+A time is a Python float. Where the gradient with respect to the output times is wanted it is a
+0-dimensional float64 tensor, through which autograd goes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# A float, or a 0-dimensional tensor where the gradient with respect to the time is wanted.
+Time = float | Tensor
+
+
+@dataclass(frozen=True)
+class Times:
+    """The output times of one integration, read from their tensor once.
+
+    Attributes:
+        floats: the times as numbers of the host.
+        points: the times as tensors where their gradient is wanted, else the same floats.
+        direction: 1 where the times increase, -1 where they decrease.
+    """
+
+    floats: Sequence[float]
+    points: Sequence[Time]
+    direction: float
+
+    @classmethod
+    def read(cls, ts: Float[Tensor, " time"]) -> "Times":
+        """The times in ``ts``; a GPU is waited for once."""
+        if torch.is_grad_enabled() and ts.requires_grad:
+            return cls._of(ts.tolist(), ts.double().unbind())
+        floats = ts.tolist()
+        return cls._of(floats, floats)
+
+    @classmethod
+    def _of(cls, floats: Sequence[float], points: Sequence[Time]) -> "Times":
+        return cls(floats, points, math.copysign(1.0, floats[-1] - floats[0]))
+
+    def interval(self, start: int, end: int) -> "Times":
+        """Two of the times, by their numbers, as floats."""
+        floats = [self.floats[start], self.floats[end]]
+        return self._of(floats, floats)
+
+    def __len__(self) -> int:
+        return len(self.floats)
+
+
+def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
+    """A time as the field takes it: a 0-dimensional tensor of the state's dtype and device."""
+    if isinstance(t, Tensor):
+        return t.to(dtype=y.dtype, device=y.device)
+    return torch.full((), t, dtype=y.dtype, device=y.device)
+
+
+def as_vector(numbers: Sequence[float], device: torch.device) -> Float[Tensor, " numbers"]:
+    """Numbers of the host as one vector in float64, sent without waiting for the device."""
+    if device.type != "cuda":
+        return torch.tensor(numbers, dtype=torch.float64, device=device)
+    # Only a copy from pinned memory runs beside the host.
+    pinned = torch.tensor(numbers, dtype=torch.float64, pin_memory=True)
+    return pinned.to(device, non_blocking=True)
+
+
+def nudge(time: Float[Tensor, ""], towards: Time) -> Float[Tensor, ""]:
+    """The next representable time towards plus or minus infinity; the gradient passes unchanged."""
+    now = time.detach()
+    target = (
+        towards.detach().to(now) if isinstance(towards, Tensor) else torch.full_like(now, towards)
+    )
+    return time + (torch.nextafter(now, target) - now)
+
+
+def pick(condition: bool | Tensor, first: Time, second: Time) -> Time:
+    """The first where the condition holds, else the second; for tensors without waiting for it."""
+    if isinstance(condition, Tensor):
+        return torch.where(condition, first, second)
+    return first if condition else second

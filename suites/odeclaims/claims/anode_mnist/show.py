@@ -1,0 +1,123 @@
+"""The figure and the table, from the rows alone."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from odeclaims.claims.anode_mnist.judge import PUBLISHED, accuracies, last_epochs
+from odeclaims.claims.anode_mnist.settings import TOLERANCES
+from odeclaims.kits import marks
+from odeclaims.kits.rows import of, ok, valid
+from odeclaims.record.wording import number
+from odeclaims.report.style import COLOURS, add_legend, label_panels, panels
+
+LOOKS = {"node": (COLOURS[0], "o"), "anode": (COLOURS[1], "s")}
+NAMES = {arm: published.name for arm, published in PUBLISHED.items()}
+DASHES: dict[bool, Any] = {False: "-", True: "--"}
+VARIANTS = {False: "time-independent", True: "time-dependent"}
+
+
+def figure(df: pd.DataFrame) -> Figure:
+    """Accuracy and evaluations over the epochs, and the evaluations of the trained nets."""
+    fig, axes = panels(1, 3, height=2.7)
+    accuracy, evaluations, frozen = axes[0]
+    rows = ok(df, kind="training")
+    rows = rows.assign(percent=100 * rows["test_accuracy"])
+    _draw_training(accuracy, rows, "percent")
+    _draw_training(evaluations, rows, "training_nfe_forward")
+    _draw_frozen(frozen, ok(df, kind="result"))
+    accuracy.set(title="Test accuracy", ylabel="test accuracy (%)")
+    evaluations.set(title="NFE in training", ylabel="NFE forward at 1e-03")
+    frozen.set(title="NFE when trained", ylabel="NFE forward", ylim=(0, None))
+    for ax in (accuracy, evaluations):
+        ax.set_xlabel("training epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    label_panels(axes[0])
+    add_legend(fig, _legend(), ncols=3)
+    return fig
+
+
+def _draw_training(ax: Axes, rows: pd.DataFrame, column: str) -> None:
+    """Each seed thin, their mean thick, as the paper's table has means."""
+    for arm, (colour, marker) in LOOKS.items():
+        for time_dependent, dash in DASHES.items():
+            nets = of(rows, arm=arm, time_dependent=time_dependent)
+            marks.seed_lines(ax, nets, "epoch", column, dash, color=colour)
+            mean = nets.groupby("epoch")[column].mean()
+            fill = "white" if time_dependent else colour
+            ax.plot(mean.index, mean, dash, color=colour, marker=marker, mfc=fill)
+
+
+def _draw_frozen(ax: Axes, rows: pd.DataFrame) -> None:
+    """The NFE of each seed's trained net, a cross where a check fails."""
+    groups = [(role, time_dependent) for role in TOLERANCES for time_dependent in DASHES]
+    for i, (role, time_dependent) in enumerate(groups):
+        for k, (arm, (colour, marker)) in enumerate(LOOKS.items()):
+            nets = of(rows, arm=arm, role=role, time_dependent=time_dependent)
+            middle = marks.abreast(i, k, len(LOOKS), 0.8)
+            fill = "white" if time_dependent else colour
+            for j, (nfe, passes) in enumerate(zip(nets["nfe_forward"], nets["valid"], strict=True)):
+                x, shape = marks.abreast(middle, j, len(nets), 0.4), marker if passes else "x"
+                ax.plot(x, nfe, shape, color=colour, mfc=fill)
+    labels = [
+        f"{TOLERANCES[role]:.0e}\n{'with t' if time_dependent else 'without t'}"
+        for role, time_dependent in groups
+    ]
+    ax.set_xticks(range(len(groups)), labels, fontsize=6)
+    ax.set_xlim(-0.5, len(groups) - 0.5)
+    ax.set_xlabel("tolerance and field")
+
+
+def _legend() -> list[Line2D]:
+    hollow = {"color": marks.NEUTRAL, "marker": "o", "mfc": "white"}
+    return [
+        *marks.arms(LOOKS, NAMES),
+        marks.handle(VARIANTS[False], color=marks.NEUTRAL, marker="o"),
+        marks.handle(VARIANTS[True], linestyle="--", **hollow),
+        marks.thin(),
+        marks.handle("fails a check", color=marks.NEUTRAL, marker="x", linestyle=""),
+    ]
+
+
+def table(df: pd.DataFrame) -> pd.DataFrame:
+    """Published accuracies and ours, with the standard deviation over seeds as the paper has it."""
+    rows = []
+    for arm, published in PUBLISHED.items():
+        rows.append(
+            {
+                "net": published.name,
+                "from": "published",
+                "field": "not stated",
+                "test accuracy (%)": f"{published.accuracy:g} +- {published.spread:g}",
+                "parameters": f"{published.parameters:,}",
+            }
+        )
+        for time_dependent in VARIANTS:
+            if len(nets := ok(df, arm=arm, time_dependent=time_dependent)):
+                rows.append(_table_row(nets, arm, time_dependent))
+    return pd.DataFrame(rows).fillna("")
+
+
+def _table_row(nets: pd.DataFrame, arm: str, time_dependent: bool) -> dict[str, str]:
+    """The nets of an arm, in one of the two variants."""
+    accuracy = accuracies(nets, arm, time_dependent)
+    training = last_epochs(nets, arm, time_dependent)
+    row = {
+        "net": PUBLISHED[arm].name,
+        "from": f"ours, {len(accuracy)} seeds",
+        "field": VARIANTS[time_dependent],
+        "test accuracy (%)": number(accuracy.mean())
+        + (f" +- {number(accuracy.std(), 2)}" if len(accuracy) > 1 else ""),
+        "parameters": f"{nets['parameters'].iloc[0]:,.0f}",
+        "NFE in training": f"{number(training['training_nfe_forward'].mean())}"
+        f" + {number(training['training_nfe_backward'].mean())}",
+    }
+    for role, tolerance in TOLERANCES.items():
+        solved = of(nets, kind="result", role=role)
+        row[f"NFE at {tolerance:.0e}"] = number(solved["nfe_forward"].median())
+        row[f"valid at {tolerance:.0e}"] = f"{len(valid(solved))} of {len(solved)}"
+    return row

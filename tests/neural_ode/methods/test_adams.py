@@ -1,0 +1,40 @@
+"""The method ``adams`` of ``solve``: what it refuses."""
+
+# Wrong arguments are the subject here.
+# pyright: reportArgumentType=false
+
+import pytest
+import torch
+
+from neural_ode import Adjoint, solve
+from tests.neural_ode.failing import Y0, Decay, says, times
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"step_size": 0.1}, "method 'adams' does not take step_size"),
+        ({"compile": True}, "method 'adams' does not take compile"),
+        ({"norm": torch.max}, "method 'adams' has a norm of its own, so norm must not be given"),
+        (
+            {"gradient": Adjoint(norm=lambda z, a, g: z.max())},
+            "method 'adams' takes the adjoint norms 'rms' and 'seminorm' alone",
+        ),
+    ],
+)
+def test_settings_that_adams_does_not_know(settings, sentence):
+    says(ValueError, sentence, lambda: solve(Decay(), Y0, times(0, 1), method="adams", **settings))
+
+
+def test_adams_does_not_lose_a_gradient_in_silence():
+    sentence = "method 'adams' runs in SciPy, where autograd cannot follow"
+
+    def wanted():
+        y0 = Y0.clone().requires_grad_()
+        return solve(Decay(), y0, times(0, 1), method="adams").ys
+
+    says(ValueError, sentence, wanted)
+    with torch.no_grad():
+        assert wanted().shape == (2, *Y0.shape)
