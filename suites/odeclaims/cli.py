@@ -5,9 +5,11 @@ A command imports what it needs when it is called, since torch and matplotlib ta
 """
 
 import difflib
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,8 @@ app = typer.Typer(
 )
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
 MOST_SEEDS = 10_000
+# Seconds in which a run that was told to end has ended, and is not told again.
+ENDING_S = 5.0
 
 Names = Annotated[
     list[str] | None,
@@ -63,22 +67,26 @@ def _ends_in_a_sentence() -> Iterator[None]:
 
     signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
 
+    told = -math.inf
+
     def stop(number: int, _: object) -> None:
-        # What the first signal ends is not to be torn from its end by a second.
-        for each in signals:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        nonlocal told
+        # What a signal ends is not to be torn from its end by the next. Python may also drop what
+        # is raised here, as in a callback; then a later one counts.
+        if time.monotonic() - told > ENDING_S:
+            told = time.monotonic()
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     before = [(each, signal.signal(each, stop)) for each in signals]
     try:
         yield
     except KeyboardInterrupt as end:
+        before = [(each, signal.SIG_IGN) for each in signals]
         sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
         raise typer.Exit(143 if isinstance(end, Terminated) else 130) from None
     finally:
         for each, handler in before:
-            if signal.getsignal(each) is stop:
-                signal.signal(each, handler)
+            signal.signal(each, handler)
 
 
 @app.callback(invoke_without_command=True)
@@ -474,3 +482,7 @@ def main() -> None:
     except (CorruptFile, ValueError, OSError) as error:
         sys.stderr.write(f"odeclaims: {error_sentence(error)}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        # Before a command began or after it ended.
+        sys.stderr.write("odeclaims: stopped\n")
+        sys.exit(130)

@@ -110,7 +110,7 @@ def test_a_changed_cell_is_measured_again_and_never_used(toy):
         lambda cell: cell.update(seed=3),
         lambda cell: cell.update(started="\x1b"),
         lambda cell: cell["machine"].update(cpu="\x1b"),
-        lambda cell: cell["cell"].update(repetition=1),
+        lambda cell: cell["cell"].update(repetition=9),
         lambda cell: cell.update(more=1),
     ],
 )

@@ -15,6 +15,15 @@ WAITS = """
     while cell.repetition and not (FOLDER / "go").exists():
         time.sleep(0.01)
 """
+# Says when the first run has seen, after its first cell, that its folder is still there.
+SAYS_THAT_IT_LOOKED = """
+import os
+def looked(*stats, whole=os.path.samestat):
+    import pathlib
+    pathlib.Path("looked").touch()
+    return whole(*stats)
+os.path.samestat = looked
+"""
 REFUSED = "odeclaims: another run is writing to ../results; wait for it or use --out\n"
 GONE = "odeclaims: results was deleted or moved while this run was writing to it; run again\n"
 
@@ -28,8 +37,8 @@ class Pair:
             each.claim(cells=3, trouble=WAITS)
         second.out = first.out
         second.put("go", "")
-        self.run = first.start("run", "--jobs", "1")
-        first.wait_until(lambda: len(first.log()) == 2)
+        self.run = first.start("run", "--jobs", "1", before=SAYS_THAT_IT_LOOKED)
+        first.wait_until(lambda: len(first.log()) == 2 and (first.folder / "looked").exists())
 
     def second(self, out: str = "../results", before: str = "") -> tuple[int, str, str]:
         """The second run, from its start to its end."""
