@@ -162,9 +162,12 @@ class PlanarFlow(nn.Module):
         """
         inner = (self.w * self.u).sum(dim=-1)
         squares = self.w.square().sum(dim=-1)
-        still = squares == 0
-        reach = torch.where(still, inner, nn.functional.softplus(inner) - 1)
-        along = self.w / torch.where(still, 1.0, squares).unsqueeze(-1)
+        reach = nn.functional.softplus(inner) - 1
+        # Autograd would keep the mask, so it is made only where a layer needs it.
+        if torch.compiler.is_compiling() or not squares.all():
+            still = squares == 0
+            reach, squares = torch.where(still, inner, reach), torch.where(still, 1.0, squares)
+        along = self.w / squares.unsqueeze(-1)
         u_hat = self.u + (reach - inner).unsqueeze(-1) * along
         parts = (self.w.unsqueeze(-1), self.b[..., None, None], u_hat.unsqueeze(-2))
         layer_axis = 0 if self.runs is None else 1
