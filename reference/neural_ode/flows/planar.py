@@ -164,7 +164,7 @@ class PlanarFlow(nn.Module):
         squares = self.w.square().sum(dim=-1)
         reach = nn.functional.softplus(inner) - 1
         # Autograd would keep the mask, so it is made only where a layer needs it.
-        if torch.compiler.is_compiling() or not squares.all():
+        if torch.compiler.is_compiling() or squares.is_meta or not squares.all():
             still = squares == 0
             reach, squares = torch.where(still, inner, reach), torch.where(still, 1.0, squares)
         along = self.w / squares.unsqueeze(-1)
