@@ -83,6 +83,7 @@ class Cell:
         device: a torch device.
         paired: parameters that do not enter the seed, so that the arms of a comparison see the same
             weights and data.
+        revision: that of its claim's rules.
 
     Raises:
         ValueError: for parameters that JSON cannot hold, or a negative repetition.
@@ -94,6 +95,7 @@ class Cell:
     repetition: int = 0
     device: str = "cpu"
     paired: tuple[str, ...] = ()
+    revision: int = 1
 
     def __post_init__(self) -> None:
         try:
@@ -104,13 +106,18 @@ class Cell:
                 " texts, numbers and booleans"
             ) from None
         _check_whole("repetition", self.repetition, 0)
+        _check_whole("revision", self.revision, 1)
         _check_device(self.device)
 
     @property
     def seed(self) -> int:
-        """Derived from the claim, the unpaired parameters and the repetition; a 63-bit number."""
+        """A 63-bit number from the claim, its revision, the unpaired parameters and the repetition.
+
+        The first revision does not enter, as it did not before there were revisions.
+        """
         seeding = {k: v for k, v in self.params.items() if k not in self.paired}
-        return int(digest(self.claim, seeding, self.repetition), 16) >> 1
+        revision = [self.revision] if self.revision > 1 else []
+        return int(digest(self.claim, seeding, self.repetition, *revision), 16) >> 1
 
     def generator(self) -> "torch.Generator":
         """A new CPU generator with the cell's seed."""

@@ -1,40 +1,29 @@
-"""What a claim is: what was published, what is measured, and by which rule it is judged.
+"""What a claim is: what was published, what is measured, and by which statements it is judged.
 
-The rule comes first. A criterion is written with its reason before the run, names the least
-evidence that it needs to be judged, and is not moved when a result is seen.
+The rules come first. A statement is written with its rule and its reason before the run, names the
+least evidence that it needs to be judged, and is not moved when a result is seen.
 """
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from odeclaims.cell import Cell, Context, Profile, Row
-from odeclaims.statistics import interval
+from odeclaims.rules import Bounds
+from odeclaims.statement import Check, Size, Statement, Verdict, judge_statements
 
 if TYPE_CHECKING:
     import matplotlib.animation
     import matplotlib.figure
 
-Outcome = Literal["reproduced", "partly", "not reproduced", "insufficient"]
-
-# From the best to the worst: a claim is as good as its worst criterion.
-OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "not reproduced", "insufficient")
-
 Measure = Callable[[Cell, Context], list[Row]]
 Figure = Callable[[pd.DataFrame], "matplotlib.figure.Figure"]
 Animation = Callable[[pd.DataFrame], "matplotlib.animation.FuncAnimation"]
-# What the rows lack before a criterion can be judged, in words; "" where they lack nothing.
-Need = Callable[[pd.DataFrame], str]
-
-
-STATISTICS = {"median": np.median, "min": np.min, "max": np.max}
 
 
 @dataclass(frozen=True)
@@ -45,168 +34,6 @@ class Evidence:
     value: str
     source: str
     setting: str = ""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """A closed range that a value lies in or not.
-
-    Raises:
-        ValueError: for an empty range.
-    """
-
-    at_least: float = -math.inf
-    at_most: float = math.inf
-
-    def __post_init__(self) -> None:
-        if not self.at_least <= self.at_most:
-            raise ValueError(f"no value is at least {self.at_least} and at most {self.at_most}")
-
-    def hold(self, value: float) -> bool:
-        """Whether the value lies in the range; NaN lies in none."""
-        return self.at_least <= value <= self.at_most
-
-    def __str__(self) -> str:
-        if math.isinf(self.at_least) and math.isinf(self.at_most):
-            return "any value"
-        if math.isinf(self.at_most):
-            return f">= {self.at_least:g}"
-        if math.isinf(self.at_least):
-            return f"<= {self.at_most:g}"
-        return f"{self.at_least:g} to {self.at_most:g}"
-
-
-def outcome_of(value: float, reproduced: Bounds, partly: Bounds | None) -> Outcome:
-    """The outcome of a value under these bounds."""
-    if reproduced.hold(value):
-        return "reproduced"
-    if partly and partly.hold(value):
-        return "partly"
-    return "not reproduced"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One rule of a claim, fixed before the run.
-
-    Attributes:
-        name: what is judged, in a few words.
-        values: from the claim's rows to one number for each seed, or a single number where nothing
-            is random.
-        reproduced: the range in which the claim holds.
-        because: why this range.
-        partly: a wider range in which it holds in part, if there is one.
-        statistic: which number of the seeds' values is judged: the median, or the least or the
-            largest where every seed has to pass.
-        least_seeds: fewer seeds than this are insufficient.
-        needs: the least evidence; the first need that the rows do not meet makes it insufficient.
-        decides: whether it enters the claim's verdict. An expectation about a known limit of the
-            claim is judged and shown like the rest, but the claim does not hang on it.
-
-    Raises:
-        ValueError: for another statistic.
-        TypeError: for values that are no function, or a range that is no ``Bounds``.
-    """
-
-    name: str
-    values: Callable[[pd.DataFrame], Iterable[float]]
-    reproduced: Bounds
-    because: str
-    partly: Bounds | None = None
-    statistic: Literal["median", "min", "max"] = "median"
-    least_seeds: int = 1
-    needs: Sequence[Need] = ()
-    decides: bool = True
-
-    def __post_init__(self) -> None:
-        if self.statistic not in STATISTICS:
-            raise ValueError(
-                f"the criterion {self.name!r} judges the {self.statistic!r}, expected"
-                f" {' or '.join(STATISTICS)}"
-            )
-        if not callable(self.values):
-            raise TypeError(f"the criterion {self.name!r} has values that are no function of rows")
-        for bounds in (self.reproduced, self.partly or Bounds()):
-            if not isinstance(bounds, Bounds):
-                raise TypeError(
-                    f"the criterion {self.name!r} has the range {bounds!r}, expected Bounds(...)"
-                )
-
-    def judge(self, df: pd.DataFrame) -> "Judgement":
-        """The judgement of these rows; insufficient evidence is a judgement too."""
-        reason = next(filter(None, (need(df) for need in self.needs)), "")
-        values = np.array([]) if reason else np.array(list(self.values(df)), dtype=float)
-        if not reason and len(values) < max(1, self.least_seeds):
-            reason = f"{len(values)} of at least {max(1, self.least_seeds)} values"
-        if not np.isfinite(values).all():
-            reason = f"{np.sum(~np.isfinite(values))} of {len(values)} values are not finite"
-        if reason:
-            return Judgement(self, "insufficient", None, None, len(values), reason)
-        value = float(STATISTICS[self.statistic](values))
-        # The interval is that of the median; a worst case has none.
-        spread = interval(values) if self.statistic == "median" else None
-        outcome = outcome_of(value, self.reproduced, self.partly)
-        return Judgement(self, outcome, value, spread, len(values), "")
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A criterion with its outcome, the value that decided, and the 95% interval of a median."""
-
-    criterion: Criterion
-    outcome: Outcome
-    value: float | None
-    interval: tuple[float, float] | None
-    count: int
-    lacking: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it stands in ``verdict.json``."""
-        partly = self.criterion.partly
-        return {
-            "name": self.criterion.name,
-            "decides": self.criterion.decides,
-            "outcome": self.outcome,
-            "value": self.value,
-            "interval_95": list(self.interval) if self.interval else None,
-            "values": self.count,
-            "statistic": self.criterion.statistic,
-            "reproduced_if": str(self.criterion.reproduced),
-            "partly_if": str(partly) if partly else None,
-            "because": self.criterion.because,
-            "lacking": self.lacking,
-        }
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The judgements of all criteria of a claim, and every caveat that applied."""
-
-    claim: str
-    title: str
-    judgements: tuple[Judgement, ...]
-    caveats: tuple[str, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        """The worst outcome of a criterion that decides."""
-        return self.decisive.outcome
-
-    @property
-    def decisive(self) -> Judgement:
-        """The first of the criteria that decide whose outcome is the worst, and so the claim's."""
-        deciding = [j for j in self.judgements if j.criterion.decides]
-        return max(deciding, key=lambda j: OUTCOMES.index(j.outcome))
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it stands in ``verdict.json``."""
-        return {
-            "claim": self.claim,
-            "title": self.title,
-            "outcome": self.outcome,
-            "criteria": [j.as_dict() for j in self.judgements],
-            "caveats": list(self.caveats),
-        }
 
 
 @dataclass(frozen=True)
@@ -221,7 +48,6 @@ class FlipMap:
         row: what the rows are.
         column: what the columns are, with their unit.
         reproduced: the range in which the claim holds.
-        partly: a wider range in which it holds in part, if there is one.
     """
 
     quantity: str
@@ -229,7 +55,6 @@ class FlipMap:
     row: str
     column: str
     reproduced: Bounds
-    partly: Bounds | None = None
 
 
 @dataclass(frozen=True)
@@ -267,7 +92,8 @@ class Claim:
         whether nothing else may run beside a cell because it measures time, and ``DATASETS``,
         digests of the data used, by name.
     ``judge``
-        ``CRITERIA``; where there are any ``caveats(df)`` and ``flips(df)``.
+        ``STATEMENTS`` and ``SIZE``; where there are any ``CHECKS``, ``caveats(df)`` and
+        ``flips(df)``.
     ``show``
         ``figure(df)`` and ``table(df)``; where there is one ``animation(df)``.
 
@@ -280,6 +106,9 @@ class Claim:
         deviations: how this experiment differs from the published set-up.
         columns: the columns of the CSV beside the common ones, parameters first.
         module: the package or module that holds the rooms: ``__name__`` where the claim is made.
+        revision: of its rules. It enters the seeds, so that a revised rule is judged on rows that
+            nobody had seen when it was written.
+        earlier: what earlier revisions found, a line each, with the reason of the revision.
 
     Raises:
         ValueError: for a column of its own with the name of a common one; and, when a room is first
@@ -294,6 +123,8 @@ class Claim:
     deviations: Sequence[str]
     columns: Mapping[str, Column]
     module: str
+    revision: int = 1
+    earlier: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         clash = set(self.columns) & set(COMMON_COLUMNS)
@@ -347,7 +178,7 @@ class Claim:
         for each in listed:
             if not isinstance(each, Cell):
                 raise ValueError(f"cells of claim {self.slug} gives {each!r}, expected a Cell")
-        return listed
+        return [replace(cell, revision=self.revision) for cell in listed]
 
     @property
     def measure(self) -> Measure:
@@ -369,20 +200,55 @@ class Claim:
     # --- judging
 
     @property
-    def criteria(self) -> Sequence[Criterion]:
-        """How the rows are judged.
+    def statements(self) -> Sequence[Statement]:
+        """The sentences that are judged.
 
         Raises:
-            ValueError: where none of them decides, or something else stands there.
+            ValueError: where none is central, two have one name, one rests on a check that there is
+                not, or something else stands there.
         """
-        criteria = self._part("judge", "CRITERIA")
-        if not isinstance(criteria, Sequence) or not all(
-            isinstance(c, Criterion) for c in criteria
-        ):
-            raise ValueError(f"CRITERIA of claim {self.slug} is no sequence of Criterion")
-        if not any(criterion.decides for criterion in criteria):
-            raise ValueError(f"claim {self.slug} has no criterion that decides")
-        return criteria
+        statements = self._sequence("STATEMENTS", Statement)
+        if not any(statement.central for statement in statements):
+            raise ValueError(f"claim {self.slug} has no central statement")
+        names = [each.name for each in (*statements, *self.checks)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"claim {self.slug} has two statements or checks named {twice[0]}")
+        checks = {check.name for check in self.checks}
+        for statement in statements:
+            if unknown := set(statement.rests_on) - checks:
+                raise ValueError(
+                    f"the statement {statement.name} of claim {self.slug} rests on the check"
+                    f" {min(unknown)}, which there is not"
+                )
+        return statements
+
+    @property
+    def checks(self) -> Sequence[Check]:
+        """What must hold whether or not the paper is right.
+
+        Raises:
+            ValueError: where something else stands there.
+        """
+        return self._sequence("CHECKS", Check) if hasattr(self._room("judge"), "CHECKS") else ()
+
+    @property
+    def size(self) -> Size:
+        """The published size.
+
+        Raises:
+            ValueError: where something else stands there.
+        """
+        size = self._part("judge", "SIZE")
+        if not isinstance(size, Size):
+            raise ValueError(f"SIZE of claim {self.slug} is {size!r}, expected a Size")
+        return size
+
+    def _sequence(self, name: str, kind: type) -> Sequence[Any]:
+        whole = self._part("judge", name)
+        if not isinstance(whole, Sequence) or not all(isinstance(each, kind) for each in whole):
+            raise ValueError(f"{name} of claim {self.slug} is no sequence of {kind.__name__}")
+        return whole
 
     def judge(self, df: pd.DataFrame) -> Verdict:
         """The verdict that follows from these rows.
@@ -392,11 +258,21 @@ class Claim:
         """
         if "status" not in df:
             raise ValueError(f"the rows of claim {self.slug} have no column 'status'")
-        judgements = tuple(criterion.judge(df) for criterion in self.criteria)
+        checks = tuple(check.run(df) for check in self.checks)
+        scale = self.size.label(df)
         caveats = list(getattr(self._room("judge"), "caveats", lambda df: [])(df))
         failed = df[df["status"] != "ok"]["status"].value_counts()
         caveats += [f"{n} of {len(df)} rows have the status {s}." for s, n in failed.items()]
-        return Verdict(self.slug, self.title, judgements, tuple(caveats))
+        return Verdict(
+            self.slug,
+            self.title,
+            self.revision,
+            scale,
+            self.size.words(df),
+            judge_statements(df, self.statements, checks, scale),
+            checks,
+            tuple(caveats),
+        )
 
     @property
     def flips(self) -> Callable[[pd.DataFrame], FlipMap] | None:

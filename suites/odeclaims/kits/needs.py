@@ -1,4 +1,4 @@
-"""The least evidence that a criterion asks for, each need a function from rows to a sentence.
+"""The least evidence that a statement asks for, each need a function from rows to a sentence.
 
 A need returns "" where the rows meet it, and otherwise says in a few words what they lack. Most
 needs look at a part of the rows, which ``among`` picks.
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from odeclaims.claim import Need
 from odeclaims.kits.rows import reversible
+from odeclaims.statement import Need
 
 Pick = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -25,6 +25,23 @@ def seeds(least: int, among: Pick = everything) -> Need:
     def need(df: pd.DataFrame) -> str:
         count = among(df)["repetition"].nunique()
         return "" if count >= least else f"{count} of at least {least} seeds"
+
+    return need
+
+
+def floor(column: str, at_most: float, what: str, among: Pick = everything) -> Need:
+    """A quality: the median over the rows of a column is at most so much.
+
+    Args:
+        column: the column, such as a loss or a test error.
+        at_most: the largest median that is good enough.
+        what: what the column holds, as the subject of "<what> is 0.4, at most 0.02 needed".
+        among: the rows; there must be some.
+    """
+
+    def need(df: pd.DataFrame) -> str:
+        middle = among(df)[column].median()
+        return "" if middle <= at_most else f"{what} is {middle:.3g}, at most {at_most:g} needed"
 
     return need
 

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from odeclaims.claim import Claim, Verdict
+from odeclaims.claim import Claim
 from odeclaims.record.files import CorruptFile, escape_controls
+from odeclaims.statement import Verdict
 
 T = TypeVar("T")
 
@@ -27,7 +28,8 @@ def judge_rows(claim: Claim, df: pd.DataFrame, data: Path) -> Verdict:
     verdict = derive(lambda: claim.judge(df), "judged", data)
     judgements = tuple(replace(j, lacking=escape_controls(j.lacking)) for j in verdict.judgements)
     caveats = tuple(escape_controls(caveat) for caveat in verdict.caveats)
-    return replace(verdict, judgements=judgements, caveats=caveats)
+    size = escape_controls(verdict.size)
+    return replace(verdict, judgements=judgements, size=size, caveats=caveats)
 
 
 def tabulate_rows(claim: Claim, df: pd.DataFrame, data: Path) -> pd.DataFrame:

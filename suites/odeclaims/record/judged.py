@@ -16,11 +16,13 @@ from typing import Any
 import pandas as pd
 
 from odeclaims.cell import digest
-from odeclaims.claim import Claim, Verdict
+from odeclaims.claim import Claim
 from odeclaims.record.derive import judge_rows, tabulate_rows
 from odeclaims.record.files import CorruptFile
+from odeclaims.record.registry import why_not_registered
 from odeclaims.record.results import Results
-from odeclaims.record.wording import criteria_frame
+from odeclaims.record.wording import statements_frame
+from odeclaims.statement import Verdict
 
 # Hexadecimal digits: with ten thousand cells two of them share a name once in twenty thousand.
 DIGITS = 10
@@ -36,7 +38,7 @@ class HashedCell:
 
     Attributes:
         hash: ten hexadecimal digits.
-        table: ``criteria`` or ``table``.
+        table: ``statements`` or ``table``.
         row: the number of its row, from 0.
         column: the heading of its column.
         text: what stands in it.
@@ -80,7 +82,7 @@ class Judged:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the claim's criteria make of the rows.
+        """What the claim's statements make of the rows.
 
         Raises:
             CorruptFile: where they cannot judge them.
@@ -88,9 +90,9 @@ class Judged:
         return judge_rows(self.claim, self.rows, self.results.data)
 
     @cached_property
-    def criteria(self) -> pd.DataFrame:
-        """The verdict as a table, a line for each criterion."""
-        return criteria_frame(self.verdict)
+    def statements(self) -> pd.DataFrame:
+        """The verdict as a table, a line for each statement."""
+        return statements_frame(self.verdict)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -111,14 +113,19 @@ class Judged:
         return self.results.read_provenance()
 
     @cached_property
-    def cells(self) -> list[HashedCell]:
-        """Every cell of the two tables, with its name."""
-        return [*self.criteria_cells, *self._named("table", self.table)]
+    def unregistered(self) -> str:
+        """Why the rules do not count as registered before the rows were measured; "" if they do."""
+        return why_not_registered(self.claim, self.provenance)
 
     @cached_property
-    def criteria_cells(self) -> list[HashedCell]:
+    def cells(self) -> list[HashedCell]:
+        """Every cell of the two tables, with its name."""
+        return [*self.statement_cells, *self._named("table", self.table)]
+
+    @cached_property
+    def statement_cells(self) -> list[HashedCell]:
         """Every cell of the verdict's table alone, for which nothing that draws is imported."""
-        return list(self._named("criteria", self.criteria))
+        return list(self._named("statements", self.statements))
 
     def _named(self, name: str, table: pd.DataFrame) -> Iterator[HashedCell]:
         place = (self.profile, self.claim.slug, name)

@@ -22,7 +22,7 @@ def provenance(device: str) -> dict[str, Any]:
         "odeclaims": __version__,
         "commit": commit(),
         # A run writes results, so results do not make the tree dirty.
-        "clean_tree": _git("status", "--porcelain", "--", ".", ":!results") == "",
+        "clean_tree": ask_git("status", "--porcelain", "--", ".", ":!results") == "",
         **machine(device),
     }
 
@@ -60,18 +60,30 @@ def commit_of(made: Mapping[str, Any], *, short: bool = False) -> str:
 
 def commit() -> str | None:
     """The commit of the source tree; ``None`` where it is not a checkout."""
-    return _git("rev-parse", "HEAD")
+    return ask_git("rev-parse", "HEAD")
 
 
-def _git(*arguments: str) -> str | None:
-    """What git says about the source tree; ``None`` where it is not a checkout."""
-    here = Path(__file__).resolve()
-    root = next((p for p in here.parents if (p / ".git").exists()), None)
-    if root is None:
+def source_tree() -> Path:
+    """The folder that holds ``suites`` in a checkout; another one in an installed package."""
+    return Path(__file__).resolve().parents[3]
+
+
+def ask_git(*arguments: str, folder: Path | None = None) -> str | None:
+    """What git says about the source tree, or about another folder.
+
+    Returns:
+        ``None`` where it is not a checkout, or git refuses.
+    """
+    here = folder.resolve() if folder else Path(__file__).resolve().parent
+    # An installed package may lie inside a checkout that is not its own.
+    if folder is None and not any((p / ".git").exists() for p in here.parents):
         return None
     # A run that is killed in this moment would leave a lock in the user's checkout.
-    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from odeclaims.cell import PROFILES, STATUSES
-from odeclaims.claim import Claim, Verdict
+from odeclaims.claim import Claim
 from odeclaims.record import schema
 from odeclaims.record.derive import judge_rows
 from odeclaims.record.files import (
@@ -29,6 +29,7 @@ from odeclaims.record.files import (
     write_text,
 )
 from odeclaims.record.frame import read_csv, to_csv
+from odeclaims.statement import Verdict
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Results:
 
     @property
     def verdict(self) -> Path:
-        """What the claim's criteria made of the rows."""
+        """What the claim's statements make of the rows."""
         return self.folder / "verdict.json"
 
     @property

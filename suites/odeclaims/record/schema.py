@@ -19,8 +19,9 @@ from pydantic import (
 )
 
 from odeclaims.cell import ProfileName, Scalar
-from odeclaims.claim import OUTCOMES, Outcome
 from odeclaims.record.files import CorruptFile, parse_json, read_json
+from odeclaims.rules import Outcome
+from odeclaims.statement import Scale, summarise
 
 
 def _check_printable(text: str) -> str:
@@ -39,6 +40,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]{0,99}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+RuleDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Moment = Annotated[
     str,
     Field(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}(\+[0-9]{2}:[0-9]{2}|Z)$"),
@@ -56,27 +58,52 @@ class _Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class CriterionRecord(_Record):
-    """One criterion of a verdict."""
+class StatementRecord(_Record):
+    """One statement of a verdict."""
 
-    name: Text
-    decides: bool
+    name: Name
+    text: Text
+    kind: Text
+    central: bool
     outcome: Outcome
     value: Number | None
-    interval_95: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+    level: Annotated[float, Field(gt=0, lt=1)] | None
     values: Count
-    statistic: Literal["median", "min", "max"]
-    reproduced_if: Text
-    partly_if: Text | None
+    words: Text
+    p: Annotated[float, Field(ge=0, le=1)] | None
+    seeds_needed: Count | None
+    holds_if: Text
     because: Text
     lacking: Text
 
     @model_validator(mode="after")
-    def _check(self) -> "CriterionRecord":
-        if (self.value is None) != (self.outcome == "insufficient"):
-            raise ValueError("there is a value where the evidence is insufficient, or none else")
-        if self.interval_95 and self.interval_95[0] > self.interval_95[1]:
+    def _check(self) -> "StatementRecord":
+        if self.value is None and self.outcome not in ("insufficient", "invalid"):
+            raise ValueError("it is decided without a value")
+        if self.outcome in ("insufficient", "invalid") and not self.lacking:
+            raise ValueError("nothing says why it is not judged")
+        if self.interval and self.interval[0] > self.interval[1]:
             raise ValueError("the ends of the interval are in the wrong order")
+        return self
+
+
+class CheckRecord(_Record):
+    """One check of the instrument."""
+
+    name: Name
+    text: Text
+    passed: bool
+    values: Count
+    outside: Count
+    example: Number | None
+    holds_if: Text
+    because: Text
+
+    @model_validator(mode="after")
+    def _check(self) -> "CheckRecord":
+        if self.passed != (self.outside == 0) or self.outside > self.values:
+            raise ValueError("it says both that it passed and that it failed")
         return self
 
 
@@ -85,17 +112,22 @@ class VerdictRecord(_Record):
 
     claim: Name
     title: Text
-    outcome: Outcome
-    criteria: Annotated[list[CriterionRecord], Field(min_length=1)]
+    revision: Annotated[int, Field(ge=1, lt=10_000)]
+    scale: Scale
+    size: Text
+    summary: Text
+    statements: Annotated[list[StatementRecord], Field(min_length=1)]
+    checks: list[CheckRecord]
     caveats: list[Text]
 
     @model_validator(mode="after")
     def _check(self) -> "VerdictRecord":
-        deciding = [OUTCOMES.index(c.outcome) for c in self.criteria if c.decides]
-        if not deciding or OUTCOMES[max(deciding)] != self.outcome:
-            raise ValueError("the outcome is not the worst of the criteria that decide")
-        if len({c.name for c in self.criteria}) < len(self.criteria):
-            raise ValueError("two criteria have one name")
+        central = [s.outcome for s in self.statements if s.central]
+        if not central or summarise(central) != self.summary:
+            raise ValueError("the summary does not count the central statements")
+        names = [each.name for each in (*self.statements, *self.checks)]
+        if len(set(names)) < len(names):
+            raise ValueError("two statements or checks have one name")
         return self
 
 
@@ -119,7 +151,8 @@ class CellsOfMachine(MachineRecord):
 class ProvenanceRecord(MachineRecord):
     """``provenance.json`` of a claim.
 
-    ``sha256`` is the digest of all the rest; results from before it was introduced lack it.
+    ``sha256`` is the digest of all the rest; results from before it was introduced lack it, and
+    those from before rules were registered lack ``rules`` and ``registered``.
     """
 
     odeclaims: Version
@@ -135,6 +168,9 @@ class ProvenanceRecord(MachineRecord):
     started: Moment
     duration_s: Duration
     machines: list[CellsOfMachine] = []
+    revision: Annotated[int, Field(ge=1, lt=10_000)] = 1
+    rules: dict[Name, RuleDigest] | None = None
+    registered: list[Name] | None = None
     rows: Count
     data_sha256: Sha256
     sha256: Sha256 | None = None
@@ -148,6 +184,7 @@ class CellIdentity(_Record):
     repetition: Count
     device: Device
     paired: list[str]
+    revision: Annotated[int, Field(ge=1, lt=10_000)] = 1
 
 
 class CellRecord(_Record):

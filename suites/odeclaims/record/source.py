@@ -20,6 +20,8 @@ from odeclaims.cell import digest
 # What only a claim of one file imports beside what it measures with.
 NOT_MEASURING = (
     "odeclaims.claim",
+    "odeclaims.statement",
+    "odeclaims.rules",
     "odeclaims.statistics",
     "odeclaims.record",
     "odeclaims.report",
@@ -27,6 +29,7 @@ NOT_MEASURING = (
     "odeclaims.kits.marks",
     "odeclaims.kits.needs",
     "odeclaims.kits.pictures",
+    "odeclaims.kits.quantities",
     "odeclaims.kits.rows",
 )
 

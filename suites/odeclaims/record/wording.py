@@ -1,16 +1,18 @@
 """Numbers, outcomes and verdicts as text, the same wherever a reader meets them."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from odeclaims.claim import OUTCOMES, Judgement, Verdict
 from odeclaims.record.files import escape_controls
+from odeclaims.rules import LEVEL, OUTCOMES
+from odeclaims.statement import Judgement, Verdict
 
 # What a reader is shown for an outcome, and how it stands in Markdown.
 LABELS = {outcome: outcome for outcome in OUTCOMES} | {"insufficient": "insufficient evidence"}
-MARKS = LABELS | {"not reproduced": "**not reproduced**"}
+MARKS = LABELS | {"not reproduced": "**not reproduced**", "invalid": "**invalid**"}
 
 
 def number(value: float | np.number | None, digits: int = 3) -> str:
@@ -27,27 +29,68 @@ def number(value: float | np.number | None, digits: int = 3) -> str:
 
 
 def format_value(judgement: Judgement) -> str:
-    """The value that decided, with its interval where there is one, or what is lacking."""
-    if judgement.value is None:
+    """The value with its interval and what decided, or what is lacking."""
+    decision = judgement.decision
+    if decision is None:
         return judgement.lacking
-    text = number(judgement.value)
-    if judgement.interval and judgement.interval[0] != judgement.interval[1]:
-        low, high = judgement.interval
-        text += f" [{number(low)}, {number(high)}]"
-    return text
+    return describe_value(decision.value, decision.interval, decision.level, decision.words)
 
 
-def criteria_frame(verdict: Verdict) -> pd.DataFrame:
-    """The criteria of a verdict as a table: what was asked, what was found."""
+def describe_value(
+    value: float, interval: Sequence[float] | None, level: float | None, words: str
+) -> str:
+    """A value as a reader meets it: "0.917 [0.850, 0.960], 11 of 12 seeds"."""
+    if " [" in words:
+        # It has the interval, and says more than the share alone.
+        return words
+    text = number(value)
+    if interval and interval[0] != interval[1]:
+        ends = f"{number(interval[0])}, {number(interval[1])}"
+        text += f" [{ends}]" if level == LEVEL else f" ({_name_interval(level)} {ends})"
+    return f"{text}, {words}" if words else text
+
+
+def _name_interval(level: float | None) -> str:
+    return "range" if level is None else f"{100 * level:g}%"
+
+
+def statements_frame(verdict: Verdict) -> pd.DataFrame:
+    """The statements of a verdict as a table: what is claimed, what was found."""
     return pd.DataFrame(
         {
-            "criterion": j.criterion.name,
-            "holds if": str(j.criterion.reproduced),
+            "statement": j.statement.text,
+            "kind": j.statement.rule.kind,
+            "holds if": str(j.statement.rule),
             "measured": format_value(j),
-            "outcome": j.outcome if j.criterion.decides else f"{j.outcome} (does not decide)",
-            "why this bound": j.criterion.because,
+            "outcome": describe_outcome(j),
+            "why this rule": j.statement.because,
         }
         for j in verdict.judgements
+    )
+
+
+def describe_outcome(judgement: Judgement) -> str:
+    """The outcome with what belongs to it: that it is not central, why, how many seeds decide."""
+    parts = [judgement.outcome]
+    if judgement.lacking and judgement.decision:
+        parts.append(judgement.lacking)
+    if judgement.outcome == "undecided" and judgement.decision:
+        needed = judgement.decision.seeds_needed
+        parts += [f"{needed} seeds would decide"] if needed else []
+    text = "; ".join(parts)
+    return text if judgement.statement.central else f"{text} (not central)"
+
+
+def checks_frame(verdict: Verdict) -> pd.DataFrame:
+    """The checks of the instrument as a table."""
+    return pd.DataFrame(
+        {
+            "check": c.check.text,
+            "holds if": str(c.check.bounds),
+            "passed": f"{c.count - c.outside} of {c.count}",
+            "why it must hold": c.check.because,
+        }
+        for c in verdict.checks
     )
 
 

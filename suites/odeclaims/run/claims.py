@@ -24,6 +24,7 @@ from odeclaims.record.cells import CellStore
 from odeclaims.record.files import CorruptFile, remove_litter
 from odeclaims.record.frame import frame
 from odeclaims.record.provenance import machine, provenance
+from odeclaims.record.registry import registration
 from odeclaims.record.results import Results
 from odeclaims.run import cluster
 from odeclaims.run.pool import in_processes
@@ -186,6 +187,7 @@ def _assemble(
         "started": min(cell["started"] for cell in finished),
         "duration_s": round(sum(cell["duration_s"] for cell in finished), 3),
     }
+    origin |= registration(claim, out, origin["cells_made_at_commits"])
     origin |= _machines(finished, profile.device)
     results = Results(out, profile.name, claim)
     try:

@@ -13,7 +13,14 @@ from neural_ode import solve
 from neural_ode.data import crossing
 from neural_ode.networks import OdeModel, ResidualModel, augmented_model
 from odeclaims.cell import Cell, Context, Profile, Row
-from odeclaims.claims.crossing_1d.settings import REFINEMENTS, SLUG, STARTS, TIMES, TOLERANCES
+from odeclaims.claims.crossing_1d.settings import (
+    CONFIRMING,
+    REFINEMENTS,
+    SLUG,
+    STARTS,
+    TIMES,
+    TOLERANCES,
+)
 from odeclaims.kits.toy_models import Frozen, Model, at, fit
 from odeclaims.kits.validity import at_each
 
@@ -28,9 +35,9 @@ def cells(profile: Profile) -> Iterator[Cell]:
         "learning_rate": profile.pick(smoke=5e-3, quick=5e-3, paper=5e-4),
         "reference_steps": profile.pick(smoke=16, quick=256, paper=1024),
     }
-    # What has no adaptive solver to pay for is trained for the published number of epochs.
     flows = {"epochs": profile.pick(smoke=2, quick=8, paper=50)}
-    jumps = {"epochs": profile.pick(smoke=2, quick=50, paper=50)}
+    # What has no adaptive solver to pay for is trained until its loss falls no more.
+    jumps = {"epochs": profile.pick(smoke=2, quick=50, paper=200)}
     tolerances = {"loose": 1e-3, "checked": profile.pick(smoke=1e-4, quick=1e-5, paper=1e-6)}
     arms: list[dict[str, Any]] = [
         {
@@ -104,7 +111,7 @@ def _look_at_flow(model: OdeModel, cell: Cell) -> list[Row]:
         states = frozen.flow(_starts(), times, tolerance)
         return {**_errors(states[:, :, :1]), **frozen.observe(tolerance)}
 
-    rows: list[Row] = [{"kind": "result", **row} for row in at_each(TOLERANCES, observe)]
+    rows: list[Row] = [{"kind": "result", **row} for row in at_each(TOLERANCES | CONFIRMING, observe)]
     if cell.repetition == 0 and cell.params["training"] == "checked":
         rows += _paths(frozen.flow(_starts()[::2], times, TOLERANCES["checked"]), times)
         rows += _field(frozen.model, cell.params["augment_dim"])

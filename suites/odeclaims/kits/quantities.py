@@ -1,0 +1,55 @@
+"""What statements judge, from rows: attempts of seeds, and differences of paired seeds."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from odeclaims.rules import Attempts
+
+# From rows to one truth value for each.
+Test = Callable[[pd.DataFrame], pd.Series]
+
+
+def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the repetition as the index.
+
+    Raises:
+        ValueError: where two rows have one repetition.
+    """
+    indexed = rows.set_index("repetition").sort_index()
+    if indexed.index.has_duplicates:
+        twice = indexed.index[indexed.index.duplicated()][0]
+        raise ValueError(f"repetition {twice} has two rows where one is expected")
+    return indexed
+
+
+def attempts(rows: pd.DataFrame, does: Test, again: pd.DataFrame | None = None) -> Attempts:
+    """Which seeds do something.
+
+    Args:
+        rows: one a valid seed.
+        does: whether a seed's row shows it.
+        again: the same seeds solved again at a tighter tolerance; a seed that is not among them is
+            not confirmed.
+    """
+    seeds = by_seed(rows)
+    done = tuple(bool(each) for each in does(seeds))
+    if again is None:
+        return Attempts(done)
+    confirmed = does(by_seed(again)).reindex(seeds.index, fill_value=False)
+    return Attempts(done, tuple(bool(each) for each in confirmed))
+
+
+def differences(rows: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndarray:
+    """A column less that of the same seed among the others; a seed that one lacks is left out."""
+    pairs = by_seed(rows)[column] - by_seed(others)[column]
+    return pairs.dropna().to_numpy(dtype=float)
+
+
+def log_ratios(rows: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndarray:
+    """As ``differences``, of the natural logarithms, for what is compared by a factor."""
+    pairs = np.log(by_seed(rows)[column].astype(float)) - np.log(
+        by_seed(others)[column].astype(float)
+    )
+    return pairs.dropna().to_numpy(dtype=float)

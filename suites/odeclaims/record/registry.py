@@ -1,0 +1,202 @@
+"""The registry of rules: which rule was in force since when, and why it was revised.
+
+``registry.csv`` in the results folder has a line for each rule of each statement, in the order in
+which they were registered: claim, statement, digest, revision, date, commit, reason. Lines are
+added and never changed, but for the commit, which is not known before there is one.
+
+A result is registered before it was measured where every rule by which it is judged stood in the
+registry of the commit that measured it, and the tree had no changes. The run writes that down.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from odeclaims.claim import Claim
+from odeclaims.record.files import CorruptFile, write_text
+from odeclaims.record.fingerprint import rule_digest
+from odeclaims.record.provenance import ask_git, source_tree
+
+FILE = "registry.csv"
+FIRST = "first registered"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One rule: whose it is, its digest, and since when."""
+
+    claim: str
+    statement: str
+    digest: str
+    revision: int
+    date: str
+    commit: str
+    reason: str
+
+
+def read_registry(out: Path) -> list[Entry]:
+    """The entries of the registry of a results folder; none where there is no registry.
+
+    Raises:
+        CorruptFile: where the file is not a registry.
+    """
+    path = out / FILE
+    return _parse(path.read_text(encoding="utf-8"), path) if path.exists() else []
+
+
+def _parse(text: str, path: Path) -> list[Entry]:
+    names = [field.name for field in fields(Entry)]
+    reader = csv.DictReader(io.StringIO(text))
+    if reader.fieldnames != names:
+        raise CorruptFile(f"{path} is not a registry: expected the columns {', '.join(names)}")
+    try:
+        return [Entry(**row | {"revision": int(row["revision"])}) for row in reader]
+    except (TypeError, ValueError) as error:
+        raise CorruptFile(f"{path} is not a registry: {error}") from None
+
+
+def write_registry(out: Path, entries: Iterable[Entry]) -> Path:
+    """Write the registry of a results folder."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Entry)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(entry) for entry in entries)
+    return write_text(out / FILE, text.getvalue())
+
+
+def rules_of(claim: Claim) -> dict[str, str]:
+    """The digest of the rule of each statement of a claim."""
+    return {statement.name: rule_digest(statement) for statement in claim.statements}
+
+
+def unregistered(claim: Claim, entries: Sequence[Entry]) -> dict[str, str]:
+    """The rules of a claim that are not the last registered ones of their statements."""
+    last = _last(claim.slug, entries)
+    return {
+        name: digest
+        for name, digest in rules_of(claim).items()
+        if name not in last or (last[name].digest, last[name].revision) != (digest, claim.revision)
+    }
+
+
+def _last(slug: str, entries: Sequence[Entry]) -> dict[str, Entry]:
+    return {entry.statement: entry for entry in entries if entry.claim == slug}
+
+
+def register(claim: Claim, entries: Sequence[Entry], reason: str) -> list[Entry]:
+    """The entries to add, so that every rule of a claim is registered.
+
+    Args:
+        claim: the claim.
+        entries: those that there are.
+        reason: why rules are revised; it is not asked for where they are new.
+
+    Raises:
+        ValueError: where a registered rule differs and the claim's revision has not risen, or no
+            reason is given.
+    """
+    last, added = _last(claim.slug, entries), []
+    for name, digest in unregistered(claim, entries).items():
+        before = last.get(name)
+        if before and before.digest != digest and before.revision >= claim.revision:
+            raise ValueError(
+                f"the rule of {claim.slug}, {name}, differs from the one registered as revision"
+                f" {before.revision}; raise the revision of the claim, which gives it new seeds"
+            )
+        if before and not reason:
+            raise ValueError(
+                f"the rule of {claim.slug}, {name}, is registered as revision {before.revision};"
+                " --reason says why it is revised"
+            )
+        today = datetime.now(UTC).date().isoformat()
+        why = reason if before else FIRST
+        added.append(Entry(claim.slug, name, digest, claim.revision, today, "", why))
+    return added
+
+
+def fill_commits(out: Path, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries with the first commit that has each, as far as the history is at hand."""
+    return [e if e.commit else replace(e, commit=_first_commit(out, e)) for e in entries]
+
+
+def _first_commit(out: Path, entry: Entry) -> str:
+    path = str((out / FILE).resolve())
+    wanted = f"{entry.claim},{entry.statement},{entry.digest},{entry.revision},"
+    found = ask_git("log", "--reverse", "--format=%H", f"-S{wanted}", "--", path)
+    return (found or "").partition("\n")[0]
+
+
+def registration(claim: Claim, out: Path, commits: Iterable[str]) -> dict[str, Any]:
+    """What a run writes down: the revision, its rules, and which of them were registered.
+
+    Args:
+        claim: the claim.
+        out: the results folder; where it has no registry, that of the source tree counts.
+        commits: those that measured the cells. A rule counts as registered where each has it; what
+            lies in the folder without being committed does not count.
+    """
+    rules = rules_of(claim)
+    stood = [_committed(claim, commit, out) for commit in commits]
+    registered = [
+        name
+        for name, rule in rules.items()
+        if stood and all((name, rule, claim.revision) in entries for entries in stood)
+    ]
+    return {"revision": claim.revision, "rules": rules, "registered": sorted(registered)}
+
+
+def _committed(claim: Claim, commit: str, out: Path) -> set[tuple[str, str, int]]:
+    """The statement, digest and revision of the claim's rules that a commit had."""
+    for folder in (out, source_tree() / "results"):
+        text = ask_git("show", f"{commit}:./{FILE}", folder=folder) if folder.exists() else None
+        if text:
+            entries = _parse(text, folder / FILE)
+            return {(e.statement, e.digest, e.revision) for e in entries if e.claim == claim.slug}
+    return set()
+
+
+def why_not_registered(claim: Claim, made: Mapping[str, Any]) -> str:
+    """Why a result does not count as registered before it was measured; "" where it does.
+
+    Args:
+        claim: the claim, with the rules that are in force now.
+        made: the provenance of the result.
+    """
+    if made.get("rules") is None:
+        return "it was measured before rules were registered"
+    if not made["clean_tree"]:
+        return "it was measured with uncommitted changes"
+    now = rules_of(claim)
+    changed = sorted(name for name in now if made["rules"].get(name) != now[name])
+    if changed:
+        return f"{_several(changed)} changed after it was measured"
+    missing = sorted(set(now) - set(made["registered"] or ()))
+    if missing:
+        return f"{_several(missing)} was not registered in the commit that measured it"
+    return ""
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"the rule of {names[0]}{more}"
+
+
+def check_history(claim: Claim, made: Mapping[str, Any], out: Path) -> str:
+    """What the history says against a result that claims to be registered; "" for nothing.
+
+    Without a history, as in an installed package, there is nothing to say.
+    """
+    if why_not_registered(claim, made) or ask_git("rev-parse", "HEAD", folder=out) is None:
+        return ""
+    for commit in made["cells_made_at_commits"]:
+        if ask_git("merge-base", "--is-ancestor", commit, "HEAD", folder=out) is None:
+            return f"the commit {commit[:10]} that measured it is no ancestor of this one"
+        stood = {(name, rule) for name, rule, _ in _committed(claim, commit, out)}
+        missing = sorted(set(made["rules"].items()) - stood)
+        if missing:
+            return f"the registry of the commit {commit[:10]} lacks {_several([missing[0][0]])}"
+    return ""
