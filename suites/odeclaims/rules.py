@@ -113,10 +113,7 @@ class Rule(Protocol):
     holds.
     """
 
-    @property
-    def kind(self) -> str:
-        """The name of the kind."""
-        ...
+    kind: ClassVar[str]
 
     @property
     def least(self) -> int:

@@ -8,6 +8,7 @@ is spared.
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -99,7 +100,8 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     sample = np.asarray(values, dtype=float)
     if not len(sample):
         return None
-    ends = stats.quantile_test(sample, q=0.0, p=0.5).confidence_interval(confidence_level=level)
+    test: Any = stats.quantile_test(sample, q=0.0, p=0.5)
+    ends = test.confidence_interval(confidence_level=level)
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         return None
     return float(ends.low), float(ends.high)
