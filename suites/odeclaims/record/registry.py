@@ -60,7 +60,8 @@ def _parse(text: str, path: Path) -> list[Entry]:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(**row | {"revision": int(row["revision"])})
+    values: dict[str, Any] = {**row, "revision": int(row["revision"])}
+    return Entry(**values)
 
 
 def write_registry(out: Path, entries: Iterable[Entry]) -> Path:
