@@ -69,15 +69,17 @@ def moving(frames: bytes, caption: str) -> Picture:
 
 
 def _svg(figure: Figure) -> str:
-    freeze_layout(figure)
-    text = _save(figure)
-    if len(text) <= SVG_BYTES:
-        return text
-    for artist in figure.findobj(Collection):
-        assert isinstance(artist, Collection)
-        size = np.size(artist.get_offsets()) + sum(np.size(p.vertices) for p in artist.get_paths())
-        artist.set_rasterized(size > HEAVY_ARTIST)
-    return _save(figure)
+    with freeze_layout(figure):
+        text = _save(figure)
+        if len(text) <= SVG_BYTES:
+            return text
+        for artist in figure.findobj(Collection):
+            assert isinstance(artist, Collection)
+            size = np.size(artist.get_offsets()) + sum(
+                np.size(p.vertices) for p in artist.get_paths()
+            )
+            artist.set_rasterized(size > HEAVY_ARTIST)
+        return _save(figure)
 
 
 def _save(figure: Figure) -> str:

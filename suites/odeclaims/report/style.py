@@ -248,13 +248,19 @@ def _length(text: Text) -> float:
     return extent.height if text.get_rotation() == 90 else extent.width
 
 
-def freeze_layout(figure: Figure) -> None:
-    """Lay the figure out now and leave it so: otherwise each file lays it out twice anew."""
+@contextmanager
+def freeze_layout(figure: Figure) -> Iterator[None]:
+    """Lay the figure out, and write its files inside this context: none lays it out again.
+
+    Without an engine Matplotlib also draws once a file; with one, and be it "none", it draws twice.
+    """
     engine = figure.get_layout_engine()
-    if engine is None:
-        return
-    engine.execute(figure)
-    figure.set_layout_engine("none")
+    if engine is not None:
+        engine.execute(figure)
+    # After each file Matplotlib sets the engine anew, to that of the settings where it was None.
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+        yield
 
 
 def save(
@@ -265,12 +271,12 @@ def save(
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
     # It warns that a font was made long ago, at each one that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
-    freeze_layout(figure)
     paths = []
-    for kind in kinds:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata[kind])
-        paths.append(write_bytes(folder / f"{name}.{kind}", buffer.getvalue()))
+    with freeze_layout(figure):
+        for kind in kinds:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata=metadata[kind])
+            paths.append(write_bytes(folder / f"{name}.{kind}", buffer.getvalue()))
     return paths
 
 
