@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from PIL import Image
 
 from odeclaims.record.files import write_bytes
 
@@ -280,9 +281,36 @@ def save(
     return paths
 
 
+class _GifWriter(PillowWriter):
+    """Writes frames as a GIF, and renders no frame again that stands for a while.
+
+    A frame stands where nothing in the figure has changed since the one before.
+    """
+
+    def setup(self, fig: Figure, outfile: Any, dpi: float | None = None) -> None:
+        super().setup(fig, outfile, dpi)
+        self.frames: list[Image.Image] = []
+
+    def grab_frame(self, **savefig_kwargs: Any) -> None:
+        if self.frames and not self.fig.stale:
+            self.frames.append(self.frames[-1])
+            return
+        buffer = io.BytesIO()
+        with freeze_layout(self.fig):
+            self.fig.savefig(buffer, **savefig_kwargs, format="rgba", dpi=self.dpi)
+        image = Image.frombytes("RGBA", self.frame_size, buffer.getvalue())
+        self.frames.append(image.convert("RGB"))
+        self.fig.stale = False
+
+    def finish(self) -> None:
+        first, *others = self.frames
+        duration = int(1000 / self.fps)
+        first.save(self.outfile, save_all=True, append_images=others, duration=duration, loop=0)
+
+
 def animation_bytes(animation: FuncAnimation) -> bytes:
     """The animation as GIF; the same rows, the same bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "animation.gif"
-        animation.save(path, writer=PillowWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
+        animation.save(path, writer=_GifWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
         return path.read_bytes()
