@@ -13,6 +13,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -38,6 +40,9 @@ _BESIDE, _ABOVE_AND_BELOW = 0.6, 0.6
 _LONG_AXIS = 300
 # Of an animation: pixels an inch, and frames a second.
 ANIMATION_DPI, ANIMATION_FPS = 110, 8
+
+# What a font has for laying out words and formulas.
+_LAYOUT_TABLES = {"GDEF", "GPOS", "GSUB", "kern", "MATH"}
 
 # seaborn's palette for the colour-blind; the arms of a comparison also differ in marker and dash.
 COLOURS = [to_hex(c) for c in sns.color_palette("colorblind")]
@@ -264,6 +269,27 @@ def freeze_layout(figure: Figure) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _fonts_without_layout() -> Iterator[None]:
+    """Put fonts into files without the tables by which words are laid out: a PDF has its glyphs.
+
+    To shorten these tables takes most of the time that a font takes, and no reader looks at them.
+    """
+    load = subset.load_font
+
+    def load_font(*args: Any, **options: Any) -> TTFont:
+        font = load(*args, **options)
+        for table in _LAYOUT_TABLES & set(font.keys()):
+            del font[table]
+        return font
+
+    subset.load_font = load_font
+    try:
+        yield
+    finally:
+        subset.load_font = load
+
+
 def save(
     figure: Figure, folder: Path, name: str = "figure", kinds: Sequence[str] = ("png", "pdf")
 ) -> list[Path]:
@@ -273,7 +299,7 @@ def save(
     # It warns that a font was made long ago, at each one that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     paths = []
-    with freeze_layout(figure):
+    with freeze_layout(figure), _fonts_without_layout():
         for kind in kinds:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=metadata[kind])
