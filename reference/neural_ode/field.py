@@ -1,6 +1,7 @@
 """The right-hand side of the equation, as users write it and as the stepper calls it."""
 
 from collections.abc import Callable, Hashable
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -71,8 +72,11 @@ class InAutocast:
 
 def has_autocast(device_type: str) -> bool:
     """Whether autocast is on for this device."""
-    available = torch.amp.is_autocast_available(device_type)
-    return available and torch.is_autocast_enabled(device_type)
+    return _knows_autocast(device_type) and torch.is_autocast_enabled(device_type)
+
+
+# Whether torch has autocast for this type of device at all.
+_knows_autocast = cache(torch.amp.is_autocast_available)
 
 
 def _describe(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> str:
