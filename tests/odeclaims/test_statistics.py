@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from odeclaims.statistics import interval, log_slope, pearson, slope, spearman
+from odeclaims.statistics import interval, log_slope, pearson, slope, slope_interval, spearman
 
 
 def test_slopes_of_exact_laws():
@@ -21,6 +21,13 @@ def test_rank_correlation_is_that_of_the_order_alone():
     assert spearman(x, -x) == pytest.approx(-1)
     # By hand: 1 - 6 * (1 + 1) / (4 * 15).
     assert spearman(x, [1, 3, 2, 9]) == pytest.approx(0.8)
+
+
+def test_a_constant_has_a_slope_of_zero_without_doubt():
+    assert slope_interval([1, 2, 4, 8], [3.0] * 4) == (0, 0)
+    low, high = slope_interval([1, 2, 4, 8], [2.0, 4.0, 8.0, 16.0]) or (math.nan, math.nan)
+    assert low == pytest.approx(1)
+    assert high == pytest.approx(1)
 
 
 def test_log_slope_leaves_out_what_has_no_logarithm():
