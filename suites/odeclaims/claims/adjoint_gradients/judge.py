@@ -8,10 +8,11 @@ import pandas as pd
 
 from odeclaims.claims.adjoint_gradients.replication import REPLICATION
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT
+from odeclaims.kits.quantities import MATHEMATICS
 from odeclaims.kits.rows import of, ok
 from odeclaims.record.wording import number
 from odeclaims.rules import Bounds, Exact
-from odeclaims.statement import Check, Size, Statement
+from odeclaims.statement import Check, Statement
 from odeclaims.statistics import log_slope, slope
 
 GROUPS = ("benign", "decaying", "forgetting", "kinked")
@@ -74,11 +75,7 @@ def _reference_errors(group: str, df: pd.DataFrame) -> list[float]:
     return [*rows["reference_error"].dropna(), *rows["finite_difference_error"].dropna()]
 
 
-def _whole_size(df: pd.DataFrame) -> float:
-    return 1.0
-
-
-SIZE = Size("a statement of mathematics, of no size", _whole_size)
+SIZE = MATHEMATICS
 
 CHECKS = [
     Check(
