@@ -115,6 +115,11 @@ def test_the_interval_of_a_slope_is_that_of_the_regression():
     assert slope_interval([2, 2, 2], [1, 2, 3]) is None
 
 
+def test_a_constant_has_a_slope_of_zero_without_doubt():
+    assert slope_interval([1, 2, 4, 8], [3.0] * 4) == (0, 0)
+    assert slope_interval([1, 2, 4, 8], [2.0, 4.0, 8.0, 16.0]) == pytest.approx((1, 1))
+
+
 def test_seeds_and_items_drawn_together_spread_as_their_variances_say():
     rng = np.random.default_rng(0)
     items = rng.normal(0, 1, (6, 200)) + rng.normal(0, 0.5, (6, 1)) + rng.normal(0, 0.5, (1, 200))
