@@ -53,3 +53,20 @@ def log_ratios(rows: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndar
         by_seed(others)[column].astype(float)
     )
     return pairs.dropna().to_numpy(dtype=float)
+
+
+def chances_below_zero(values: pd.Series, errors: pd.Series) -> list[float]:
+    """For each value that cannot be negative, how likely its error alone makes it so small.
+
+    Args:
+        values: means over many points.
+        errors: their standard errors.
+
+    Returns:
+        The normal p-value of each times how many there are, at most 1: among so many values one
+        is far below zero by chance.
+    """
+    from scipy import stats
+
+    chances = stats.norm.cdf(np.asarray(values, dtype=float) / np.asarray(errors, dtype=float))
+    return [min(1.0, len(chances) * float(chance)) for chance in chances]
