@@ -254,7 +254,7 @@ def check(
         results += [each for each in possible if each not in results and revision.has(each)]
     bad = 0
     for each in results:
-        problem = _problem(each) or (revision.differences(each) if revision else "")
+        problem = _problem(each, out) or (revision.differences(each) if revision else "")
         bad += bool(problem)
         style, state = ("red", problem) if problem else ("green", _praise(each))
         line = Text(f"{each.profile}/{each.claim.slug}: ").append(escape_controls(state), style)
@@ -266,17 +266,54 @@ def check(
 
 def _praise(results: Results) -> str:
     """What can be said for stored files without a problem."""
-    if "sha256" in results.read_provenance():
-        return "follows from its rows"
-    return "follows from its rows; its provenance.json has no digest, so may have been changed"
+    why_not = Judged(results).unregistered
+    registered = f"no, {why_not}" if why_not else "yes"
+    whole = (
+        ""
+        if "sha256" in results.read_provenance()
+        else ("; its provenance.json has no digest, so may have been changed")
+    )
+    return f"follows from its rows; registered before measured: {registered}{whole}"
 
 
-def _problem(results: Results) -> str:
+def _problem(results: Results, out: Path) -> str:
     """What is wrong with the stored files; "" where nothing is."""
+    from odeclaims.record.registry import check_history
+
     try:
-        return Judged(results).stale()
+        judged = Judged(results)
+        return judged.stale() or check_history(judged.claim, judged.provenance, out)
     except (CorruptFile, OSError) as error:
         return error_sentence(error)
+
+
+@app.command()
+def register(
+    claims: Names = None,
+    reason: Annotated[str, typer.Option(help="Why registered rules are revised.")] = "",
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 where a rule is missing.")
+    ] = False,
+    out: Out = Path("results"),
+) -> None:
+    """Register the rules of claims, so that a run can say that they stood before it measured.
+
+    Adds a line to registry.csv in the results folder for each rule that is new or revised. Commit
+    the file before the run. A revised rule needs a higher revision of its claim and a reason.
+    """
+    from odeclaims.record import registry
+
+    entries = registry.read_registry(out)
+    chosen = _choose(claims)
+    if only_check:
+        missing = {c.slug: names for c in chosen if (names := registry.unregistered(c, entries))}
+        for slug, names in missing.items():
+            say(f"{slug}: not registered: {', '.join(names)}", "red")
+        console.print(f"{len(chosen)} claims checked, {len(missing)} of them with a problem.")
+        raise typer.Exit(1 if missing else 0)
+    added = [entry for claim in chosen for entry in registry.register(claim, entries, reason)]
+    registry.write_registry(out, [*registry.fill_commits(out, entries), *added])
+    say(f"{len(added)} rules registered in {out / registry.FILE}, {len(entries)} stood there.")
 
 
 @app.command()
@@ -326,15 +363,15 @@ def compare(
     before: Annotated[Path, typer.Argument(help="A results folder, or that of a profile.")],
     after: Annotated[Path, typer.Argument(help="The other.")],
 ) -> None:
-    """Show which verdicts changed between two results folders, and which numbers moved.
+    """Show which statements differ between two results folders, beyond what chance explains.
 
-    Exit code 1 where the verdict of a claim changed.
+    Exit code 1 where one differs.
     """
     from odeclaims.record.compare import compare as compare_folders
 
     comparison = compare_folders(before, after)
     print_comparison(comparison)
-    if comparison.changed:
+    if len(comparison.differing):
         raise typer.Exit(1)
 
 

@@ -9,9 +9,8 @@ To add a kind is to add a class here with ``kind``, ``least``, ``__str__`` and `
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -106,6 +105,7 @@ class Decision:
     seeds_needed: int | None = None
 
 
+@runtime_checkable
 class Rule(Protocol):
     """One kind of statement with its bound.
 
@@ -189,9 +189,7 @@ class Impossible:
             outcome = "reproduced"
         elif quantity.again and any(map(all, zip(quantity.done, quantity.again, strict=True))):
             outcome = "not reproduced"
-        return Decision(
-            outcome, count / total, total, interval, LEVEL, _of(count, total, interval)
-        )
+        return Decision(outcome, count / total, total, interval, LEVEL, _of(count, total, interval))
 
 
 @dataclass(frozen=True)
@@ -320,8 +318,8 @@ class Scales:
     def decide(self, quantity: ArrayLike | Curve) -> Decision:
         """The decision on the slope of each seed, or on one curve."""
         if isinstance(quantity, Curve):
-            value = statistics.log_slope(quantity.x, quantity.y)
-            interval = statistics.slope_interval(quantity.x, quantity.y)
+            x, y = np.array(quantity.x), np.array(quantity.y)
+            value, interval = statistics.log_slope(x, y), statistics.slope_interval(x, y)
             outcome = self.bounds.place(interval) if interval else "undecided"
             return Decision(outcome, value, len(quantity), interval, LEVEL, "one curve")
         return Better(self.bounds).decide(quantity)
@@ -341,9 +339,9 @@ class Share:
     def __str__(self) -> str:
         return f"share of seeds {self.bounds}"
 
-    def decide(self, quantity: Iterable[bool]) -> Decision:
+    def decide(self, quantity: ArrayLike) -> Decision:
         """The decision on one truth value for each seed."""
-        done = [bool(each) for each in quantity]
+        done = [bool(each) for each in np.asarray(quantity)]
         count, total = sum(done), len(done)
         interval = statistics.share_interval(count, total, exact=False)
         outcome, value = self.bounds.place(interval), count / total
@@ -414,12 +412,14 @@ class Exact:
     def __str__(self) -> str:
         return str(self.bounds)
 
-    def decide(self, quantity: Iterable[float]) -> Decision:
+    def decide(self, quantity: ArrayLike) -> Decision:
         """The decision on one or several values."""
-        values = np.asarray(list(quantity), dtype=float)
+        values = np.asarray(quantity, dtype=float)
         low, high = float(values.min()), float(values.max())
         # The value that is nearest to leaving the range, or farthest outside.
-        worst = min((low, high), key=lambda v: min(v - self.bounds.at_least, self.bounds.at_most - v))
+        worst = min(
+            (low, high), key=lambda v: min(v - self.bounds.at_least, self.bounds.at_most - v)
+        )
         interval = (low, high) if len(values) > 1 else None
         holds = self.bounds.hold(low) and self.bounds.hold(high)
         outcome: Outcome = "reproduced" if holds else "not reproduced"

@@ -20,6 +20,9 @@ from odeclaims.statistics import holm
 Need = Callable[[pd.DataFrame], str]
 Scale = Literal["published size", "reduced", "toy"]
 
+# From the smallest to the largest.
+SCALES: tuple[Scale, ...] = ("toy", "reduced", "published size")
+
 # Above this a decision among several statements may be chance.
 LEVEL_OF_HOLM = 0.05
 # Less than this share of the published size is a toy.
@@ -58,8 +61,10 @@ class Statement:
 
     def __post_init__(self) -> None:
         _check_name("statement", self.name, self.quantity)
-        if not (hasattr(self.rule, "decide") and hasattr(self.rule, "kind")):
-            raise TypeError(f"the statement {self.name} has the rule {self.rule!r}, expected a rule")
+        if not isinstance(self.rule, Rule):
+            raise TypeError(
+                f"the statement {self.name} has the rule {self.rule!r}, expected a rule"
+            )
 
     def judge(self, df: pd.DataFrame) -> "Judgement":
         """The judgement of these rows alone; insufficient evidence is a judgement too."""
@@ -165,7 +170,9 @@ class Size:
     def words(self, df: pd.DataFrame) -> str:
         """The share, and the floor that was missed, in a few words."""
         missed = self.floor(df) if self.floor else ""
-        return f"{100 * self.share(df):.3g}% of {self.published}" + (f"; {missed}" if missed else "")
+        return f"{100 * self.share(df):.3g}% of {self.published}" + (
+            f"; {missed}" if missed else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -225,6 +232,11 @@ class Verdict:
         return [j for j in self.judgements if j.statement.central]
 
     @property
+    def seeds(self) -> int:
+        """The most values that a statement rests on."""
+        return max((j.decision.count for j in self.judgements if j.decision), default=0)
+
+    @property
     def counts(self) -> dict[Outcome, int]:
         """How many central statements came out how; outcomes that none has are left out."""
         outcomes = [j.outcome for j in self.central]
@@ -269,7 +281,7 @@ def judge_statements(
     judgements = [statement.judge(df) for statement in statements]
     judgements = [_for_a_toy(j) if scale == "toy" else j for j in judgements]
     judgements = [_for_failed_checks(j, failed) for j in judgements]
-    return tuple(_among_several(judgements))
+    return tuple(decide_among_several(judgements))
 
 
 def _for_a_toy(judgement: Judgement) -> Judgement:
@@ -285,7 +297,7 @@ def _for_failed_checks(judgement: Judgement, failed: set[str]) -> Judgement:
     return replace(judgement, outcome="invalid", lacking=f"the check {names[0]} failed")
 
 
-def _among_several(judgements: list[Judgement]) -> list[Judgement]:
+def decide_among_several(judgements: list[Judgement]) -> list[Judgement]:
     """Decisions of central statements that chance could explain among so many are undecided."""
     places = [
         i

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 RESAMPLES = 9999
+# Each draws seeds and items again, of which there may be fifty thousand.
+TWO_WAY_RESAMPLES = 1999
 # With so many values all sign changes can be enumerated within RESAMPLES.
 ENUMERATED = 13
 
@@ -132,9 +134,7 @@ def share_p(count: int, total: int, share: float) -> float:
     return float(stats.binomtest(count, total, share).pvalue)
 
 
-def prediction_interval(
-    ours: ArrayLike, theirs: int = 1, level: float = 0.95
-) -> Interval | None:
+def prediction_interval(ours: ArrayLike, theirs: int = 1, level: float = 0.95) -> Interval | None:
     """Where the mean of so many new values is expected, given ours, if all are alike and normal.
 
     Returns:
@@ -181,8 +181,8 @@ def two_way_interval(items: ArrayLike, level: float = 0.90) -> Interval:
     whole = np.asarray(items, dtype=float)
     seeds, count = whole.shape
     rng = np.random.default_rng(0)
-    means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
+    means = np.empty(TWO_WAY_RESAMPLES)
+    for i in range(TWO_WAY_RESAMPLES):
         weights = np.bincount(rng.integers(0, seeds, seeds), minlength=seeds)
         drawn = np.bincount(rng.integers(0, count, count), minlength=count)
         means[i] = weights @ whole @ drawn / (seeds * count)

@@ -16,6 +16,7 @@ from odeclaims.claim import Claim
 from odeclaims.record.compare import Comparison
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.results import Results
+from odeclaims.record.wording import choose_speaker, describe_value
 
 # In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
 # Without emoji, which would take the place of what stands between two colons.
@@ -24,41 +25,47 @@ err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 STYLES = {
     "reproduced": "green",
-    "partly": "yellow",
     "not reproduced": "red",
+    "undecided": "yellow",
     "insufficient": "dim",
+    "invalid": "bold red",
 }
 
 
 def claims_table(claims: list[Claim], results: dict[str, list[Results]]) -> Table:
-    """The claims with their stored outcomes, a line each."""
-    table = Table("claim", "what is claimed", "source", "verdict (profile)")
+    """The claims, a line each, with the stored result that speaks for each."""
+    table = Table("claim", "what is claimed", "source", "central statements", "scale", "profile")
     for claim in claims:
-        verdicts = [outcome(r) + f" ({r.profile})" for r in results[claim.slug]]
-        table.add_row(
-            claim.slug,
-            Text(claim.statement),
-            Text(claim.source),
-            Text("\n").join(verdicts) or "not run yet",
+        stored = [(r, v) for r in results[claim.slug] if (v := _read_verdict(r))]
+        best = choose_speaker(stored, lambda pair: pair[1]["scale"], lambda pair: _seeds(pair[1]))
+        told = (
+            (_summary(best[1]), Text(best[1]["scale"]), Text(best[0].profile))
+            if best
+            else (Text("not run yet"), "", "")
         )
+        table.add_row(claim.slug, Text(claim.statement), Text(claim.source), *told)
     return table
 
 
-def outcome(results: Results) -> Text:
-    """The stored outcome in its colour, or that there is none that can be read."""
-    outcome = _read_verdict(results)["outcome"]
-    return Text().append(outcome, STYLES.get(outcome, "dim"))
+def _seeds(verdict: dict[str, Any]) -> int:
+    return max(statement["values"] for statement in verdict["statements"])
+
+
+def _summary(verdict: dict[str, Any]) -> Text:
+    """The line of a claim, in the colour of its outcomes where they are one."""
+    outcomes = {s["outcome"] for s in verdict["statements"] if s["central"]}
+    return Text(verdict["summary"], STYLES[min(outcomes)] if len(outcomes) == 1 else "")
 
 
 def _read_verdict(results: Results) -> dict[str, Any]:
-    """The stored verdict; where there is none or it cannot be read, one without criteria."""
+    """The stored verdict; nothing where there is none or it cannot be read."""
     try:
         return results.read_verdict()
     except FileNotFoundError:
-        return {"outcome": "not judged", "criteria": []}
+        return {}
     except (CorruptFile, OSError) as error:
         say(error_sentence(error), "yellow", err)
-        return {"outcome": "unreadable", "criteria": []}
+        return {}
 
 
 def say(sentence: str, style: str = "", to: Console = console) -> None:
@@ -67,43 +74,42 @@ def say(sentence: str, style: str = "", to: Console = console) -> None:
 
 
 def print_verdicts(measured: list[Results]) -> None:
-    """The criteria of some results, each with what was measured and its outcome."""
-    table = Table("claim", "criterion", "holds if", "measured", "outcome")
+    """The statements of some results, each with what was measured and its outcome."""
+    table = Table("claim", "statement", "holds if", "measured", "outcome")
     for results in measured:
-        rows: list[dict[str, Any]] = _read_verdict(results)["criteria"]
+        rows: list[dict[str, Any]] = _read_verdict(results).get("statements", [])
         for i, row in enumerate(rows):
-            value = row["lacking"] if row["value"] is None else f"{row['value']:.4g}"
             judged = Text().append(row["outcome"], STYLES[row["outcome"]])
             table.add_row(
                 results.claim.slug if i == 0 else "",
-                Text(row["name"]),
-                Text(row["reproduced_if"]),
-                Text(value),
-                judged + ("" if row["decides"] else " (not deciding)"),
+                Text(row["text"]),
+                Text(row["holds_if"]),
+                Text(_measured(row)),
+                judged + ("" if row["central"] else " (not central)"),
                 end_section=i == len(rows) - 1,
             )
     if table.row_count:
         console.print(table)
 
 
+def _measured(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return row["lacking"]
+    return describe_value(row["value"], row["interval"], row["level"], row["words"])
+
+
 def print_comparison(comparison: Comparison) -> None:
-    """What changed between two results folders, and a last line that counts it."""
-    table = Table("claim", "criterion", "before", "after", "what changed")
-    for row in comparison.numbers[comparison.numbers["moved"] != ""].to_dict("records"):
+    """What differs between two results folders, and a last line that counts it."""
+    table = Table("claim", "statement", "before", "after", "what changed")
+    for row in comparison.statements[comparison.statements["says"] != ""].to_dict("records"):
         table.add_row(
-            *(Text(row[name]) for name in ("claim", "criterion", "before", "after", "moved"))
+            *(Text(row[name]) for name in ("claim", "statement", "before", "after", "says"))
         )
     if table.row_count:
         console.print(table)
     for line in comparison.alone:
         say(line)
-    changed = comparison.verdicts[comparison.verdicts["changed"]]
-    for row in changed.to_dict("records"):
-        say(f"{row['claim']}: {row['before']} became {row['after']}")
-    console.print(
-        f"{len(comparison.verdicts)} claims compared, {len(changed)} verdicts changed,"
-        f" {table.row_count} of {len(comparison.numbers)} numbers moved."
-    )
+    say(f"{comparison.summary}.")
 
 
 def say_written(paths: list[Path]) -> None:

@@ -6,11 +6,14 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from odeclaims.cell import Cell, Row
-from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence
+from odeclaims.claim import Claim, Column, Evidence
 from odeclaims.record.cells import describe
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Size, Statement
 
 NUMBERS = count()
 MACHINE = {
@@ -44,7 +47,18 @@ MEASURED: dict[str, Any] = {
     "duration_s": 0.5,
     "machine": MACHINE,
 }
-SMALL = Criterion("x", lambda df: df["x"], Bounds(at_most=1), "a test", statistic="max")
+
+
+def x_of(df: pd.DataFrame) -> pd.Series:
+    return df["x"]
+
+
+def whole(df: pd.DataFrame) -> float:
+    return 1.0
+
+
+SMALL = Statement("small", "x is small", x_of, Exact(Bounds(at_most=1)), "a test", central=True)
+SIZE = Size("three rows", whole)
 
 
 def record_of(cell: Cell, rows: list[Row]) -> dict[str, Any]:
@@ -66,7 +80,8 @@ def make_claim(
     little: dict[str, Any] = {
         "cells": lambda profile: [],
         "measure": lambda cell, context: [],
-        "CRITERIA": [SMALL],
+        "STATEMENTS": [SMALL],
+        "SIZE": SIZE,
         "figure": lambda df: Figure(),
         "table": lambda df: df,
     }

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 
-from odeclaims.claim import Claim, Judgement
+from odeclaims.claim import Claim
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.provenance import commit_of
-from odeclaims.record.wording import LABELS, escape_bibtex, format_value
+from odeclaims.record.wording import describe_outcome, escape_bibtex, format_value
+from odeclaims.statement import Judgement
 
 
 def bibtex(judged: Judged) -> str:
@@ -23,34 +24,37 @@ def bibtex(judged: Judged) -> str:
 
 
 def cited_sentence(judged: Judged) -> str:
-    """One sentence with every deciding number, its interval, its bound and the name of its cell.
+    """One sentence with the outcome of every central statement, its number and its cell's name.
 
     Raises:
         FileNotFoundError: where nothing was measured.
         CorruptFile: where the rows are not what was written.
     """
     claim, verdict, provenance = judged.claim, judged.verdict, judged.provenance
-    names = {cell.row: cell for cell in judged.criteria_cells if cell.column == "measured"}
-    numbers = "; ".join(
-        _number(judgement, names[row])
+    names = {cell.row: cell for cell in judged.statement_cells if cell.column == "measured"}
+    statements = "; ".join(
+        _statement(judgement, names[row])
         for row, judgement in enumerate(verdict.judgements)
-        if judgement.criterion.decides
+        if judgement.statement.central
+    )
+    why_not = judged.unregistered
+    registered = (
+        f"not registered before the measurement: {why_not}"
+        if why_not
+        else ("registered before the measurement")
     )
     return (
-        f'The claim "{claim.statement.rstrip(".")}" ({claim.source}) is judged'
-        f' "{LABELS[verdict.outcome]}" by odeclaims {provenance["odeclaims"]}'
-        f" (commit {commit_of(provenance, short=True)}, profile {judged.profile}): {numbers}."
+        f'Of the claim "{claim.statement.rstrip(".")}" ({claim.source}), {verdict.summary} at'
+        f" {verdict.scale} ({verdict.size}) by odeclaims {provenance['odeclaims']} (commit"
+        f" {commit_of(provenance, short=True)}, profile {judged.profile}; rules of revision"
+        f" {verdict.revision}, {registered}): {statements}."
     )
 
 
-def _number(judgement: Judgement, cell: HashedCell) -> str:
-    criterion = judgement.criterion
-    if judgement.value is None:
-        return f"{criterion.name}: not judged, {judgement.lacking} [{cell.hash}]"
-    spread = " with its 95% interval" if judgement.interval else ""
+def _statement(judgement: Judgement, cell: HashedCell) -> str:
     return (
-        f"{criterion.name}: {format_value(judgement)}{spread}, asked for"
-        f" {criterion.reproduced} [{cell.hash}]"
+        f'"{judgement.statement.text}": {describe_outcome(judgement)}, {format_value(judgement)}'
+        f" [{cell.hash}]"
     )
 
 

@@ -1,9 +1,10 @@
-"""Two results folders side by side: which verdicts changed, and which numbers moved.
+"""Two results folders side by side: which statements came out otherwise, and which numbers moved.
 
 It reads what stands in the folders and nothing of the claims' code, so that two commits, machines
 or profiles can be compared even where a claim has changed in between.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ import pandas as pd
 from odeclaims.cell import PROFILES
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.schema import read_verdict
-from odeclaims.record.wording import number
+from odeclaims.record.wording import describe_value, number
+
+DECIDED = ("reproduced", "not reproduced")
+COLUMNS = ["claim", "statement", "before", "after", "says", "state"]
 
 
 @dataclass(frozen=True)
@@ -22,21 +26,33 @@ class Comparison:
     """What came of it.
 
     Attributes:
-        verdicts: a row for each claim that both folders have: claim (and profile),
-            before, after, changed.
-        numbers: a row for each criterion of those: claim, criterion, before, after, and moved:
-            what there is to say, "" where it is the same.
+        statements: a row for each statement that either folder has of a claim that both have:
+            claim (and profile), statement, before, after, what there is to say ("" for nothing),
+            and state: "agrees", "differs", "not compared".
         alone: claims that only one folder has, a sentence each.
     """
 
-    verdicts: pd.DataFrame
-    numbers: pd.DataFrame
+    statements: pd.DataFrame
     alone: list[str]
 
     @property
-    def changed(self) -> bool:
-        """Whether any claim's verdict changed."""
-        return bool(self.verdicts["changed"].any())
+    def differing(self) -> pd.DataFrame:
+        """The statements that differ."""
+        return self.statements[self.statements["state"] == "differs"]
+
+    @property
+    def summary(self) -> str:
+        """The last line: "31 of 33 statements agree; 2 differ: a, b; 4 are not compared"."""
+        states = self.statements["state"].value_counts().to_dict()
+        agree, differ = states.get("agrees", 0), states.get("differs", 0)
+        names = [f"{row.claim} {row.statement}" for row in self.differing.itertuples()]
+        parts = [f"{agree} of {agree + differ} statements agree"]
+        parts += [f"{differ} {'differs' if differ == 1 else 'differ'}: {', '.join(names)}"] * (
+            differ > 0
+        )
+        left = states.get("not compared", 0)
+        parts += [f"{left} not judged in both"] * (left > 0)
+        return "; ".join(parts)
 
 
 def compare(before: Path, after: Path) -> Comparison:
@@ -63,22 +79,10 @@ def compare(before: Path, after: Path) -> Comparison:
         for folder, own, other in ((before, old, new), (after, new, old))
         for key in sorted(set(own) - set(other))
     ]
-    verdicts = [
-        {
-            "claim": _name(profile, slug),
-            "before": old[profile, slug]["outcome"],
-            "after": new[profile, slug]["outcome"],
-            "changed": old[profile, slug]["outcome"] != new[profile, slug]["outcome"],
-        }
-        for profile, slug in common
+    rows = [
+        {"claim": _name(*key), **row} for key in common for row in _statements(old[key], new[key])
     ]
-    numbers = [
-        {"claim": _name(profile, slug), **row}
-        for profile, slug in common
-        for row in _numbers(old[profile, slug], new[profile, slug])
-    ]
-    columns = ["claim", "criterion", "before", "after", "moved"]
-    return Comparison(pd.DataFrame(verdicts), pd.DataFrame(numbers, columns=columns), alone)
+    return Comparison(pd.DataFrame(rows, columns=COLUMNS), alone)
 
 
 def _verdicts(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -108,44 +112,59 @@ def _name(profile: str, slug: str) -> str:
     return f"{slug} ({profile})" if profile else slug
 
 
-def _numbers(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Each criterion that either verdict has, with both values and what there is to say."""
-    before, after = ({c["name"]: c for c in verdict["criteria"]} for verdict in (old, new))
+def _statements(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Each statement that either verdict has, with both values and what there is to say."""
+    before, after = ({s["name"]: s for s in verdict["statements"]} for verdict in (old, new))
     for name in dict.fromkeys([*before, *after]):
         one, other = before.get(name), after.get(name)
+        state, says = ("not compared", "in one alone")
+        if one and other:
+            state, says = compare_statement(one, other)
         yield {
-            "criterion": name,
+            "statement": name,
             "before": _text(one),
             "after": _text(other),
-            "moved": describe_change(one, other) if one and other else "in one alone",
+            "says": says,
+            "state": state,
         }
 
 
-def describe_change(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """What changed between two judgements of a criterion; "" where nothing that matters did.
+def compare_statement(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
+    """Whether two judgements of a statement agree, and what there is to say.
 
-    A number has moved where it lies outside the other's 95% interval, and the other outside its
-    own. Where neither has one, as for a worst case, any difference in the third digit is named.
+    They differ where one is reproduced and the other is not, and where the number of either lies
+    outside the 95% prediction interval that follows from both: a new run differs by chance from the
+    first as much as the first from the truth, so that the two spreads add up. What one of them
+    could not decide is not compared.
     """
-    said = []
-    if one["reproduced_if"] != other["reproduced_if"]:
-        said.append(f"asked for {one['reproduced_if']}, then {other['reproduced_if']}")
-    if one["outcome"] != other["outcome"]:
-        said.append(f"{one['outcome']} became {other['outcome']}")
-    a, b = one["value"], other["value"]
-    if a is not None and b is not None:
-        spreads = [s for s in (_holds(one, b), _holds(other, a)) if s is not None]
-        if spreads and not any(spreads):
-            said.append("beyond its interval")
-        elif not spreads and number(a) != number(b):
-            said.append("differs, no interval")
-    return "; ".join(said)
+    if one["holds_if"] != other["holds_if"] or one["kind"] != other["kind"]:
+        return "not compared", f"asked for {one['holds_if']}, then {other['holds_if']}"
+    outcomes = (one["outcome"], other["outcome"])
+    if outcomes[0] != outcomes[1]:
+        state = "differs" if all(o in DECIDED for o in outcomes) else "not compared"
+        return state, f"{outcomes[0]} became {outcomes[1]}"
+    if one["value"] is None or other["value"] is None:
+        return "not compared", ""
+    if _moved(one, other):
+        return "differs", "beyond the prediction interval"
+    return "agrees", ""
 
 
-def _holds(judgement: dict[str, Any], value: float) -> bool | None:
-    """Whether the judgement's interval holds the value; ``None`` where it has no interval."""
-    spread = judgement["interval_95"]
-    return spread[0] <= value <= spread[1] if spread else None
+def _moved(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two numbers are farther apart than two runs are by chance."""
+    low, high = sorted((one, other), key=lambda judgement: judgement["value"])
+    reaches = [
+        abs(end - each["value"])
+        for each, side in ((low, 1), (high, 0))
+        if each["interval"] and each["level"]
+        for end in [each["interval"][side]]
+    ]
+    if not reaches:
+        # A range over settings, or a single exact number: its outcome says it.
+        return False
+    # One spread alone stands for both.
+    reach = math.hypot(*reaches) if len(reaches) == 2 else math.sqrt(2) * reaches[0]
+    return high["value"] - low["value"] > reach
 
 
 def _text(judgement: dict[str, Any] | None) -> str:
@@ -153,5 +172,7 @@ def _text(judgement: dict[str, Any] | None) -> str:
         return ""
     if judgement["value"] is None:
         return judgement["lacking"]
-    text, spread = number(judgement["value"]), judgement["interval_95"]
-    return f"{text} [{number(spread[0])}, {number(spread[1])}]" if spread else text
+    words = describe_value(
+        judgement["value"], judgement["interval"], judgement["level"], judgement["words"]
+    )
+    return words or number(judgement["value"])

@@ -124,9 +124,8 @@ def fill_commits(out: Path, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _first_commit(out: Path, entry: Entry) -> str:
-    path = str((out / FILE).resolve())
     wanted = f"{entry.claim},{entry.statement},{entry.digest},{entry.revision},"
-    found = ask_git("log", "--reverse", "--format=%H", f"-S{wanted}", "--", path)
+    found = ask_git("log", "--reverse", "--format=%H", f"-S{wanted}", "--", FILE, folder=out)
     return (found or "").partition("\n")[0]
 
 

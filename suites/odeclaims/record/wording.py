@@ -1,18 +1,20 @@
 """Numbers, outcomes and verdicts as text, the same wherever a reader meets them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from odeclaims.record.files import escape_controls
 from odeclaims.rules import LEVEL, OUTCOMES
-from odeclaims.statement import Judgement, Verdict
+from odeclaims.statement import SCALES, Judgement, Scale, Verdict, summarise
 
-# What a reader is shown for an outcome, and how it stands in Markdown.
+T = TypeVar("T")
+
+# What a reader is shown for an outcome.
 LABELS = {outcome: outcome for outcome in OUTCOMES} | {"insufficient": "insufficient evidence"}
-MARKS = LABELS | {"not reproduced": "**not reproduced**", "invalid": "**invalid**"}
 
 
 def number(value: float | np.number | None, digits: int = 3) -> str:
@@ -92,6 +94,40 @@ def checks_frame(verdict: Verdict) -> pd.DataFrame:
         }
         for c in verdict.checks
     )
+
+
+def describe_overall(verdicts: Sequence[Verdict]) -> str:
+    """How many central statements came out how, and how many chance alone would decide wrongly.
+
+    Only a decision with a p-value can be a false alarm. Holm's adjustment holds the chance of one
+    below a twentieth for the central statements of one claim together.
+    """
+    central = [j for verdict in verdicts for j in verdict.central]
+    by_chance = sum(
+        any(j.decision and j.decision.p is not None for j in verdict.central)
+        for verdict in verdicts
+    )
+    return (
+        f"Central statements: {summarise([j.outcome for j in central])}, over"
+        f" {len(verdicts)} claims. In {by_chance} of these claims chance enters a decision. If none"
+        " of the effects existed, chance alone would decide wrongly in at most"
+        f" {0.05 * by_chance:.1f} of them on average."
+    )
+
+
+def choose_speaker(
+    results: Iterable[T], scale: Callable[[T], Scale], seeds: Callable[[T], int]
+) -> T | None:
+    """The result that speaks for a claim: of the largest scale, then of the most seeds.
+
+    Of several that are alike it is the last; where there are no results it is ``None``.
+    """
+    best = None
+    for each in results:
+        rank = (SCALES.index(scale(each)), seeds(each))
+        if best is None or rank >= best[0]:
+            best = (rank, each)
+    return best[1] if best else None
 
 
 _LATEX = {

@@ -16,13 +16,15 @@ from typing import Any
 import pandas as pd
 
 from odeclaims.cell import PROFILES, Profile
-from odeclaims.claim import COMMON_COLUMNS, Claim, Criterion
+from odeclaims.claim import COMMON_COLUMNS, Claim
 from odeclaims.record.files import escape_controls, write_text
 from odeclaims.record.judged import Judged
 from odeclaims.record.results import read_results
-from odeclaims.record.wording import MARKS
+from odeclaims.record.speaking import speaking
+from odeclaims.record.wording import checks_frame
 from odeclaims.report.pictures import caption
-from odeclaims.report.tables import column_frame, markdown
+from odeclaims.report.tables import column_frame, markdown, registered_sentence
+from odeclaims.statement import Check, Statement
 
 # A parameter with more values than this is shown by its first ones and its last.
 SHOWN_VALUES = 6
@@ -72,8 +74,9 @@ def _index(claims: Sequence[Claim], results: dict[str, list[Judged]]) -> str:
             "claim": f"[{_plain(claim.title)}]({claim.slug}.md)",
             "what is claimed": _plain(claim.statement),
             "source": _plain(claim.source),
-            "verdict (profile)": ", ".join(
-                f"{MARKS[j.verdict.outcome]} ({j.profile})" for j in results[claim.slug]
+            "central statements": ", ".join(
+                f"{j.verdict.summary} ({j.verdict.scale}, {j.profile})"
+                for j in speaking(results[claim.slug])
             )
             or "not run yet",
         }
@@ -98,8 +101,11 @@ def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
         if claim.ledger
         else "Nothing is recorded.",
         "## How it is judged",
-        "The rules are written into the claim before anything is run.",
-        _table(pd.DataFrame(_rule(criterion) for criterion in claim.criteria)),
+        "The rules are written into the claim, and registered by their digests, before anything is"
+        f" run. These are those of revision {claim.revision}.",
+        _table(pd.DataFrame(_describe_rule(statement) for statement in claim.statements)),
+        *_describe_checks(claim.checks),
+        _list(claim.earlier),
         "## What was found",
         *(findings or ["Nothing was run yet."]),
         "## How this differs from the published set-up",
@@ -164,25 +170,40 @@ def _link(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
-def _rule(criterion: Criterion) -> dict[str, str]:
-    seeds = f" of at least {criterion.least_seeds}" if criterion.least_seeds > 1 else ""
+def _describe_rule(statement: Statement) -> dict[str, str]:
     return {
-        "criterion": criterion.name,
-        "holds if": str(criterion.reproduced),
-        "holds in part if": str(criterion.partly or ""),
-        "of the seeds": f"{criterion.statistic}{seeds}",
-        "decides": "yes" if criterion.decides else "no",
-        "why this bound": criterion.because,
+        "statement": statement.text,
+        "kind": statement.rule.kind,
+        "holds if": str(statement.rule),
+        "central": "yes" if statement.central else "no",
+        "why this rule": statement.because,
     }
 
 
+def _describe_checks(checks: Sequence[Check]) -> list[str]:
+    if not checks:
+        return []
+    rows = [{"check": c.text, "holds if": str(c.bounds), "why": c.because} for c in checks]
+    return [
+        "These must hold whether or not the paper is right. Where one fails, what rests on it is"
+        " invalid.",
+        _table(pd.DataFrame(rows)),
+    ]
+
+
 def _finding(judged: Judged, folder: Path) -> list[str]:
-    """The section of a profile: verdict, figure, table, caveats, and what made them."""
+    """The section of a profile: statements, figure, table, caveats, and what made them."""
     claim, verdict, place = judged.claim, judged.verdict, judged.results.folder
-    criteria = judged.criteria[["criterion", "holds if", "measured", "outcome"]]
+    statements = judged.statements[["statement", "holds if", "measured", "outcome"]]
     files = [(place / file, what) for file, what in FILES.items()]
     links = [f"[{what}]({_link(path, folder)})" for path, what in files if path.exists()]
-    parts = [f"### Profile {judged.profile}: {MARKS[verdict.outcome]}", _table(criteria)]
+    parts = [
+        f"### Profile {judged.profile}: {verdict.summary}",
+        _plain(f"Scale: {verdict.scale}, {verdict.size}. {registered_sentence(judged)}"),
+        _table(statements),
+    ]
+    if verdict.checks:
+        parts.append(_table(checks_frame(verdict)[["check", "holds if", "passed"]]))
     for draw, picture in ((claim.figure, "figure.png"), (claim.flips, "flips.png")):
         if draw and (place / picture).exists():
             shown = _plain(caption(draw, f"{claim.title}."))

@@ -12,7 +12,8 @@ from odeclaims.record.derive import derive
 from odeclaims.record.files import write_bytes, write_text
 from odeclaims.record.judged import Judged, hashes_csv
 from odeclaims.record.results import Results
-from odeclaims.record.wording import MARKS, format_value
+from odeclaims.record.speaking import first_central, speaking
+from odeclaims.record.wording import describe_overall
 from odeclaims.report.flips import flip_caption, flip_figure
 from odeclaims.report.pictures import Picture, caption, drawing, moving
 from odeclaims.report.style import (
@@ -108,30 +109,30 @@ def write_tables(judged: Judged) -> list[Path]:
 
 
 def verdict_table(results: Sequence[Judged]) -> str:
-    """The verdicts at a glance, as Markdown; each profile that was run is a row."""
-    rows = []
-    for judged in results:
-        verdict = judged.verdict
-        decisive = verdict.decisive
-        rows.append(
-            {
-                "claim": f"`{judged.claim.slug}`",
-                "what is claimed": judged.claim.statement,
-                "profile": judged.profile,
-                "verdict": MARKS[verdict.outcome],
-                "what decided": f"{decisive.criterion.name} {decisive.criterion.reproduced}",
-                "measured": format_value(decisive),
-            }
-        )
-    return markdown(pd.DataFrame(rows)) if rows else "No results yet."
+    """The verdicts at a glance, as Markdown: one line a claim, by the result that speaks for it."""
+    rows = [
+        {
+            "claim": f"`{judged.claim.slug}`",
+            "what is claimed": judged.claim.statement,
+            "central statements": judged.verdict.summary,
+            "scale": f"{judged.verdict.scale} ({judged.profile})",
+            "the first of them": first_central(judged.verdict),
+            "registered before measured": "no" if judged.unregistered else "yes",
+        }
+        for judged in speaking(results)
+    ]
+    if not rows:
+        return "No results yet."
+    overall = describe_overall([judged.verdict for judged in speaking(results)])
+    return f"{markdown(pd.DataFrame(rows))}\n\n{overall}"
 
 
 def gallery(results: Sequence[Judged]) -> str:
-    """Every claim's figure of the largest profile that was run, small, as rows of a table in HTML.
+    """Every claim's figure, small, as rows of a table in HTML: that of the result that speaks.
 
     Each leads to the claim's table. The paths are those from the folder that the results lie in.
     """
-    largest = {judged.claim.slug: judged.results for judged in results}
+    largest = {judged.claim.slug: judged.results for judged in speaking(results)}
     pictures = [
         f'<td><a href="{folder}/table.md"><img src="{folder}/figure.png" width="{GALLERY_WIDTH}"'
         f' alt="{escape(results.claim.title)}"></a><br>{escape(results.claim.title)}'
@@ -176,14 +177,16 @@ def index(results: Sequence[Judged], claims: Sequence[Claim]) -> str:
         "Written by `odeclaims tables`; every number follows from the CSV files in this folder.",
         verdict_table(results),
         "## Layout",
-        "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each criterion with its"
-        " outcome, value and 95% interval), `figure.png` and `.pdf`, `table.md`, `.tex` and `.csv`,"
+        "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each statement with its"
+        " outcome, value and interval, the checks, the scale), `figure.png` and `.pdf`,"
+        " `table.md`, `.tex` and `.csv`,"
         " `hashes.csv` (a name for each cell of a table, for `odeclaims verify`),"
         " `provenance.json` (commit, versions, machine, data digests, seeds), and where the claim"
         " has one `animation.gif` and a flip map, `flips.png` and `.pdf`. Figures are"
         f" {PAGE_WIDTH} inches wide, as a page of a paper, and those that end in `-column.pdf` are"
         f" laid out anew for a column, {COLUMN_WIDTH} inches. The profiles are"
-        f" {', '.join(PROFILES)}; `cells/` keeps finished cells so that a stopped run can go on.",
+        f" {', '.join(PROFILES)}; `cells/` keeps finished cells so that a stopped run can go on."
+        " `registry.csv` says which rule was in force since when, and why it was revised.",
         "## Columns of every data.csv",
         markdown(column_frame(COMMON_COLUMNS)),
     ]

@@ -9,14 +9,13 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from odeclaims.claim import FlipMap, outcome_of
+from odeclaims.claim import FlipMap
 from odeclaims.record.wording import number
 from odeclaims.report.style import COLOURS, add_legend, drawing_width, in_column, wrap
 
 # Colour-blind safe, and each outcome has a mark beside its number, so that print in grey will do.
 LOOKS = {
     "reproduced": (COLOURS[0], "✓"),
-    "partly": (COLOURS[8], "~"),
     "not reproduced": (COLOURS[3], "×"),
 }
 # The colours are mixed with white, so that black text stands on all of them.
@@ -29,10 +28,9 @@ _LINE, _AROUND, _AXIS, _LEGEND = 0.21, 0.75, 0.45, 0.3
 
 def flip_caption(flips: FlipMap) -> str:
     """What the flip map shows, in a sentence."""
-    partly = f", in part for {flips.partly}" if flips.partly else ""
     return (
         f"Over which settings the verdict changes: {flips.quantity}, reproduced for"
-        f" {flips.reproduced}{partly}; empty where nothing was measured."
+        f" {flips.reproduced}; empty where nothing was measured."
     )
 
 
@@ -82,7 +80,7 @@ def _draw_panel(ax: Axes, flips: FlipMap, panel: str) -> None:
     ranks = np.full(values.shape, np.nan)
     for place, value in np.ndenumerate(values):
         if math.isfinite(value):
-            outcome = outcome_of(float(value), flips.reproduced, flips.partly)
+            outcome = "reproduced" if flips.reproduced.hold(float(value)) else "not reproduced"
             ranks[place] = outcomes.index(outcome)
             text = f"{number(value, 2)} {LOOKS[outcome][1]}"
             ax.text(place[1], place[0], text, ha="center", va="center", fontsize=6)
@@ -105,11 +103,8 @@ def _pale(colour: str) -> str:
 def _legend(flips: FlipMap) -> list[Patch]:
     """The outcomes that there can be, with their ranges, and what a blank means."""
     ranges = {"reproduced": f" ({flips.reproduced})"}
-    if flips.partly:
-        ranges["partly"] = f" ({flips.partly})"
-    shown = [name for name in LOOKS if name != "partly" or flips.partly]
     patches = [
         Patch(color=_pale(LOOKS[name][0]), label=f"{LOOKS[name][1]}  {name}{ranges.get(name, '')}")
-        for name in shown
+        for name in LOOKS
     ]
     return [*patches, Patch(color=_NOTHING, label="not measured")]

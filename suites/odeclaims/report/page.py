@@ -6,7 +6,6 @@ cells, and figures. The same rows give the same bytes.
 
 import base64
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,19 +15,24 @@ from typing import Any
 
 from odeclaims import __version__
 from odeclaims.cell import PROFILES
-from odeclaims.claim import OUTCOMES, Claim, Verdict
-from odeclaims.record import wording
+from odeclaims.claim import Claim
 from odeclaims.record.cite import bibtex, cited_sentence
 from odeclaims.record.files import write_text
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.results import Results
-from odeclaims.record.wording import format_value
+from odeclaims.record.wording import (
+    LABELS,
+    checks_frame,
+    choose_speaker,
+    describe_overall,
+    format_value,
+)
 from odeclaims.report.html import template
 from odeclaims.report.pictures import Picture
-from odeclaims.report.tables import ledger_frame
+from odeclaims.report.tables import ledger_frame, registered_sentence
+from odeclaims.rules import OUTCOMES
+from odeclaims.statement import SCALES, Verdict
 
-UNREADABLE = "unreadable"
-LABELS = {**wording.LABELS, UNREADABLE: UNREADABLE}
 # A column with longer texts than this, in characters, may break them into lines.
 LONG = 24
 
@@ -54,8 +58,10 @@ class Content:
 
     verdict: Verdict
     summary: str
+    registered: str
     ledger: list[dict]
-    criteria: Grid
+    statements: Grid
+    checks: list[dict]
     table: Grid
     pictures: list[Picture]
     made: dict[str, Any]
@@ -77,10 +83,26 @@ class Section:
         """Its name in a link."""
         return f"{self.results.profile}-{self.results.claim.slug}"
 
+
+@dataclass(frozen=True)
+class Line:
+    """The line of a claim in the overview: the section that speaks, and the others.
+
+    A claim without results has no section; one whose rows cannot be read has one without content.
+    """
+
+    claim: Claim
+    section: Section | None
+    others: list[Section]
+
     @property
-    def outcome(self) -> str:
-        """The claim's outcome, or that its rows cannot be read."""
-        return self.content.verdict.outcome if self.content else UNREADABLE
+    def outcomes(self) -> list[str]:
+        """The different outcomes of its central statements, by which it is found."""
+        if self.section is None:
+            return ["not run"]
+        if self.section.content is None:
+            return ["unreadable"]
+        return list(self.section.content.verdict.counts)
 
 
 def write_page(
@@ -117,17 +139,20 @@ def write_page(
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
-    shown = {section.results.claim.slug for section in sections}
-    profiles = {section.results.profile for section in sections}
     made = [section.content.made for section in sections if section.content]
-    counts = Counter(section.outcome for section in sections)
+    lines = [_line(claim, sections) for claim in claims]
+    outcomes = {outcome for line in lines for outcome in line.outcomes}
+    verdicts = [
+        line.section.content.verdict for line in lines if line.section and line.section.content
+    ]
     css, js = (_asset(name) for name in ("page.css", "page.js"))
     return template("page.html.jinja").render(
         sections=sections,
-        not_run=[claim for claim in claims if claim.slug not in shown],
-        counts={outcome: counts[outcome] for outcome in LABELS if counts[outcome]},
+        lines=lines,
+        overall=describe_overall(verdicts),
+        outcomes=[o for o in (*OUTCOMES, "unreadable", "not run") if o in outcomes],
         labels=LABELS,
-        profiles=[profile for profile in PROFILES if profile in profiles],
+        scales=[scale for scale in SCALES if scale in {v.scale for v in verdicts}],
         version=__version__,
         commits=sorted({str(m.get("commit"))[:10] for m in made}),
         days=sorted({str(m.get("started"))[:10] for m in made}),
@@ -137,6 +162,14 @@ def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
         css_digest=_digest(css),
         js_digest=_digest(js),
     )
+
+
+def _line(claim: Claim, sections: Sequence[Section]) -> Line:
+    of_claim = [section for section in sections if section.results.claim.slug == claim.slug]
+    verdicts = [(s, s.content.verdict) for s in of_claim if s.content]
+    best = choose_speaker(verdicts, lambda pair: pair[1].scale, lambda pair: pair[1].seeds)
+    speaks = best[0] if best else next(iter(of_claim), None)
+    return Line(claim, speaks, [section for section in of_claim if section is not speaks])
 
 
 def _asset(name: str) -> str:
@@ -153,8 +186,10 @@ def _content(judged: Judged, pictures: list[Picture]) -> Content:
     return Content(
         verdict=verdict,
         summary=_summary(verdict),
+        registered=registered_sentence(judged),
         ledger=ledger_frame(judged.claim, verdict).to_dict("records"),
-        criteria=_grid(judged.cells, "criteria"),
+        statements=_grid(judged.cells, "statements"),
+        checks=checks_frame(verdict).to_dict("records"),
         table=_grid(judged.cells, "table"),
         pictures=pictures,
         made=judged.provenance,
@@ -165,18 +200,10 @@ def _content(judged: Judged, pictures: list[Picture]) -> Content:
 
 
 def _summary(verdict: Verdict) -> str:
-    """How many of the deciding criteria came out how."""
-    deciding = [j.outcome for j in verdict.judgements if j.criterion.decides]
-    says = {
-        "reproduced": "in range",
-        "partly": "in the wider range only",
-        "not reproduced": "out of range",
-        "insufficient": "without the evidence asked for",
-    }
-    counts = ", ".join(f"{deciding.count(o)} {says[o]}" for o in OUTCOMES if o in deciding)
-    text = f"{LABELS[verdict.outcome].capitalize()}. Of the deciding criteria: {counts}."
-    if verdict.outcome == "insufficient":
-        text += " This run says neither that the claim holds nor that it fails."
+    """How many of the central statements came out how, at which scale."""
+    text = f"Central statements: {verdict.summary}. Scale: {verdict.scale}, {verdict.size}."
+    if "insufficient" in verdict.counts:
+        text += " Where the evidence is insufficient, the run says neither yes nor no."
     return text
 
 

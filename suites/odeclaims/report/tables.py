@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from odeclaims.claim import Claim, Column, Verdict
+from odeclaims.claim import Claim, Column
 from odeclaims.record.files import escape_controls
 from odeclaims.record.judged import Judged
-from odeclaims.record.wording import MARKS, escape_latex, format_value
+from odeclaims.record.wording import checks_frame, escape_latex, format_value
+from odeclaims.statement import Verdict
 
 
 def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
@@ -19,7 +20,7 @@ def ledger_frame(claim: Claim, verdict: Verdict) -> pd.DataFrame:
             "who": "this run",
             "value": format_value(j),
             "source": "data.csv",
-            "setting": j.criterion.name,
+            "setting": j.statement.text,
         }
         for j in verdict.judgements
     ]
@@ -101,24 +102,40 @@ _FITTED = [
 
 
 def claim_markdown(judged: Judged) -> str:
-    """All that a reader needs beside the figure: verdict, table, ledger, caveats, deviations."""
+    """All that a reader needs beside the figure: statements, table, ledger, caveats, deviations."""
     claim, verdict = judged.claim, judged.verdict
     parts = [
         f"# {claim.title}",
         f"{claim.statement} ({claim.source})",
-        f"Verdict: {MARKS[verdict.outcome]}.",
-        markdown(judged.criteria),
+        f"Central statements: {verdict.summary}. Scale: {verdict.scale}, {verdict.size}.",
+        f"{registered_sentence(judged)}",
+        markdown(judged.statements),
+    ]
+    if verdict.checks:
+        parts += [
+            "## Checks of the instrument",
+            "They must hold whether or not the paper is right, so that they are no evidence.",
+            markdown(checks_frame(verdict)),
+        ]
+    parts += [
         "## Table",
         markdown(judged.table),
         "## Evidence ledger",
         markdown(ledger_frame(claim, verdict)),
     ]
-    if verdict.caveats:
-        caveats = "\n".join(f"- {escape_html(caveat)}" for caveat in verdict.caveats)
-        parts += ["## Caveats", caveats]
-    if claim.deviations:
-        parts += [
-            "## Deviations from the published set-up",
-            "\n".join(f"- {deviation}" for deviation in claim.deviations),
-        ]
+    sections = {
+        "Caveats": [escape_html(caveat) for caveat in verdict.caveats],
+        "Earlier revisions of the rules": claim.earlier,
+        "Deviations from the published set-up": claim.deviations,
+    }
+    for heading, sentences in sections.items():
+        if sentences:
+            parts += [f"## {heading}", "\n".join(f"- {sentence}" for sentence in sentences)]
     return "\n\n".join(parts) + "\n"
+
+
+def registered_sentence(judged: Judged) -> str:
+    """Whether the rules were registered before the rows were measured, in a sentence."""
+    why_not = judged.unregistered
+    answer = f"no: {why_not}" if why_not else "yes"
+    return f"Rules of revision {judged.verdict.revision}, registered before measured: {answer}."

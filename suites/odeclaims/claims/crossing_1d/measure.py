@@ -111,7 +111,9 @@ def _look_at_flow(model: OdeModel, cell: Cell) -> list[Row]:
         states = frozen.flow(_starts(), times, tolerance)
         return {**_errors(states[:, :, :1]), **frozen.observe(tolerance)}
 
-    rows: list[Row] = [{"kind": "result", **row} for row in at_each(TOLERANCES | CONFIRMING, observe)]
+    rows: list[Row] = [
+        {"kind": "result", **row} for row in at_each(TOLERANCES | CONFIRMING, observe)
+    ]
     if cell.repetition == 0 and cell.params["training"] == "checked":
         rows += _paths(frozen.flow(_starts()[::2], times, TOLERANCES["checked"]), times)
         rows += _field(frozen.model, cell.params["augment_dim"])

@@ -51,23 +51,25 @@
   }
 
   const named = (id) => document.getElementById(id);
-  const [verdict, profile, words] = ["verdict", "profile", "words"].map(named);
+  const [verdict, scale, words] = ["verdict", "scale", "words"].map(named);
+  const sections = [...document.querySelectorAll("section.claim")];
   const entries = [...document.querySelectorAll(".overview tbody tr")].map((row) => ({
     row,
-    section: named(row.dataset.section)?.closest("section"),
+    sections: sections.filter((section) => section.dataset.claim === row.dataset.claim),
+    outcomes: row.dataset.outcomes.split("|"),
     text: row.textContent.toLowerCase(),
   }));
 
   const filter = () => {
     const wanted = words.value.toLowerCase().split(/\s+/);
     let count = 0;
-    for (const { row, section, text } of entries) {
+    for (const { row, sections, outcomes, text } of entries) {
       const match =
-        (!verdict.value || row.dataset.verdict === verdict.value) &&
-        (!profile.value || row.dataset.profile === profile.value) &&
+        (!verdict.value || outcomes.includes(verdict.value)) &&
+        (!scale.value || row.dataset.scale === scale.value) &&
         wanted.every((word) => text.includes(word));
       row.hidden = !match;
-      if (section) section.hidden = !match;
+      for (const section of sections) section.hidden = !match;
       count += match;
     }
     named("shown").value = `${count} of ${entries.length} shown`;
@@ -77,12 +79,12 @@
   const reveal = () => {
     const target = named(decodeURIComponent(location.hash.slice(1)));
     if (!target?.closest("[hidden]")) return;
-    verdict.value = profile.value = words.value = "";
+    verdict.value = scale.value = words.value = "";
     filter();
     target.scrollIntoView();
   };
 
-  for (const control of [verdict, profile, words]) control.addEventListener("input", filter);
+  for (const control of [verdict, scale, words]) control.addEventListener("input", filter);
   addEventListener("hashchange", reveal);
   named("controls").hidden = false;
   filter();

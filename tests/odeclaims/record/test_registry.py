@@ -1,0 +1,131 @@
+"""Which rules were registered when, and what a result may say of itself."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from odeclaims.claim import Claim, Column
+from odeclaims.record.files import CorruptFile
+from odeclaims.record.registry import (
+    check_history,
+    fill_commits,
+    read_registry,
+    register,
+    registration,
+    unregistered,
+    why_not_registered,
+    write_registry,
+)
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Statement
+from tests.odeclaims.toy_claims import make_claim
+
+
+def x_of(df: pd.DataFrame) -> pd.Series:
+    return df["x"]
+
+
+def toy(bound: float = 1.0, revision: int = 1) -> Claim:
+    rule = Exact(Bounds(at_most=bound))
+    statement = Statement("small", "x is small", x_of, rule, "a test", central=True)
+    claim = make_claim(columns={"x": Column("a number")}, STATEMENTS=[statement])
+    return replace(claim, revision=revision)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path):
+    """A Git checkout with a results folder; ``git`` runs in it."""
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "results").mkdir()
+    git("commit", "-q", "--allow-empty", "-m", "nothing")
+    return tmp_path / "results", git
+
+
+def commit(git: Any) -> str:
+    git("add", "-A")
+    git("commit", "-q", "-m", "a step")
+    return git("rev-parse", "HEAD")
+
+
+def made_at(claim: Claim, out: Path, *commits: str) -> dict[str, Any]:
+    parts = {"clean_tree": True, "commit": commits[-1], "cells_made_at_commits": list(commits)}
+    return parts | registration(claim, out, commits)
+
+
+def test_a_rule_is_registered_once_and_revised_with_a_reason(tmp_path):
+    write_registry(tmp_path, register(toy(), [], ""))
+    entries = read_registry(tmp_path)
+    assert [(e.statement, e.revision, e.reason) for e in entries] == [
+        ("small", 1, "first registered")
+    ]
+    assert unregistered(toy(), entries) == {}
+    assert register(toy(), entries, "") == []
+    with pytest.raises(ValueError, match="raise the revision of the claim"):
+        register(toy(2.0), entries, "it was too strict")
+    with pytest.raises(ValueError, match="--reason says why"):
+        register(toy(2.0, revision=2), entries, "")
+    (revised,) = register(toy(2.0, revision=2), entries, "it was too strict")
+    assert (revised.revision, revised.reason) == (2, "it was too strict")
+    # The old line stays.
+    write_registry(tmp_path, [*entries, revised])
+    assert read_registry(tmp_path)[0] == entries[0]
+    assert list(unregistered(toy(), [*entries, revised])) == ["small"]
+
+
+def test_a_result_counts_as_registered_where_the_commit_that_measured_it_has_the_rule(checkout):
+    out, git = checkout
+    claim, before = toy(), git("rev-parse", "HEAD")
+    write_registry(out, register(claim, [], ""))
+    # What is not committed does not count.
+    made = made_at(claim, out, before)
+    assert "was not registered in the commit" in why_not_registered(claim, made)
+    after = commit(git)
+    made = made_at(claim, out, after)
+    assert why_not_registered(claim, made) == ""
+    assert check_history(claim, made, out) == ""
+    # Cells of an earlier commit had no rule yet.
+    assert why_not_registered(claim, made_at(claim, out, before, after))
+    (entry,) = fill_commits(out, read_registry(out))
+    assert entry.commit == after
+
+
+def test_why_a_result_does_not_count(checkout):
+    out, git = checkout
+    claim = toy()
+    write_registry(out, register(claim, [], ""))
+    made = made_at(claim, out, commit(git))
+    assert "before rules were registered" in why_not_registered(claim, {"clean_tree": True})
+    assert "uncommitted changes" in why_not_registered(claim, made | {"clean_tree": False})
+    assert "rule of small changed" in why_not_registered(toy(2.0), made)
+
+
+def test_the_history_is_held_against_what_a_result_says_of_itself(checkout):
+    out, git = checkout
+    claim, before = toy(), git("rev-parse", "HEAD")
+    write_registry(out, register(claim, [], ""))
+    made = made_at(claim, out, commit(git))
+    forged = made | {"cells_made_at_commits": [before]}
+    assert "lacks the rule of small" in check_history(claim, forged, out)
+    elsewhere = made | {"cells_made_at_commits": ["a" * 40]}
+    assert "is no ancestor" in check_history(claim, elsewhere, out)
+    assert check_history(claim, made, out.parent.parent) == ""
+
+
+def test_a_file_that_is_no_registry_is_named(tmp_path):
+    (tmp_path / "registry.csv").write_text("claim,rule\n")
+    with pytest.raises(CorruptFile, match="is not a registry: expected the columns claim"):
+        read_registry(tmp_path)
+    head = "claim,statement,digest,revision,date,commit,reason\n"
+    (tmp_path / "registry.csv").write_text(head + "a,b,c,first,,,\n")
+    with pytest.raises(CorruptFile, match="is not a registry"):
+        read_registry(tmp_path)

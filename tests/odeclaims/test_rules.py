@@ -1,0 +1,134 @@
+"""The kinds of statement: what each rule decides, and how often it errs on simulated data."""
+
+import math
+
+import numpy as np
+import pytest
+
+from odeclaims.rules import (
+    Attempts,
+    Better,
+    Bounds,
+    Curve,
+    Equal,
+    Exact,
+    Impossible,
+    Level,
+    Possible,
+    Scales,
+    Share,
+)
+from odeclaims.simulations import cases, simulate, simulate_several
+
+# The whole, 2,000 sets a case, stands on the page on verdicts.
+SETS = 150
+CASES = list(cases())
+POSITIVE = Bounds(at_least=0)
+
+
+def no(count: int) -> tuple[bool, ...]:
+    return (False,) * count
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{c.rule.kind}: {c.truth}" for c in CASES])
+def test_a_rule_errs_seldom_and_sees_the_effect_that_it_promises(case):
+    shares = simulate(case, SETS)
+    # Three standard deviations of a share over so many sets.
+    if case.error:
+        assert shares[case.error] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / SETS)
+    if case.power:
+        outcome, share = case.power
+        assert shares[outcome] >= share - 3 * math.sqrt(share * (1 - share) / SETS)
+
+
+def test_of_several_statements_without_an_effect_seldom_is_any_decided():
+    assert simulate_several(4, 10, SETS) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / SETS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "quantity", "outcome"),
+    [
+        (Impossible(), Attempts(no(5)), "reproduced"),
+        (Impossible(), Attempts((*no(4), True), (*no(4), True)), "not reproduced"),
+        # Solved again it does no more, so that it was an error of the solver.
+        (Impossible(), Attempts((*no(4), True), no(5)), "undecided"),
+        (Impossible(), Attempts((*no(4), True)), "undecided"),
+        # The seed that is confirmed is another one.
+        (Impossible(), Attempts((True, *no(4)), (*no(4), True)), "undecided"),
+        (Possible(), Attempts((True, *no(9))), "reproduced"),
+        (Possible(), Attempts(no(9)), "undecided"),
+        (Possible(), Attempts(no(10)), "not reproduced"),
+        (Better(POSITIVE), np.arange(6) + 0.5, "reproduced"),
+        (Better(POSITIVE), -np.arange(6) - 0.5, "not reproduced"),
+        (Better(POSITIVE), np.arange(6) - 1.0, "undecided"),
+        # Ties at the bound are no evidence.
+        (Better(POSITIVE), np.zeros(8), "undecided"),
+        (Better(Bounds(at_most=1)), np.full(6, 0.5), "reproduced"),
+        (Better(POSITIVE, of="median"), np.arange(6) + 0.5, "reproduced"),
+        (Equal(1), np.array([0.1, -0.2, 0.3, 0, 0.1]), "reproduced"),
+        (Equal(1), np.full(5, 2.0), "not reproduced"),
+        (Equal(1), np.array([0.5, 1.5, 0.9, 0.2, 1.2]), "undecided"),
+        (Share(Bounds(at_least=0.5)), [True] * 10, "reproduced"),
+        (Share(Bounds(at_least=0.5)), [False] * 10, "not reproduced"),
+        (Share(Bounds(at_least=0.5)), [True, False] * 10, "undecided"),
+        (Scales(Bounds(0.9, 1.1)), Curve((1, 2, 4, 8), (2, 4, 8, 16)), "reproduced"),
+        (Scales(Bounds(1.5, 2.5)), Curve((1, 2, 4, 8), (2, 4, 8, 16)), "not reproduced"),
+        (Scales(Bounds(0.9, 1.1)), Curve((1, 2, 4, 8), (2, 8, 6, 30)), "undecided"),
+        (Scales(Bounds(0.9, 1.1)), np.full(6, 1.0), "reproduced"),
+        (Level(1.0, widest=2), [0.9, 1.1, 1.0, 1.05], "reproduced"),
+        (Level(9.0, widest=2), [0.9, 1.1, 1.0, 1.05], "not reproduced"),
+        (Level(1.0, widest=0.1), [0.9, 1.1, 1.0, 1.05], "undecided"),
+        (Exact(Bounds(at_most=1)), [0.5, 1.0], "reproduced"),
+        (Exact(Bounds(at_most=1)), [0.5, 1.1], "not reproduced"),
+    ],
+)
+def test_what_a_rule_decides(rule, quantity, outcome):
+    assert len(quantity) >= rule.least
+    assert rule.decide(quantity).outcome == outcome
+
+
+def test_few_seeds_have_no_interval():
+    decision = Better(POSITIVE, least=3).decide([1.0, 2.0, 3.0])
+    assert (decision.interval, decision.outcome) == (None, "undecided")
+
+
+def test_what_a_decision_says():
+    assert Possible().decide(Attempts((True,) * 7 + no(3))).words == "7 of 10 [0.40, 0.89]"
+    none = Impossible().decide(Attempts(no(60)))
+    assert none.words == "0 of 60 [0.00, 0.06]"
+    # The rule of three: 3 / 60, and a little more as the exact interval has two sides.
+    assert none.interval
+    assert none.interval[1] == pytest.approx(1 - 0.025 ** (1 / 60))
+    assert Better(POSITIVE).decide([-1.0, 0, 0, 1, 1, 1]).words == "4 of 6 seeds"
+    worst = Exact(Bounds(1, 3)).decide([1.5, 2.9])
+    assert (worst.value, worst.interval, worst.level) == (2.9, (1.5, 2.9), None)
+
+
+def test_the_seeds_that_would_decide_do_decide():
+    rng = np.random.default_rng(1)
+    few = rng.normal(0.3, 1, 8)
+    decision = Better(POSITIVE).decide(few)
+    assert decision.outcome == "undecided"
+    assert decision.seeds_needed
+    effect, spread = few.mean(), few.std(ddof=1)
+    decided = [
+        Better(POSITIVE).decide(rng.normal(effect, spread, decision.seeds_needed)).outcome
+        for _ in range(60)
+    ]
+    assert decided.count("reproduced") > 0.65 * 60
+
+
+def test_items_and_seeds_are_drawn_again_together():
+    rng = np.random.default_rng(0)
+    items = rng.normal(0, 1, (5, 400))
+    decision = Equal(1.0).decide(items)
+    assert decision.interval
+    # The spread of seeds enters: the same values with a shift a seed have a wider interval.
+    shifted = Equal(1.0).decide(items + np.linspace(-0.5, 0.5, 5)[:, None])
+    assert shifted.interval
+    assert np.ptp(shifted.interval) > 3 * np.ptp(decision.interval)
+
+
+def test_an_empty_range_is_refused():
+    with pytest.raises(ValueError, match="no value is at least 2 and at most 1"):
+        Bounds(2, 1)
