@@ -127,6 +127,7 @@ CLAIM = Claim(
     earlier=[
         "Revision 1 (quick and hour: not reproduced) asked for a lead of 0.1 nat after whatever"
         " number of iterations a profile had, with three seeds: the number decided. Now the"
-        " sentence names the iterations, eight seeds decide, and the round trip is solved at 1e-8 as well.",
+        " sentence names the iterations, eight seeds decide, and the round trip is solved at 1e-8"
+        " as well.",
     ],
 )

@@ -105,7 +105,10 @@ def test_every_statement_holds_where_the_cnf_is_ahead_throughout():
             {"behind": {"cnf_constant": 1.5}},
             {"equal_parameters_ahead", "equal_parameters_ahead_in_the_end"},
         ),
-        ({"shrinking": -0.2}, {"lead_shrinks"}),
+        (
+            {"shrinking": -0.2, "behind": {"nf": 0.6, "cnf_constant": 0.05}},
+            {"lead_shrinks"},
+        ),
         ({"checked_error": 2e-3}, {"cnf_returns"}),
         ({"error": 2e-3}, {"cnf_returns_in_training"}),
     ],
