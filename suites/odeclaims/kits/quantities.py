@@ -62,3 +62,20 @@ def _whole(df: pd.DataFrame) -> float:
 
 # What holds by proof, and is only computed, has no size that a measurement could fall short of.
 MATHEMATICS = Size("a statement of mathematics, of no size", _whole)
+
+
+def chances_below_zero(values: pd.Series, errors: pd.Series) -> list[float]:
+    """For each value that cannot be negative, how likely its error alone makes it so small.
+
+    Args:
+        values: means over many points.
+        errors: their standard errors.
+
+    Returns:
+        The normal p-value of each times how many there are, at most 1: among so many values one
+        is far below zero by chance.
+    """
+    from scipy import stats
+
+    chances = stats.norm.cdf(np.asarray(values, dtype=float) / np.asarray(errors, dtype=float))
+    return [min(1.0, len(chances) * float(chance)) for chance in chances]

@@ -1,21 +1,25 @@
 """How the rows are judged."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
-from odeclaims.claim import Bounds, Criterion, FlipMap, Need
+from odeclaims.claim import FlipMap
 from odeclaims.claims.density_matching.settings import (
     CNF_STEPS,
-    EVEN_TIME,
     NF_STEPS,
+    SAME_TIME,
     TARGETS,
     WIDTHS,
 )
 from odeclaims.kits import needs
+from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
+from odeclaims.kits.quantities import chances_below_zero
 from odeclaims.kits.rows import of, ok, reversible
 from odeclaims.record.wording import number
+from odeclaims.rules import Better, Bounds, Share
+from odeclaims.statement import Check, Need, Size, Statement
 
 NAMES = {
     "nf": "NF, published",
@@ -24,119 +28,224 @@ NAMES = {
     "cnf": "CNF",
     "cnf_constant": "CNF, constant weights",
 }
-MARGIN, SHARE, ERRORS, LEAST_SEEDS = 0.02, 0.75, 3.0, 3
-# The published steps of each arm, or what corresponds to them.
-LEAST_STEPS = {
-    "nf": NF_STEPS,
-    "nf_adam": CNF_STEPS,
-    "nf_adam_long": EVEN_TIME * CNF_STEPS,
-    "cnf": CNF_STEPS,
-    "cnf_constant": CNF_STEPS,
-}
+MARGIN, SHARE = 0.02, 0.75
+# Least p-value of a check: chance fails one in a thousand of them.
+CHANCE = 1e-3
+PAIR = ["repetition", "target", "width"]
 
 
-def _compared(df: pd.DataFrame, cnf: str, nf: str) -> pd.DataFrame:
-    """For each repetition, target and width both divergences, and whether the CNF's is as low."""
-    keys = ["repetition", "target", "width"]
-    sides = [ok(df, kind="result", arm=arm).set_index(keys)["kl"] for arm in (cnf, nf)]
-    both = pd.concat(sides, axis=1, keys=["cnf", "nf"], join="inner").reset_index()
-    both["as_low"] = both["cnf"] <= both["nf"] + MARGIN
-    return both
-
-
-def _share(cnf: str, nf: str) -> Callable[[pd.DataFrame], list[float]]:
-    """For each repetition, in what share of the (target, width) cells the CNF's is as low."""
-    return lambda df: [
-        float(value) for value in _compared(df, cnf, nf).groupby("repetition")["as_low"].mean()
+def compared(df: pd.DataFrame, cnf: str, nf: str) -> pd.DataFrame:
+    """For each repetition, target and width both divergences, and both times of training."""
+    sides = [
+        ok(df, kind="result", arm=arm).set_index(PAIR)[["kl", "train_s"]].add_suffix(f"_{name}")
+        for name, arm in (("cnf", cnf), ("nf", nf))
     ]
+    return pd.concat(sides, axis=1, join="inner").reset_index()
 
 
-def _in_standard_errors(df: pd.DataFrame) -> list[float]:
-    """Each model's divergence over its standard error."""
+def same_time(pairs: pd.DataFrame) -> pd.Series:
+    """Whether the two trainings of each pair took equally long: one at most a tenth less."""
+    ratio = pairs["train_s_nf"] / pairs["train_s_cnf"]
+    return ratio.between(1 - SAME_TIME, 1 / (1 - SAME_TIME))
+
+
+def _as_low(pairs: pd.DataFrame) -> list[bool]:
+    return [bool(each) for each in pairs["kl_cnf"] <= pairs["kl_nf"] + MARGIN]
+
+
+def _as_low_in_all(df: pd.DataFrame, cnf: str, nf: str) -> list[bool]:
+    return _as_low(compared(df, cnf, nf))
+
+
+def _as_low_in_equal_time(df: pd.DataFrame) -> list[bool]:
+    pairs = compared(df, "cnf", "nf_adam_long")
+    return _as_low(pairs[same_time(pairs)])
+
+
+def _differences(df: pd.DataFrame, cnf: str, nf: str, width: int) -> np.ndarray:
+    pairs = of(compared(df, cnf, nf), width=width)
+    return (pairs["kl_cnf"] - pairs["kl_nf"]).to_numpy(dtype=float)
+
+
+def _chances(df: pd.DataFrame) -> list[float]:
     models = ok(df, kind="result")
-    return list(models["kl"] / models["kl_se"])
+    return chances_below_zero(models["kl"], models["kl_se"])
 
 
-def _published(*arms: str) -> Iterator[Need]:
-    """The models, steps, targets and widths of the published comparison, for each arm."""
-    for arm in arms:
+def _return_errors(df: pd.DataFrame) -> list[float]:
+    return [float(error) for error in ok(df, kind="result")["reconstruction_error"]]
+
+
+def _parameter_ratios(df: pd.DataFrame) -> list[float]:
+    """For each width the parameters of the constant field over those of each planar flow."""
+    counts = ok(df, kind="result").groupby(["width", "arm"])["parameters"].first().unstack()
+    flows = counts.filter(like="nf_adam").columns.union(counts.filter(items=["nf"]).columns)
+    if "cnf_constant" not in counts:
+        return []
+    ratios = counts[flows].rdiv(counts["cnf_constant"], axis=0)
+    return [float(ratio) for ratio in ratios.stack()]
+
+
+def _share_of_published(df: pd.DataFrame) -> float:
+    return float(of(df, kind="result", arm="cnf")["steps"].median()) / CNF_STEPS
+
+
+def _published(cnf: str) -> tuple[Need, ...]:
+    """The published numbers of steps, without a model that failed."""
+    needed = []
+    for arm, steps in ((cnf, CNF_STEPS), ("nf", NF_STEPS)):
         among = partial(of, kind="result", arm=arm)
-        yield needs.all_ok(among, f"models of {arm}")
-        yield needs.all_spent(LEAST_STEPS[arm], "steps", arm, among)
-        yield partial(_all_targets, arm)
-        yield needs.all_reversible(among, f"models of {arm}")
+        needed.append(needs.all_ok(among, f"models of {arm}"))
+        needed.append(needs.all_spent(steps, "steps", arm, among))
+    return tuple(needed)
 
 
-def _all_targets(arm: str, df: pd.DataFrame) -> str:
+def _measured(*arms: str) -> tuple[Need, ...]:
+    return tuple(
+        needs.all_ok(partial(of, kind="result", arm=arm), f"models of {arm}") for arm in arms
+    )
+
+
+def _all_targets(df: pd.DataFrame) -> str:
     """Every target was tried at every width."""
-    count = len(ok(df, kind="result", arm=arm)[["target", "width"]].drop_duplicates())
+    count = len(ok(df, kind="result", arm="cnf")[["target", "width"]].drop_duplicates())
     wanted = len(TARGETS) * len(WIDTHS)
     return "" if count >= wanted else f"{count} of {wanted} targets and widths"
 
 
-def _comparison(
-    name: str, cnf: str, nf: str, because: str, *, partly: float, decides: bool = True
-) -> Criterion:
-    return Criterion(
-        f"{name}: share of targets and widths where KL(CNF) <= KL(NF) + {MARGIN:g}",
-        _share(cnf, nf),
-        Bounds(at_least=SHARE),
-        because,
-        partly=Bounds(at_least=partly),
-        least_seeds=LEAST_SEEDS,
-        needs=tuple(_published(cnf, nf)),
-        decides=decides,
+def _same_steps(cnf: str, df: pd.DataFrame) -> str:
+    """The two arms had equal numbers of steps."""
+    counts = [of(df, kind="result", arm=arm)["steps"].unique() for arm in (cnf, "nf_adam")]
+    return "" if np.array_equal(*counts) else "the numbers of steps differ"
+
+
+SIZE = Size("10,000 iterations of the CNF", _share_of_published)
+
+CHECKS = [
+    Check(
+        "no_divergence_below_zero",
+        "No divergence is negative",
+        _chances,
+        Bounds(at_least=CHANCE),
+        "a divergence never is: the p-value of each, times their number, says whether sampling"
+        " explains one below zero",
+    ),
+    Check(
+        "flows_return",
+        "Every model takes points to the base and back",
+        _return_errors,
+        Bounds(at_most=RECONSTRUCTION_LIMIT),
+        "a flow that is solved right is invertible; relative error",
+    ),
+    Check(
+        "equal_parameters",
+        "The constant field has as many parameters as the planar flow of its width",
+        _parameter_ratios,
+        Bounds(1, 1),
+        "the comparison of equal parameters is one",
+    ),
+]
+
+_SOUND = ("no_divergence_below_zero", "flows_return")
+
+
+def _at_width(name: str, what: str, cnf: str, width: int, *, central: bool) -> Statement:
+    rests_on = _SOUND if central else (*_SOUND, "equal_parameters")
+    return Statement(
+        f"{name}nearer_at_width_{width}",
+        f"{what}, the CNF of width {width} is on average nearer to the targets than the planar"
+        " flow",
+        partial(_differences, cnf=cnf, nf="nf", width=width),
+        Better(Bounds(at_most=0)),
+        "the paper's figure has a curve over width, in which the CNF's loss is the lower one;"
+        " KL(CNF) - KL(NF), nats, of each pair of trainings of one target and seed",
+        needs=(*_published(cnf), _all_targets),
+        central=central,
+        rests_on=rests_on,
     )
 
 
-CRITERIA = [
-    _comparison(
-        "published recipes",
+def _shared(
+    name: str,
+    what: str,
+    cnf: str,
+    nf: str,
+    because: str,
+    need: tuple[Need, ...],
+    *,
+    central: bool = False,
+) -> Statement:
+    rests_on = (*_SOUND, "equal_parameters") if cnf == "cnf_constant" else _SOUND
+    return Statement(
+        name,
+        f"{what}, the CNF comes as near to the target as the planar flow or nearer in {SHARE:.0%}"
+        " of the pairs or more",
+        partial(_as_low_in_all, cnf=cnf, nf=nf),
+        Share(Bounds(at_least=SHARE)),
+        because,
+        needs=need,
+        central=central,
+        rests_on=rests_on,
+    )
+
+
+STATEMENTS = [
+    _shared(
+        "generally_as_low",
+        "With the published recipes, over all targets and widths",
         "cnf",
         "nf",
-        "the figure shows the CNF lower nearly throughout; a fiftieth of a nat is no difference."
-        " In part: a half, as when it is so in three quarters of the cells from width 8 on and in"
-        " none of width 2",
-        partly=0.5,
+        f"the paper's CNF generally achieves lower loss; a pair is one target, width and seed, and"
+        f" {MARGIN:g} nat is no difference",
+        (*_published("cnf"), _all_targets),
+        central=True,
     ),
-    _comparison(
-        "same optimiser, about the same time",
-        "cnf",
-        "nf_adam_long",
-        "whether the edge is the model's or that of its recipe; if it is there with the published,"
-        " unequal budgets alone the claim holds in part, so that this can take no more from it",
-        partly=0.0,
+    *(_at_width("", "With the published recipes", "cnf", width, central=True) for width in WIDTHS),
+    Statement(
+        "as_low_in_equal_time",
+        "With the same optimiser and equal time, the CNF comes as near to the target as the planar"
+        f" flow or nearer in {SHARE:.0%} of the pairs or more",
+        _as_low_in_equal_time,
+        Share(Bounds(at_least=SHARE)),
+        "whether the edge is the model's or that of its recipe; only pairs whose trainings took"
+        f" equally long, within {SAME_TIME:.0%}, are counted (a caveat says how many)",
+        needs=_measured("cnf", "nf_adam_long"),
+        rests_on=_SOUND,
     ),
-    Criterion(
-        "smallest divergence in units of its standard error",
-        _in_standard_errors,
-        Bounds(at_least=-ERRORS),
-        "a divergence is never negative: one that is, by more than sampling explains, is a bug",
-        statistic="min",
-    ),
-    _comparison(
-        "equal parameters, published recipe of the NF (CNF with constant weights)",
-        "cnf_constant",
-        "nf",
-        "the hypernetwork has 50 to 160 times the planar flow's parameters",
-        partly=0.5,
-        decides=False,
-    ),
-    _comparison(
-        "equal parameters, same optimiser, same number of steps",
-        "cnf_constant",
-        "nf_adam",
-        "the evenest comparison in numbers, though a step of the CNF takes longer",
-        partly=0.5,
-        decides=False,
-    ),
-    _comparison(
-        "same optimiser, same number of steps",
+    _shared(
+        "as_low_in_equal_steps",
+        "With the same optimiser and as many steps",
         "cnf",
         "nf_adam",
         "the published comparison with the planar flow trained as the CNF is",
-        partly=0.5,
-        decides=False,
+        (*_measured("cnf", "nf_adam"), partial(_same_steps, "cnf")),
+    ),
+    _shared(
+        "equal_parameters_as_low",
+        "With as many parameters, and the published recipe of the planar flow",
+        "cnf_constant",
+        "nf",
+        "the hypernetwork has 50 to 160 times the planar flow's parameters; here the weights do not"
+        " depend on time",
+        (*_published("cnf_constant"), _all_targets),
+    ),
+    *(
+        _at_width(
+            "equal_parameters_",
+            "With as many parameters, and the published recipe of the planar flow",
+            "cnf_constant",
+            width,
+            central=False,
+        )
+        for width in WIDTHS
+    ),
+    _shared(
+        "equal_parameters_and_steps_as_low",
+        "With as many parameters, the same optimiser and as many steps",
+        "cnf_constant",
+        "nf_adam",
+        "the evenest comparison in numbers, though a step of the CNF takes longer",
+        (*_measured("cnf_constant", "nf_adam"), partial(_same_steps, "cnf_constant")),
     ),
 ]
 
@@ -146,21 +255,21 @@ def caveats(df: pd.DataFrame) -> list[str]:
     models = ok(df, kind="result")
     texts = []
     for arm, rows in models.groupby("arm", sort=False):
+        spent = " to ".join(f"{n:g}" for n in sorted({rows["steps"].min(), rows["steps"].max()}))
         texts.append(
-            f"{NAMES[str(arm)]}: {rows['steps'].max():g} steps; in their last tenth the median loss"
+            f"{NAMES[str(arm)]}: {spent} steps; in their last tenth the median loss"
             f" still fell by {number(rows['late_gain'].median(), 2)} nat."
         )
-    medians = _compared(df, "cnf", "nf").groupby(["target", "width"])[["cnf", "nf"]].median()
-    behind = medians[medians["cnf"] > medians["nf"] + MARGIN].index
+    medians = compared(df, "cnf", "nf").groupby(["target", "width"])[["kl_cnf", "kl_nf"]].median()
+    behind = medians[medians["kl_cnf"] > medians["kl_nf"] + MARGIN].index
     if len(behind):
         places = ", ".join(f"{target} at {width:g}" for target, width in behind)
         texts.append(f"With the published recipes the CNF's median is the higher one for {places}.")
     bad = len(models) - len(reversible(models))
     if bad:
         texts.append(f"{bad} of {len(models)} models fail the reconstruction check.")
-    pairs = _seconds(models)
-    if pairs:
-        texts.append(f"Seconds of training, CNF and {NAMES['nf_adam_long']}: {'; '.join(pairs)}.")
+    texts += _equal_times(df)
+    texts += _other_pictures(df)
     timed = of(df, kind="timing").sort_values("together")
     if len(timed):
         parts = [_step_times(rows) for _, rows in timed.groupby(["arm", "width", "compiled"])]
@@ -168,16 +277,34 @@ def caveats(df: pd.DataFrame) -> list[str]:
     return texts
 
 
-def _seconds(models: pd.DataFrame) -> list[str]:
-    """For each width how long the two arms took that are to have about the same time."""
-    took = models.groupby(["width", "arm"])["train_s"].median().unstack()
-    if not {"cnf", "nf_adam_long"} <= set(took.columns):
+def _equal_times(df: pd.DataFrame) -> list[str]:
+    """How many pairs had equal time, and for each width how long the two arms took."""
+    pairs = compared(df, "cnf", "nf_adam_long")
+    if not len(pairs):
         return []
-    both = took[["cnf", "nf_adam_long"]].dropna()
+    took = pairs.groupby("width")[["train_s_cnf", "train_s_nf"]].median()
+    seconds = "; ".join(
+        f"{number(row['train_s_cnf'])} and {number(row['train_s_nf'])} at width {width:g}"
+        for width, row in took.iterrows()
+    )
     return [
-        f"{number(row['cnf'])} and {number(row['nf_adam_long'])} at width {width:g}"
-        for width, row in both.iterrows()
+        f"{same_time(pairs).sum()} of {len(pairs)} pairs were trained for equal times, within"
+        f" {SAME_TIME:.0%}; the others are not judged as such. Seconds of training, CNF and"
+        f" {NAMES['nf_adam_long']}: {seconds}."
     ]
+
+
+def _other_pictures(df: pd.DataFrame) -> list[str]:
+    """Which pictures are not those of the median repetition, as in rows of an early run."""
+    drawn = ok(df, kind="density").dropna(subset="width").drop_duplicates([*PAIR, "arm"])
+    models = ok(df, kind="result").astype({"kl": float})
+    groups = models.groupby(["arm", "target", "width"])["kl"]
+    is_median = models["kl"] == groups.transform("quantile", 0.5, interpolation="lower")
+    median = models[is_median][["arm", *PAIR]]
+    others = len(drawn) - len(drawn.merge(median, on=["arm", *PAIR]))
+    if not others:
+        return []
+    return [f"{others} of {len(drawn)} pictures are not of the repetition of the median."]
 
 
 def _step_times(rows: pd.DataFrame) -> str:
@@ -197,7 +324,7 @@ def flips(df: pd.DataFrame) -> FlipMap:
             "panel": f"{NAMES[cnf]}\nagainst {NAMES[nf]}",
             "row": target,
             "column": f"{width:g}",
-            "value": (group["cnf"] - group["nf"]).median(),
+            "value": (group["kl_cnf"] - group["kl_nf"]).median(),
         }
         for cnf, nf in (
             ("cnf", "nf"),
@@ -206,7 +333,7 @@ def flips(df: pd.DataFrame) -> FlipMap:
             ("cnf_constant", "nf"),
             ("cnf_constant", "nf_adam"),
         )
-        for (target, width), group in _compared(df, cnf, nf).groupby(["target", "width"])
+        for (target, width), group in compared(df, cnf, nf).groupby(["target", "width"])
     ]
     return FlipMap(
         "KL(CNF) – KL(NF), nats, median of the repetitions",

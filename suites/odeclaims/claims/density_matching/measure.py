@@ -21,6 +21,7 @@ from odeclaims.claims.density_matching.settings import (
     CNF_STEPS,
     EDGE,
     EVEN_TIME,
+    EVEN_TIME_EARLY,
     NF_STEPS,
     RETURNED,
     SLUG,
@@ -43,6 +44,8 @@ ANNEAL_STEPS, TOLERANCE = 10_000, 1e-5
 # Below so many steps compiling takes longer than it saves.
 COMPILED_FROM = 50_000
 HIDDEN, BATCH = 32, 100
+# The arms whose densities are drawn.
+PICTURED = ("nf", "nf_adam_long", "cnf")
 # Of a solve; those of fitted flows take some ten.
 STEP_LIMIT = 1000
 # Steps between two reports of how far a training is: some of them take a millisecond.
@@ -53,35 +56,46 @@ CHUNK = 1000
 
 def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each arm and width, the most expensive first; the targets; the timings."""
-    iterations = profile.pick(smoke=20, quick=400, paper=CNF_STEPS)
-    published = profile.pick(smoke=40, quick=NF_STEPS // 50, paper=NF_STEPS)
-    annealed = published * ANNEAL_STEPS // NF_STEPS
     common: dict[str, Any] = {
         "targets": " ".join(profile.pick(smoke=("U1", "U4"), quick=("U1", "U4"), paper=TARGETS)),
-        "repetitions": len(profile.repetitions(smoke=1, quick=3, paper=5, hour=3)),
+        "repetitions": len(profile.repetitions(smoke=1, quick=5, paper=5, hour=3)),
         "batch_size": BATCH,
         "evaluation_points": profile.pick(smoke=1000, quick=10_000, paper=20_000),
     }
-    adam = {"learning_rate": 1e-3}
-    arms: dict[str, dict[str, Any]] = {
-        "nf": {"steps": published, "anneal_steps": annealed, "learning_rate": 1e-5},
-        "cnf": {"steps": iterations, **adam},
-        "nf_adam_long": {"steps": EVEN_TIME * iterations, **adam},
-        "cnf_constant": {"steps": iterations, **adam},
-        "nf_adam": {"steps": iterations, **adam},
-    }
     widths = profile.pick(smoke=(2,), quick=(2, 8), paper=WIDTHS)
     for width in reversed(widths):
-        for arm, recipe in arms.items():
+        for arm, recipe in _recipes(profile, width).items():
             compiled = recipe["steps"] >= COMPILED_FROM
             params = {"task": "training", "arm": arm, "width": width, "compiled": compiled}
             yield Cell(SLUG, {**params, **recipe, **common})
     yield Cell(SLUG, {"task": "target", "targets": common["targets"]})
     timed = profile.pick(smoke=1, quick=10, paper=10)
+    compiled = profile.pick(smoke=False, quick=False, paper=True)
     for width in widths:
-        compiled = published >= COMPILED_FROM
         params = {"task": "timing", "width": width, "steps": timed, "compiled": compiled}
         yield Cell(SLUG, params | common)
+
+
+def _recipes(profile: Profile, width: int) -> dict[str, dict[str, Any]]:
+    """The optimiser's steps and rate of each arm.
+
+    The published recipe of the planar flow has to have its published length to be judged, which
+    the quick profile does not reach.
+    """
+    iterations = profile.pick(smoke=20, quick=400, paper=CNF_STEPS)
+    even_time = profile.pick(smoke=EVEN_TIME_EARLY, quick=EVEN_TIME_EARLY, paper=EVEN_TIME)
+    published = profile.pick(smoke=40, quick=None, paper=NF_STEPS)
+    recipes: dict[str, dict[str, Any]] = {}
+    if published:
+        annealed = max(1, published * ANNEAL_STEPS // NF_STEPS)
+        recipes["nf"] = {"steps": published, "anneal_steps": annealed, "learning_rate": 1e-5}
+    steps = {
+        "cnf": iterations,
+        "nf_adam_long": even_time[width] * iterations,
+        "cnf_constant": iterations,
+        "nf_adam": iterations,
+    }
+    return recipes | {arm: {"steps": n, "learning_rate": 1e-3} for arm, n in steps.items()}
 
 
 def alone(cell: Cell) -> bool:
@@ -105,10 +119,10 @@ class Runs:
     seeds: tuple[int, ...]
 
     @classmethod
-    def of(cls, targets: Sequence[str], repetitions: int, width: int) -> "Runs":
+    def of(cls, targets: Sequence[str], repetitions: int, width: int, revision: int = 1) -> "Runs":
         """The models of a width; they have the same seeds in every arm and in any batch."""
         seeds = tuple(
-            Cell(SLUG, {"width": width, "target": target}, repetition).seed
+            Cell(SLUG, {"width": width, "target": target}, repetition, revision=revision).seed
             for target in targets
             for repetition in range(repetitions)
         )
@@ -123,6 +137,12 @@ class Runs:
         parts = x.split(self.repetitions)
         energies = (ENERGIES[target] for target in self.targets)
         return torch.cat([energy(part) for energy, part in zip(energies, parts, strict=True)])
+
+    def medians(self, values: Sequence[float]) -> list[int]:
+        """For each target the place of the model whose value is the (lower) median one."""
+        places = range(len(self.seeds))
+        groups = [places[i : i + self.repetitions] for i in places[:: self.repetitions]]
+        return [sorted(group, key=values.__getitem__)[(len(group) - 1) // 2] for group in groups]
 
     def rows(self, columns: Mapping[str, Sequence[Scalar]], common: Row) -> list[Row]:
         """A result for each model, from one value of each column for each."""
@@ -190,11 +210,12 @@ def _compile(energy: Callable[[Tensor], Tensor], like: Tensor) -> Callable[[Tens
 
 
 def _train(cell: Cell, context: Context) -> list[Row]:
-    """Train the models of an arm and a width, judge them, and picture the first repetition."""
+    """Train the models of an arm and a width, judge them, and picture the median repetition."""
     params = cell.params
-    runs = Runs.of(params["targets"].split(), params["repetitions"], params["width"])
+    targets, width = params["targets"].split(), params["width"]
+    runs = Runs.of(targets, params["repetitions"], width, cell.revision)
     generators = runs.generators()
-    model = _model(params["arm"], params["width"], generators)
+    model = _model(params["arm"], width, generators)
     steps = params["steps"]
     energy = runs.energy
     if params["compiled"]:
@@ -228,7 +249,9 @@ def _train(cell: Cell, context: Context) -> list[Row]:
         **_cost(records, params),
     }
     rows = runs.rows(judged, common)
-    return rows + _pictures(model, runs) if params["arm"] in ("nf", "cnf") else rows
+    if params["arm"] in PICTURED:
+        rows += _pictures(model, runs, runs.medians(judged["kl"]))
+    return rows
 
 
 def _cost(records: list[Record], params: Any) -> Row:
@@ -283,8 +306,8 @@ def _round_trips(model: Flow, generators: Sequence[torch.Generator]) -> dict[str
 
 
 @torch.no_grad()
-def _pictures(model: Flow, runs: Runs) -> list[Row]:
-    """The densities of the first repetition, or rows that say why there are none."""
+def _pictures(model: Flow, runs: Runs, places: Sequence[int]) -> list[Row]:
+    """The densities of one model for each target, or rows that say why there are none."""
     try:
         log_prob = model.log_prob(centres(-EDGE, EDGE, -EDGE, EDGE).expand(len(runs.seeds), -1, -1))
     except SolverFailure as failure:
@@ -292,12 +315,11 @@ def _pictures(model: Flow, runs: Runs) -> list[Row]:
             {"kind": "density", "target": target, "status": failure.status}
             for target in runs.targets
         ]
-    first = log_prob[:: runs.repetitions]
-    return [
-        {"target": target, **row}
-        for target, picture in zip(runs.targets, first, strict=True)
-        for row in picture_rows(picture)
-    ]
+    rows: list[Row] = []
+    for target, place in zip(runs.targets, places, strict=True):
+        which = {"repetition": place % runs.repetitions, "seed": runs.seeds[place]}
+        rows += [{"target": target, **which, **row} for row in picture_rows(log_prob[place])]
+    return rows
 
 
 def _describe_targets(cell: Cell) -> list[Row]:

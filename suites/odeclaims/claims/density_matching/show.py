@@ -24,11 +24,16 @@ LINEAR_BELOW = 0.01
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """The paper's grid: a line a target, with the target, NF, CNF, and KL over width."""
+    """The paper's grid: a line a target, with the target, NF, CNF, and KL over width.
+
+    The pictures are those of the repetition with the median divergence. The NF is that of the
+    published recipe, or where that was not run the one of equal time.
+    """
     models = ok(df, kind="result")
+    nf = "nf" if len(of(models, arm="nf")) else "nf_adam_long"
     targets = sorted(models["target"].unique())
     widths = sorted(int(width) for width in models["width"].unique())
-    columns = [("target", None), *(("nf", w) for w in widths), *(("cnf", w) for w in widths)]
+    columns = [("target", None), *((nf, w) for w in widths), *(("cnf", w) for w in widths)]
     lay_out, name = (_column, _name_column) if in_column() else (_page, _name_page)
     fig, pictures, curves = lay_out(len(targets), len(columns))
     image = None

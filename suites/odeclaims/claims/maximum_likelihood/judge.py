@@ -1,19 +1,23 @@
 """How the rows are judged."""
 
-from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
-from odeclaims.claim import Bounds, Criterion, Need
 from odeclaims.claims.maximum_likelihood.settings import (
-    EVEN_TIME,
+    CHECKED_TOLERANCE,
+    EXAMPLE_BATCH,
     EXAMPLE_ITERATIONS,
     FULL_ITERATIONS,
 )
 from odeclaims.kits import needs
+from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
+from odeclaims.kits.quantities import attempts, chances_below_zero
 from odeclaims.kits.rows import of, ok, reversible
 from odeclaims.record.wording import number
+from odeclaims.rules import Attempts, Better, Bounds, Curve, Possible, Scales
+from odeclaims.statement import Check, Need, Size, Statement
 
 NAMES = {
     "cnf": "CNF",
@@ -21,123 +25,271 @@ NAMES = {
     "nf": "NF, equal iterations",
     "nf_long": "NF, equal time",
 }
-# With fewer iterations than the released example has, no comparison is judged.
-LEAST_ITERATIONS = EXAMPLE_ITERATIONS
-GAP_LIMIT, MARGIN, RETURN_LIMIT, ERRORS, LEAST_SEEDS = 0.15, 0.1, 1e-3, 3.0, 3
+GAP_LIMIT, MARGIN, RETURN_LIMIT = 0.15, 0.1, 1e-3
+# Iterations at which the lead is looked at, from the example's number to FFJORD's.
+LOOKED_AT = (1000, 1500, 2000, 3000, 4000, 6000, 8000, 10_000)
+# Least p-value of a check: chance fails one in a thousand of them.
+CHANCE = 1e-3
+# A likelihood in training is the mean over the last part of the iterations, or of the time.
+LAST = 0.25
 
 
-def _gaps(df: pd.DataFrame, arm: str, data: str) -> pd.Series:
-    """The gaps of the models of an arm on a data set, by repetition."""
-    rows = ok(df, kind="result", arm=arm, data=data)
-    return rows.set_index("repetition")["gap"].sort_index()
+def _is_near(rows: pd.DataFrame) -> pd.Series:
+    """Whether a model is as near to the density of its data as a picture shows."""
+    return rows["gap"] <= GAP_LIMIT
 
 
-def _lead(df: pd.DataFrame, cnf: str, nf: str, data: str) -> list[float]:
-    """By how much the planar flow's gap is the larger one, for each repetition."""
-    return list((_gaps(df, nf, data) - _gaps(df, cnf, data)).dropna())
+def _fits_data(df: pd.DataFrame, data: str) -> Attempts:
+    return attempts(ok(df, kind="result", arm="cnf", data=data), _is_near)
 
 
-def _in_standard_errors(df: pd.DataFrame) -> list[float]:
-    """Each model's gap over its standard error."""
+def losses_until(df: pd.DataFrame, arm: str, data: str, column: str, end: float) -> pd.Series:
+    """The mean likelihood of fresh batches in the last quarter before an end, by repetition.
+
+    Args:
+        df: the rows.
+        arm: the arm.
+        data: the data set.
+        column: ``iteration`` or ``train_s``, in which the end counts.
+        end: so many iterations or seconds after the start.
+    """
+    rows = ok(df, kind="training", arm=arm, data=data)
+    late = (rows[column] > (1 - LAST) * end) & (rows[column] <= end)
+    return rows[late].groupby("repetition")["nll"].mean()
+
+
+def lead(df: pd.DataFrame, cnf: str, nf: str, data: str, column: str, end: float) -> pd.Series:
+    """By how much the CNF's loss is the smaller one at equal iterations or seconds, nats."""
+    losses = [losses_until(df, arm, data, column, end) for arm in (nf, cnf)]
+    return (losses[0] - losses[1]).dropna()
+
+
+def _lead_at(iterations: int, cnf: str, data: str, df: pd.DataFrame) -> np.ndarray:
+    return lead(df, cnf, "nf", data, "iteration", iterations).to_numpy(dtype=float)
+
+
+def _lead_over_iterations(df: pd.DataFrame) -> Curve:
+    """The median lead of the seeds after each number of iterations."""
+    leads = [float(np.median(_lead_at(count, "cnf", "moons", df))) for count in LOOKED_AT]
+    return Curve(tuple(map(float, LOOKED_AT)), tuple(leads))
+
+
+def whole_time(df: pd.DataFrame) -> float:
+    """The seconds that both the CNF and the planar flow of equal time were trained for."""
+    rows = ok(df, kind="result", arm=["cnf", "nf_long"])
+    return float(rows.groupby("arm")["train_s"].max().min())
+
+
+def _lead_at_equal_time(df: pd.DataFrame) -> np.ndarray:
+    return lead(df, "cnf", "nf_long", "moons", "train_s", whole_time(df)).to_numpy(dtype=float)
+
+
+def _return_errors(df: pd.DataFrame, kind: str) -> np.ndarray:
+    """For each seed the decimal logarithm of the CNF's round trip error, mean of the data sets."""
+    rows = ok(df, kind=kind, arm="cnf")
+    errors = rows.groupby("repetition")["reconstruction_error"]
+    return np.array([float(np.log10(values).mean()) for _, values in errors])
+
+
+def _checked_returns(df: pd.DataFrame) -> np.ndarray:
+    return _return_errors(df, "round_trip")
+
+
+def _returns_in_training(df: pd.DataFrame) -> np.ndarray:
+    return _return_errors(df, "result")
+
+
+def _chances(df: pd.DataFrame) -> list[float]:
     models = ok(df, kind="result")
-    return list(models["gap"] / models["gap_se"])
+    return chances_below_zero(models["gap"], models["gap_se"])
 
 
-def _example(*arms: str) -> Iterator[Need]:
-    """All models with the iterations of the released example, for each arm."""
-    for arm in arms:
-        among = partial(of, kind="result", arm=arm)
-        least = LEAST_ITERATIONS * (EVEN_TIME if arm == "nf_long" else 1)
-        yield needs.all_ok(among, f"models of {arm}")
-        yield needs.all_spent(least, "iterations", arm, among)
-        yield needs.all_reversible(among, f"models of {arm}")
+def _tightest_returns(df: pd.DataFrame) -> list[float]:
+    """The round trip error of each model, at the tightest tolerance at which it was solved."""
+    rows = ok(df, kind=["result", "round_trip"]).sort_values("tolerance", ascending=False)
+    last = rows.groupby(["arm", "data", "repetition"])["reconstruction_error"].last()
+    return [float(error) for error in last]
 
 
-def _near_floor(data: str) -> Criterion:
-    return Criterion(
-        f"CNF's gap to the entropy of the {data}, nats",
-        lambda df: list(_gaps(df, "cnf", data)),
-        Bounds(at_most=GAP_LIMIT),
+def _share_of_example(df: pd.DataFrame) -> float:
+    rows = of(df, kind="result", arm="cnf")
+    spent = (rows["iterations"] * rows["batch_size"]).median()
+    return float(spent) / (EXAMPLE_ITERATIONS * EXAMPLE_BATCH)
+
+
+def _reached(iterations: int, *arms: str) -> tuple[Need, ...]:
+    """Every model of these arms was trained for so many iterations, and did not fail."""
+    return tuple(
+        need
+        for arm in arms
+        for among in [partial(of, kind="result", arm=arm)]
+        for need in (
+            needs.all_ok(among, f"models of {arm}"),
+            needs.all_spent(iterations, "iterations", arm, among),
+        )
+    )
+
+
+def _about_the_time(df: pd.DataFrame) -> str:
+    """The planar flow was trained for most of the CNF's time, so that the time is the CNF's."""
+    took = ok(df, kind="result").groupby("arm")["train_s"].max()
+    part = took["nf_long"] / took["cnf"]
+    return "" if part >= 1 - LAST else f"the planar flow had {part:.0%} of the CNF's time"
+
+
+SIZE = Size("1,000 iterations x 512 samples (of the released example)", _share_of_example)
+
+CHECKS = [
+    Check(
+        "no_gap_below_zero",
+        "No model is better than the data's own density",
+        _chances,
+        Bounds(at_least=CHANCE),
+        "a divergence is never negative: the p-value of each gap, times their number, says whether"
+        " sampling explains one below zero",
+    ),
+    Check(
+        "flows_return",
+        "Every model takes samples of the data to the base and back",
+        _tightest_returns,
+        Bounds(at_most=RECONSTRUCTION_LIMIT),
+        "a flow that is solved right is invertible; relative error at the tightest tolerance at"
+        f" which it was solved (a CNF at {CHECKED_TOLERANCE:g}, where that was measured)",
+    ),
+]
+
+_BOTH = ("no_gap_below_zero", "flows_return")
+
+
+def _fits(data: str, because: str) -> Statement:
+    return Statement(
+        f"cnf_fits_{data}",
+        f"A CNF can fit the {data}: after {FULL_ITERATIONS:,} iterations it comes within"
+        f" {GAP_LIMIT:g} nat of their density",
+        partial(_fits_data, data=data),
+        Possible(),
+        because,
+        needs=_reached(FULL_ITERATIONS, "cnf"),
+        central=True,
+        rests_on=_BOTH,
+    )
+
+
+def _lags(iterations: int, budget: str) -> Statement:
+    return Statement(
+        f"nf_lags_at_{iterations}",
+        f"After {iterations:,} iterations each, {budget}, the planar flow lags behind the CNF on"
+        f" the moons by {MARGIN:g} nat or more",
+        partial(_lead_at, iterations, "cnf", "moons"),
+        Better(Bounds(at_least=MARGIN)),
+        "the paper's NF has difficulty fitting the moons: a tenth of a nat is what a picture may"
+        " show; mean loss of fresh batches over the last quarter of these iterations, by seed",
+        needs=_reached(iterations, "cnf", "nf"),
+        central=True,
+        rests_on=_BOTH,
+    )
+
+
+STATEMENTS = [
+    _fits(
+        "circles",
         "no model can be below zero; with 0.15 nat the density is off by a seventh on average,"
         " which a picture does not show",
-        least_seeds=LEAST_SEEDS,
-        needs=tuple(_example("cnf")),
-    )
-
-
-def _behind(
-    name: str,
-    cnf: str,
-    nf: str,
-    data: str,
-    because: str,
-    *,
-    partly: Bounds | None = None,
-    decides: bool = True,
-) -> Criterion:
-    return Criterion(
-        f"{name}: gap(NF) - gap(CNF) on the {data}, nats",
-        lambda df: _lead(df, cnf, nf, data),
-        Bounds(at_least=MARGIN),
-        because,
-        partly=partly,
-        least_seeds=LEAST_SEEDS,
-        needs=tuple(_example(cnf, nf)),
-        decides=decides,
-    )
-
-
-CRITERIA = [
-    _near_floor("circles"),
-    _near_floor("moons"),
-    _behind(
-        "equal iterations",
-        "cnf",
-        "nf",
-        "moons",
-        "the NF has difficulty fitting the moons: a tenth of a nat is what a picture may show",
     ),
-    _behind(
-        "about equal time",
-        "cnf",
-        "nf_long",
-        "moons",
-        "whether the NF's difficulty is the model's or that of its short training; if it is there"
-        " with equal iterations alone the claim holds in part, so that this can take no more from"
-        " it",
-        partly=Bounds(),
+    _fits("moons", "the same"),
+    _lags(EXAMPLE_ITERATIONS, "as many as the released example has"),
+    _lags(FULL_ITERATIONS, "as many as FFJORD has"),
+    Statement(
+        "nf_lags_at_equal_time",
+        "Given the time of the CNF's training, the planar flow still lags behind the CNF on the"
+        f" moons by {MARGIN:g} nat or more",
+        _lead_at_equal_time,
+        Better(Bounds(at_least=MARGIN)),
+        "whether the difficulty is the model's or that of a short training: one iteration of the"
+        " CNF takes as long as ten to twenty of the planar flow",
+        needs=(*_reached(EXAMPLE_ITERATIONS, "cnf", "nf_long"), _about_the_time),
+        central=True,
+        rests_on=_BOTH,
     ),
-    Criterion(
-        "CNF, largest round trip error from the data to the base and back",
-        lambda df: list(ok(df, kind="result", arm="cnf")["reconstruction_error"]),
-        Bounds(at_most=RETURN_LIMIT),
-        "sampling is the density's solve taken backward: a hundred times the tolerance is what some"
-        " hundred steps may lose",
-        statistic="max",
+    Statement(
+        "cnf_returns",
+        "The CNF can be sampled by solving backward: taken to the base and back, samples of the"
+        f" data end within {RETURN_LIMIT:g} of where they were",
+        _checked_returns,
+        Better(Bounds(at_most=float(np.log10(RETURN_LIMIT)))),
+        "sampling is the density's solve taken backward; decimal logarithm of the relative error,"
+        f" solved at {CHECKED_TOLERANCE:g}, mean of the two data sets",
+        central=True,
+        rests_on=("flows_return",),
     ),
-    Criterion(
-        "smallest gap in units of its standard error",
-        _in_standard_errors,
-        Bounds(at_least=-ERRORS),
-        "no density is better than the data's own: one that is, by more than sampling explains, is"
-        " a bug",
-        statistic="min",
+    Statement(
+        "cnf_returns_in_training",
+        "At the tolerance of its training, 1e-5, the CNF takes samples of the data to the base and"
+        f" back to within {RETURN_LIMIT:g}, too",
+        _returns_in_training,
+        Better(Bounds(at_most=float(np.log10(RETURN_LIMIT)))),
+        "a hundred times the tolerance is what some hundred steps may lose",
+        rests_on=("flows_return",),
     ),
-    _behind(
-        "equal parameters, equal iterations (CNF with constant weights)",
-        "cnf_constant",
-        "nf",
-        "moons",
-        "the hypernetwork has 50 times the planar flow's parameters",
-        decides=False,
+    Statement(
+        "cnf_ahead_at_equal_time",
+        "Given the same time, the CNF is ahead of the planar flow on the moons at all",
+        _lead_at_equal_time,
+        Better(Bounds(at_least=0)),
+        "the same without a margin",
+        needs=(*_reached(EXAMPLE_ITERATIONS, "cnf", "nf_long"), _about_the_time),
+        rests_on=_BOTH,
     ),
-    _behind(
-        "equal iterations",
-        "cnf",
-        "nf",
-        "circles",
+    Statement(
+        "cnf_ahead_in_the_end",
+        f"After {FULL_ITERATIONS:,} iterations each, the CNF is ahead of the planar flow on the"
+        " moons at all",
+        partial(_lead_at, FULL_ITERATIONS, "cnf", "moons"),
+        Better(Bounds(at_least=0)),
+        "the same without a margin",
+        needs=_reached(FULL_ITERATIONS, "cnf", "nf"),
+        rests_on=_BOTH,
+    ),
+    Statement(
+        "lead_shrinks",
+        "The CNF's lead on the moons at equal iterations shrinks while both train",
+        _lead_over_iterations,
+        Scales(Bounds(at_most=0)),
+        "if so the number of iterations decides who is ahead; slope of the median seed's lead over"
+        f" {LOOKED_AT[0]:,} to {LOOKED_AT[-1]:,} iterations",
+        needs=_reached(FULL_ITERATIONS, "cnf", "nf"),
+        rests_on=_BOTH,
+    ),
+    Statement(
+        "equal_parameters_ahead",
+        f"After {EXAMPLE_ITERATIONS:,} iterations each, a CNF of as many parameters is ahead of"
+        " the planar flow on the moons at all",
+        partial(_lead_at, EXAMPLE_ITERATIONS, "cnf_constant", "moons"),
+        Better(Bounds(at_least=0)),
+        "the hypernetwork has 50 times the planar flow's parameters; here the weights do not depend"
+        " on time",
+        needs=_reached(EXAMPLE_ITERATIONS, "cnf_constant", "nf"),
+        rests_on=_BOTH,
+    ),
+    Statement(
+        "equal_parameters_ahead_in_the_end",
+        f"After {FULL_ITERATIONS:,} iterations each, a CNF of as many parameters is ahead of the"
+        " planar flow on the moons at all",
+        partial(_lead_at, FULL_ITERATIONS, "cnf_constant", "moons"),
+        Better(Bounds(at_least=0)),
+        "the same",
+        needs=_reached(FULL_ITERATIONS, "cnf_constant", "nf"),
+        rests_on=_BOTH,
+    ),
+    Statement(
+        "nf_lags_on_circles",
+        f"After {EXAMPLE_ITERATIONS:,} iterations each, the planar flow lags behind the CNF on"
+        f" the circles by {MARGIN:g} nat or more",
+        partial(_lead_at, EXAMPLE_ITERATIONS, "cnf", "circles"),
+        Better(Bounds(at_least=MARGIN)),
         "the paper says nothing of a difficulty with the circles",
-        decides=False,
+        needs=_reached(EXAMPLE_ITERATIONS, "cnf", "nf"),
+        rests_on=_BOTH,
     ),
 ]
 

@@ -15,9 +15,11 @@ from neural_ode.flows import CNF, Circles, Moons, PlanarField, PlanarFlow, Stand
 from neural_ode.flows.fitting import Record, fit
 from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.claims.maximum_likelihood.settings import (
+    CHECKED_TOLERANCE,
     DATA,
     EVEN_TIME,
     EVEN_TIME_LATE,
+    EXAMPLE_BATCH,
     EXAMPLE_ITERATIONS,
     FULL_ITERATIONS,
     RETURNED,
@@ -55,8 +57,8 @@ def cells(profile: Profile) -> Iterator[Cell]:
     iterations = profile.pick(smoke=6, quick=EXAMPLE_ITERATIONS, paper=FULL_ITERATIONS)
     even_time = profile.pick(smoke=EVEN_TIME, quick=EVEN_TIME, paper=EVEN_TIME_LATE)
     common: dict[str, Any] = {
-        "repetitions": len(profile.repetitions(smoke=1, quick=3, hour=3, paper=5)),
-        "batch_size": profile.pick(smoke=32, quick=64, hour=256, paper=512),
+        "repetitions": len(profile.repetitions(smoke=1, quick=8, hour=8, paper=8)),
+        "batch_size": profile.pick(smoke=32, quick=32, hour=128, paper=EXAMPLE_BATCH),
         "evaluation_points": profile.pick(smoke=1000, quick=5000, hour=20_000, paper=50_000),
         "drawn_points": profile.pick(smoke=50, quick=400, paper=400),
     }
@@ -79,6 +81,7 @@ class Runs:
     """The models of a cell that train as one batch: for each data set every repetition."""
 
     repetitions: int
+    revision: int = 1
 
     @property
     def names(self) -> list[tuple[str, int]]:
@@ -87,7 +90,10 @@ class Runs:
 
     def seeds(self, use: str) -> list[int]:
         """One for each model, the same for every arm, but another for another use."""
-        return [Cell(SLUG, {"data": data, "use": use}, i).seed for data, i in self.names]
+        return [
+            Cell(SLUG, {"data": data, "use": use}, i, revision=self.revision).seed
+            for data, i in self.names
+        ]
 
     def generators(self, use: str) -> list[torch.Generator]:
         """A new one for each model."""
@@ -122,7 +128,13 @@ class Runs:
         ]
 
 
-def _model(arm: str, generators: Sequence[torch.Generator], *, compiled: bool = False) -> Flow:
+def _model(
+    arm: str,
+    generators: Sequence[torch.Generator],
+    *,
+    compiled: bool = False,
+    tolerance: float = TOLERANCE,
+) -> Flow:
     """The models of an arm, one for each generator."""
     runs, base = len(generators), StandardNormal(2, math.sqrt(BASE_VARIANCE))
     if arm.startswith("nf"):
@@ -135,16 +147,16 @@ def _model(arm: str, generators: Sequence[torch.Generator], *, compiled: bool = 
         field,
         base,
         end=END if arm == "cnf" else 1.0,
-        rtol=TOLERANCE,
-        atol=TOLERANCE,
+        rtol=tolerance,
+        atol=tolerance,
         max_num_steps=STEP_LIMIT,
         compile=compiled,
     )
 
 
-def _freeze(arm: str, model: Flow, places: Sequence[int]) -> Flow:
+def _freeze(arm: str, model: Flow, places: Sequence[int], tolerance: float = TOLERANCE) -> Flow:
     """The models at some places of the batch, in float64."""
-    part = _model(arm, [torch.Generator() for _ in places]).double()
+    part = _model(arm, [torch.Generator() for _ in places], tolerance=tolerance).double()
     part.load_state_dict({name: value[list(places)] for name, value in model.state_dict().items()})
     return part.requires_grad_(False)
 
@@ -153,7 +165,7 @@ def _train(cell: Cell, context: Context) -> list[Row]:
     """Train the models of an arm, judge them, and picture the first repetition of each data set."""
     params = cell.params
     arm, iterations = params["arm"], params["iterations"]
-    runs = Runs(params["repetitions"])
+    runs = Runs(params["repetitions"], cell.revision)
     generators = runs.generators("training")
     model = _model(arm, generators, compiled=params["compiled"])
     everyone = range(len(runs.names))
@@ -185,6 +197,8 @@ def _train(cell: Cell, context: Context) -> list[Row]:
             "training_nfe": mean([record.observed for record in records]),
         }
         rows = runs.rows("result", judged, common)
+        if isinstance(model, CNF):
+            rows += _return_checked(_freeze(arm, model, everyone, CHECKED_TOLERANCE), runs)
         if arm in ("cnf", "nf_long"):
             firsts = [i for i, (_, repetition) in enumerate(runs.names) if repetition == 0]
             rows += _pictures(_freeze(arm, model, firsts), params["drawn_points"])
@@ -228,6 +242,17 @@ def _judge(model: Flow, runs: Runs, points: int) -> dict[str, list[float]]:
     return judged
 
 
+def _return_checked(model: Flow, runs: Runs) -> list[Row]:
+    """The round trip of each frozen CNF at the tighter tolerance."""
+    common: Row = {"tolerance": CHECKED_TOLERANCE}
+    x = runs.sample(RETURNED, runs.generators("return")).double()
+    try:
+        errors = round_trip_errors(model, x)
+    except SolverFailure as failure:
+        return runs.rows("round_trip", {}, {**common, "status": failure.status})
+    return runs.rows("round_trip", {"reconstruction_error": errors}, common)
+
+
 def _lines(log_prob: Float64[Tensor, " places"], data: str, share: float) -> list[Row]:
     """A density as rows of one line of the picture each."""
     where: Row = {"data": data, "repetition": 0, "share": share}
@@ -245,9 +270,11 @@ def _picture_generator(data: str) -> torch.Generator:
 
 
 def _pictures(model: Flow, points: int) -> list[Row]:
-    """Densities and samples of one model a data set; of a CNF all along its way from the base.
+    """Densities and samples of one model a data set, all along its way from the base.
 
-    The samples of a CNF come from a solve against the direction of the one that gives a density.
+    The way of a planar flow is layer by layer: a part of it is a flow of its last layers alone,
+    since it leads to the base. The samples of a CNF come from a solve against the direction of the
+    one that gives a density.
     """
     places = torch.stack([centres(*WINDOWS[data]) for data in DATA])
     z = model.draw_base(points, [_picture_generator(data) for data in DATA])
@@ -256,12 +283,27 @@ def _pictures(model: Flow, points: int) -> list[Row]:
         samples = model.transport(z, [0.0, *(share * model.end for share in SHARES)])[1:]
         ways = list(zip(SHARES, densities, samples, strict=True))
     else:
-        ways = [(1.0, model.log_prob(places), model.inverse(z))]
+        parts = [_last_layers(model, round(share * UNITS)) for share in SHARES]
+        ways = [
+            (share, part.log_prob(places), part.inverse(z))
+            for share, part in zip(SHARES, parts, strict=True)
+        ]
     rows: list[Row] = []
     for share, log_prob, samples in ways:
         for i, data in enumerate(DATA):
             rows += _lines(log_prob[i], data, share) + _points(samples[i], data, share)
     return rows
+
+
+def _last_layers(model: PlanarFlow, count: int) -> PlanarFlow:
+    """The flow of so many layers that are the nearest to the base."""
+    generators = [torch.Generator() for _ in range(model.runs or 0)]
+    part = PlanarFlow(
+        2, count, base=model.base, towards="base", runs=model.runs, generator=generators
+    )
+    state = {name: value[:, -count:] for name, value in model.state_dict().items()}
+    part.double().load_state_dict(state)
+    return part.requires_grad_(False)
 
 
 def _picture_data(cell: Cell) -> list[Row]:

@@ -1,5 +1,6 @@
 """The figure and the table, from the rows alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from odeclaims.claims.maximum_likelihood.judge import GAP_LIMIT, NAMES
+from odeclaims.claims.maximum_likelihood.judge import GAP_LIMIT, MARGIN, NAMES, lead
 from odeclaims.claims.maximum_likelihood.settings import DATA, SHARES, WINDOWS
 from odeclaims.kits import marks
 from odeclaims.kits.pictures import picture
@@ -18,94 +19,115 @@ from odeclaims.record.wording import number
 from odeclaims.report.style import COLOURS, MARKERS, drawing_width, in_column, label_panels
 
 LOOKS = {arm: (COLOURS[i], MARKERS[i]) for i, arm in enumerate(NAMES)}
-SHOWN = [*(("cnf", share) for share in SHARES), ("nf_long", 1.0), ("data", 1.0)]
-# A heading stands above the first, the seventh and the eighth.
-TITLES = [*(f"{share:.0%}" for share in SHARES), "equal time", ""]
-HEADINGS = {0: "(a) CNF, share of the integration time", 6: "(b) NF", 7: "(c) data"}
-# How far above the entropy the likelihood is drawn, nats.
-ABOVE_FLOOR = 1.6
+# The two ways from the base to the data, and what the lines of pictures show.
+WAYS = {"cnf": "CNF", "nf_long": "NF"}
+PICTURES = ("density", "samples")
+# The pictures of a way, and that of the data after the last.
+SHOWN = [*((share, f"{share:.0%}") for share in SHARES), (None, "data")]
+# How far above the entropy the likelihood is drawn, nats; a lead is drawn linear below this one.
+ABOVE_FLOOR, LINEAR_LEAD = 1.6, 0.03
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """The paper's densities and samples; below, the likelihood over training and the gaps."""
-    heights = (5.2, 3.7) if in_column() else (3.65, 2.25)
+    """The paper's densities and samples of both flows; below, likelihood, gaps and the lead."""
+    heights = (4.0, 5.6) if in_column() else (2.4, 2.3)
     fig = Figure(figsize=(drawing_width(), sum(heights)))
     parts: Any = fig.subfigures(2, 1, height_ratios=heights)
     above, below = parts
     (_down if in_column() else _across)(above, df)
-    axes = below.subplot_mosaic("de;ff" if in_column() else "def")
-    for letter, data in zip("de", DATA, strict=True):
+    axes = below.subplot_mosaic("cd;ee;ff" if in_column() else "cdef")
+    for letter, data in zip("cd", DATA, strict=True):
         _over_training(axes[letter], df, data)
         axes[letter].set_title(data)
-    axes["d"].set_ylabel("negative log-likelihood, nats")
-    _at_the_end(axes["f"], df)
-    axes["f"].set_title("gap to the entropy")
-    label_panels(axes.values(), "def")
+    axes["c"].set_ylabel("negative log-likelihood, nats")
+    _at_the_end(axes["e"], df)
+    axes["e"].set_title("gap to the entropy")
+    _leads(axes["f"], df)
+    axes["f"].set_title("lead, moons")
+    label_panels(axes.values(), "cdef")
     ncols = 2 if in_column() else 5
     below.legend(handles=_legend(), loc="outside lower center", ncols=ncols)
     return fig
 
 
 def _across(fig: Any, df: pd.DataFrame) -> None:
-    """The pictures of the ways from left to right."""
-    grid = fig.subplots(2 * len(DATA), len(SHOWN), squeeze=False)
+    """The pictures of the ways from left to right, the data sets side by side."""
+    grid = fig.subplots(len(WAYS) * len(PICTURES), len(DATA) * len(SHOWN), squeeze=False)
     for i, data in enumerate(DATA):
-        density, samples = grid[2 * i : 2 * i + 2]
-        _show_way((density, samples), df, data)
-        density[0].set_ylabel(f"{data}\ndensity", fontsize=7)
-        samples[0].set_ylabel("samples", fontsize=7)
-    for ax, title in zip(grid[0], TITLES, strict=True):
-        # The empty line is the heading's, which is longer than its panel is wide.
-        ax.set_title(f"\n{title}", fontsize=7.5)
-    for first, heading in HEADINGS.items():
-        text = grid[0][first].annotate(
-            heading, (0, 1.28), xycoords="axes fraction", fontsize=8.5, fontweight="bold"
+        _show_data(grid[:, i * len(SHOWN) : (i + 1) * len(SHOWN)], df, data)
+        for ax, (_, title) in zip(grid[0, i * len(SHOWN) :], SHOWN, strict=False):
+            ax.set_title(title, fontsize=7, pad=3)
+        text = grid[0][i * len(SHOWN)].annotate(
+            f"({'ab'[i]}) {data}, share of the way",
+            (0, 1.36),
+            xycoords="axes fraction",
+            fontsize=8.5,
+            fontweight="bold",
         )
         text.set_in_layout(False)
+    # The empty line is the heading's, which is longer than its panel is wide.
+    grid[0][0].set_title(f"\n{SHOWN[0][1]}", fontsize=7, pad=3)
+    for ax, name in zip(grid[:, 0], _line_names("\n"), strict=True):
+        ax.set_ylabel(name, fontsize=6)
 
 
 def _down(fig: Any, df: pd.DataFrame) -> None:
     """The same pictures from top to bottom, for a column."""
-    grid = fig.subplots(len(SHOWN), 2 * len(DATA), squeeze=False)
+    lines = len(WAYS) * len(PICTURES)
+    grid = fig.subplots(len(SHOWN), len(DATA) * lines, squeeze=False)
     for i, data in enumerate(DATA):
-        _show_way(grid[:, 2 * i : 2 * i + 2].T, df, data)
-        for ax, name in zip(grid[0, 2 * i :], ("density", "samples"), strict=False):
-            ax.set_title(f"{data}\n{name}", fontsize=7)
-    for place, (ax, title) in enumerate(zip(grid[:, 0], TITLES, strict=True)):
-        letter, _, heading = HEADINGS.get(place, "").partition(" ")
-        name = "\n".join(part for part in (heading.partition(",")[0], title) if part)
-        look: dict[str, Any] = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7}
-        ax.set_ylabel(f"{letter} {name}".lstrip(), **look)
+        _show_data(grid[:, i * lines : (i + 1) * lines].T, df, data)
+        for ax, name in zip(grid[0, i * lines :], _line_names("\n"), strict=False):
+            ax.set_title(name, fontsize=6, pad=3)
+        grid[0, i * lines].set_title(f"({'ab'[i]}) {data}\n\nCNF\ndensity", fontsize=6, pad=3)
+    look: dict[str, Any] = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7}
+    for ax, (_, title) in zip(grid[:, 0], SHOWN, strict=True):
+        ax.set_ylabel(title, **look)
+
+
+def _line_names(between: str) -> list[str]:
+    return [f"{way}{between}{shown}" for way in WAYS.values() for shown in PICTURES]
 
 
 def _legend() -> list[Line2D]:
     return [*marks.arms(LOOKS, NAMES), marks.dashed("entropy of the data", color="0.3")]
 
 
-def _show_way(rows: Any, df: pd.DataFrame, data: str) -> None:
-    """A line of densities and one of samples: along the CNF's way, of the NF and of the data.
+def _show_data(lines: Any, df: pd.DataFrame, data: str) -> None:
+    """For each way a line of densities and one of samples; what is not in the rows stays empty.
 
     The densities share a scale; values above the data's largest are drawn like the largest.
     """
+    rows = of(df, data=data)
+    largest = max(float(read_picture(rows, "data", 1.0).max()), 1.0)
+    for i, arm in enumerate(WAYS):
+        for (share, _), pair in zip(SHOWN, lines[2 * i : 2 * i + 2].T, strict=True):
+            of_data = ("data", 1.0)
+            shown = (arm, share) if share else of_data
+            _show(pair, rows, data, *shown, largest)
+
+
+def _show(pair: Any, rows: pd.DataFrame, data: str, arm: str, share: float, largest: float) -> None:
+    """A density and samples of it."""
     left, right, lower, upper = WINDOWS[data]
-    of_data = of(df, data=data)
-    largest = float(read_picture(of_data, "data", 1.0).max())
-    for density_ax, sample_ax, (arm, share) in zip(*rows, SHOWN, strict=True):
-        density_ax.imshow(
-            read_picture(of_data, arm, share),
-            origin="lower",
-            extent=(left, right, lower, upper),
-            vmin=0,
-            vmax=max(largest, 1.0),
-            cmap="viridis",
-        )
-        points = of(of_data, kind="sample", arm=arm, share=share)
-        sample_ax.plot(points["x"], points["y"], ".", markersize=1, color="0.15", rasterized=True)
-        for ax in (density_ax, sample_ax):
-            ax.set(xticks=[], yticks=[], xlim=(left, right), ylim=(lower, upper), aspect="equal")
-            ax.grid(False)
-            ax.spines[:].set_visible(True)
-            ax.spines[:].set(linewidth=0.4, color="0.6")
+    density_ax, sample_ax = pair
+    points = of(rows, kind="sample", arm=arm, share=share)
+    for ax in pair:
+        ax.set(xticks=[], yticks=[], xlim=(left, right), ylim=(lower, upper), aspect="equal")
+        ax.grid(False)
+        ax.spines[:].set_visible(len(points) > 0)
+        ax.spines[:].set(linewidth=0.4, color="0.6")
+    if not len(points):
+        return
+    density_ax.imshow(
+        read_picture(rows, arm, share),
+        origin="lower",
+        extent=(left, right, lower, upper),
+        vmin=0,
+        vmax=largest,
+        cmap="viridis",
+    )
+    sample_ax.plot(points["x"], points["y"], ".", markersize=0.6, color="0.15", rasterized=True)
 
 
 def read_picture(df: pd.DataFrame, arm: str, share: float) -> Float64[np.ndarray, "y x"]:
@@ -141,6 +163,48 @@ def _at_the_end(ax: Axes, df: pd.DataFrame) -> None:
     ax.set_xticks(range(len(DATA)), list(DATA))
     ax.set(xlim=(-0.5, len(DATA) - 0.5), ylabel="KL(data || model), nats")
     ax.set_yscale("log")
+
+
+def _leads(ax: Axes, df: pd.DataFrame) -> None:
+    """By how much the planar flow's loss is the larger one, with equal iterations and time.
+
+    A thin line for each seed, and their median. The iterations are the CNF's; the planar flow of
+    equal time is taken where it had spent as many seconds.
+    """
+    for arm, values in (("nf", _equal_iterations(df)), ("nf_long", _equal_time(df))):
+        leads = pd.DataFrame(dict(values)).T
+        colour, marker = LOOKS[arm]
+        ax.plot(leads.index, leads, color=colour, linewidth=0.5, alpha=0.5)
+        middle = leads.median(axis=1)
+        ax.plot(middle.index, middle, color=colour, marker=marker, markevery=(0.05, 0.2))
+    ax.axhline(0, color="0.3", lw=1)
+    marks.limit(ax, MARGIN)
+    ax.set_xscale("log")
+    ax.set_yscale("symlog", linthresh=LINEAR_LEAD)
+    ticks = (-1, -0.1, 0, 0.1, 1)
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.yaxis.minorticks_off()
+    ax.set(xlabel="iteration of the CNF", ylabel="lead of the CNF, nats")
+
+
+def _looks(df: pd.DataFrame) -> pd.DataFrame:
+    """The looks at the CNF's training, but the first few, before which nothing is averaged."""
+    rows = ok(df, kind="training", arm="cnf", data="moons")
+    looks = rows[rows["iteration"] > 0].drop_duplicates("iteration").sort_values("iteration")
+    return looks[["iteration", "train_s"]]
+
+
+def _equal_iterations(df: pd.DataFrame) -> Iterator[tuple[float, pd.Series]]:
+    for iteration in _looks(df)["iteration"]:
+        yield iteration, lead(df, "cnf", "nf", "moons", "iteration", iteration)
+
+
+def _equal_time(df: pd.DataFrame) -> Iterator[tuple[float, pd.Series]]:
+    longest = ok(df, kind="training", arm="nf_long")["train_s"].max()
+    for _, look in _looks(df).iterrows():
+        leads = lead(df, "cnf", "nf_long", "moons", "train_s", look["train_s"])
+        if len(leads) and look["train_s"] <= longest:
+            yield look["iteration"], leads
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:

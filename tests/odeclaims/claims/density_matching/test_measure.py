@@ -10,7 +10,7 @@ from odeclaims.cell import Context, Profile
 from odeclaims.claims.density_matching import CLAIM, measure
 from odeclaims.claims.density_matching.judge import NAMES, caveats
 from odeclaims.claims.density_matching.measure import Runs
-from odeclaims.claims.density_matching.settings import TARGETS, WIDTHS
+from odeclaims.claims.density_matching.settings import EVEN_TIME_EARLY, TARGETS, WIDTHS
 from odeclaims.claims.density_matching.show import read_picture
 from tests.odeclaims.claims.density_matching.small import cell, measured
 
@@ -36,7 +36,7 @@ def test_every_model_is_judged(arm, parameters):
     assert results["nfe_forward"].notna().all() == arm.startswith("cnf")
     nfe = results.get("training_nfe", pd.Series([1.0])).iloc[0]
     assert set(results["unit_evaluations"]) == {round(20 * 2 * nfe)}
-    assert (df["kind"] == "density").sum() == (2 * 64 if arm in ("nf", "cnf") else 0)
+    assert (df["kind"] == "density").sum() == (2 * 64 if arm in measure.PICTURED else 0)
 
 
 def test_training_lowers_the_divergence():
@@ -215,6 +215,31 @@ def test_hour_and_paper_have_the_published_budgets(profile, seeds):
     assert {p["steps"] for p in training if p["arm"] == "cnf"} == {10_000}
     assert {p["repetitions"] for p in training} == {seeds}
     assert {p["targets"] for p in training} == {"U1 U2 U3 U4"}
+
+
+def test_quick_leaves_out_what_it_cannot_judge():
+    training = [c.params for c in CLAIM.cells(Profile("quick")) if c.params["task"] == "training"]
+    assert {p["arm"] for p in training} == set(NAMES) - {"nf"}
+    steps = {(p["arm"], p["width"]): p["steps"] for p in training}
+    assert steps["nf_adam_long", 2] == EVEN_TIME_EARLY[2] * steps["cnf", 2]
+    assert steps["nf_adam", 2] == steps["cnf", 2] == steps["cnf_constant", 2]
+
+
+def test_the_picture_is_that_of_the_median():
+    runs = Runs(("U1", "U4"), 3, tuple(range(6)))
+    assert runs.medians([3.0, 1.0, 2.0, 5.0, 6.0, 4.0]) == [2, 3]
+    assert Runs(("U1",), 2, (0, 1)).medians([2.0, 1.0]) == [1]
+    df = measured(cell("nf", repetitions=3))
+    kl = df[df["kind"] == "result"].set_index(["target", "repetition"])
+    for target, lines in df[df["kind"] == "density"].groupby("target"):
+        (shown,) = lines["repetition"].unique()
+        assert kl.loc[(target, shown), "kl"] == kl.loc[target]["kl"].median()
+        assert set(lines["seed"]) == {kl.loc[(target, shown), "seed"]}
+
+
+def test_the_revision_enters_the_seeds():
+    first, second = (Runs.of(["U1"], 2, 2, revision).seeds for revision in (1, 2))
+    assert not set(first) & set(second)
 
 
 def test_the_targets_are_all_energies():

@@ -44,3 +44,10 @@ def test_figure_and_table_show_every_arm(monkeypatch):
     (sentence,) = (c for c in caveats(df) if c.startswith("Milliseconds of a step: "))
     assert sentence.count(" for 1 and ") == sentence.count(" for 4") == 4
     assert sentence.count(", compiled, ") == 1
+
+
+def test_without_the_published_recipe_the_figure_shows_the_other_nf():
+    df = framed(TARGET, cell("cnf"), cell("nf_adam_long"))
+    axes = CLAIM.figure(df).axes
+    assert all(ax.has_data() for ax in axes[:8])
+    assert axes[2].images[0].get_array().max() > 0  # pyright: ignore

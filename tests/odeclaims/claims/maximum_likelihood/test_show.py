@@ -7,7 +7,7 @@ import torch
 from odeclaims.claims.maximum_likelihood import CLAIM, measure
 from odeclaims.claims.maximum_likelihood.judge import NAMES, caveats
 from odeclaims.claims.maximum_likelihood.settings import DATA, SHARES, WINDOWS
-from odeclaims.claims.maximum_likelihood.show import SHOWN, read_picture
+from odeclaims.claims.maximum_likelihood.show import PICTURES, SHOWN, WAYS, read_picture
 from odeclaims.kits.constants import GRID
 from odeclaims.kits.flow_models import centres
 from odeclaims.kits.rows import of
@@ -24,17 +24,23 @@ def test_the_way_of_the_cnf_is_that_of_its_densities(frame):
         assert len(of(own, kind="sample", arm="cnf", share=1.0)) == 10
 
 
-def test_samples_have_the_density_that_is_solved_for():
-    """Counts of samples in a half plane against the picture of the density, along the way."""
-    model = measure._model("cnf", [torch.Generator().manual_seed(i) for i in range(2)])
-    frozen = measure._freeze("cnf", model, [0, 1])
-    rows = pd.DataFrame(measure._pictures(frozen, 4000)).assign(arm="cnf")
+@pytest.mark.parametrize("arm", WAYS)
+def test_samples_have_the_density_that_is_solved_for(arm):
+    """Means of samples against those of the picture of the density, along the way."""
+    model = measure._model(arm, [torch.Generator().manual_seed(i) for i in range(2)])
+    frozen = measure._freeze(arm, model, [0, 1])
+    rows = pd.DataFrame(measure._pictures(frozen, 4000)).assign(arm=arm)
     for data in DATA:
         own = rows[rows["data"] == data]
         places = centres(*WINDOWS[data]).reshape(GRID, GRID, 2).numpy()
+        left, right, lower, upper = WINDOWS[data]
         for share in SHARES:
-            picture = read_picture(own, "cnf", share)
-            samples = of(own, kind="sample", arm="cnf", share=share)
+            picture = read_picture(own, arm, share)
+            samples = of(own, kind="sample", arm=arm, share=share)
+            # A planar flow that was not trained leads out of the picture.
+            inside = samples["x"].between(left, right) & samples["y"].between(lower, upper)
+            assert inside.mean() > 0.9
+            samples = samples[inside]
             for i, name in enumerate("xy"):
                 mean = float((picture * places[..., i]).sum() / picture.sum())
                 error = float(samples[name].std()) / len(samples) ** 0.5
@@ -43,9 +49,16 @@ def test_samples_have_the_density_that_is_solved_for():
 
 def test_figure_and_table_show_every_arm(frame):
     figure = CLAIM.figure(frame)
-    pictures = 2 * len(DATA) * len(SHOWN)
-    assert len(figure.axes) == pictures + len(DATA) + 1
+    pictures = len(WAYS) * len(PICTURES) * len(DATA) * len(SHOWN)
+    assert len(figure.axes) == pictures + len(DATA) + 2
     assert all(ax.has_data() for ax in figure.axes)
     table = CLAIM.table(frame)
     assert table["model"].tolist() == list(NAMES.values()) * len(DATA)
     assert len(caveats(frame)) == len(NAMES) + 1
+
+
+def test_pictures_that_were_not_measured_stay_empty(frame):
+    early = frame["arm"].eq("nf_long") & frame["share"].lt(1)
+    figure = CLAIM.figure(frame[~early])
+    empty = sum(not ax.has_data() for ax in figure.axes)
+    assert empty == len(PICTURES) * len(DATA) * (len(SHARES) - 1)
