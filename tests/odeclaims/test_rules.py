@@ -99,7 +99,7 @@ def test_what_a_decision_says():
     # The rule of three: 3 / 60, and a little more as the exact interval has two sides.
     assert none.interval
     assert none.interval[1] == pytest.approx(1 - 0.025 ** (1 / 60))
-    assert Better(POSITIVE).decide([-1.0, 0, 0, 1, 1, 1]).words == "4 of 6 seeds"
+    assert Better(POSITIVE).decide([-1.0, 0, 0, 1, 1, 1]).words == "4 of 6 beyond the bound"
     worst = Exact(Bounds(1, 3)).decide([1.5, 2.9])
     assert (worst.value, worst.interval, worst.level) == (2.9, (1.5, 2.9), None)
 
