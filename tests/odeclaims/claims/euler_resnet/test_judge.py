@@ -142,7 +142,6 @@ def test_a_failed_check_makes_what_is_said_of_gradients_invalid():
 
 def test_few_seeds_and_small_depths_are_insufficient():
     by_seed = {s.name for s in CLAIM.statements if s.rule.kind in ("better", "scales as")}
-    by_seed.remove("euler_has_order_one")
     assert others_than_reproduced(rows(seeds=5)) == dict.fromkeys(by_seed, "insufficient")
     df = rows()
     shallow = df[(df["part"] != "limit") | (df["depth"] < 512)]
