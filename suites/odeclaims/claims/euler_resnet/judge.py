@@ -203,8 +203,8 @@ STATEMENTS = [
         "The error of Euler's method is in proportion to the step",
         _finest_euler_slope,
         Exact(Bounds(0.9, 1.1)),
-        "slope of log error over log step on the tutorial's example. The law is one of the limit, so"
-        " the two smallest steps judge it; the next term of the error is a few percent there",
+        "slope of log error over log step on the tutorial's example. The law is one of the limit,"
+        " so the two smallest steps judge it; the next term of the error is a few percent there",
         central=True,
     ),
     Statement(
