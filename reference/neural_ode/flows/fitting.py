@@ -105,15 +105,16 @@ class _State:
         self.model, self.optimiser, self.settings = model, optimiser, settings
         self.generators = generators
         self.step, self.seconds = 0, 0.0
-        self.total = torch.zeros(1)
+        # A number until the first losses say on which device they are.
+        self.total: Tensor | float = 0.0
         self.records: list[Record] = []
 
     def record(self, observed: Any) -> None:
         """Write the mean losses since the last record, and begin anew."""
         since = self.records[-1].step if self.records else 0
-        losses = (self.total / (self.step - since)).tolist()
+        losses = torch.as_tensor(self.total / (self.step - since)).tolist()
         self.records.append(Record(self.step, losses, self.seconds, observed))
-        self.total = torch.zeros(1)
+        self.total = 0.0
 
     def save(self, path: Path) -> None:
         """Put the state at ``path`` in one step."""

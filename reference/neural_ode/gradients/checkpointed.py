@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
+from neural_ode.gradients.first_derivative import first_derivative_only
 from neural_ode.gradients.parameters import OutsideGraph, trainable
 from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.integrate import integrate
@@ -109,7 +109,7 @@ class _CheckpointedFunction(torch.autograd.Function):
 
     # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
+    @first_derivative_only("Checkpointed()")
     def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
         (grad_ys,) = grads
         ts, *saved = ctx.saved_tensors

@@ -17,10 +17,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
+from neural_ode.gradients.first_derivative import first_derivative_only
 from neural_ode.gradients.parameters import OutsideGraph, flat, kinds, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
@@ -106,7 +106,7 @@ class _InterpolatedFunction(torch.autograd.Function):
 
     # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
+    @first_derivative_only("InterpolatedAdjoint()")
     def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
         (grad_ys,) = grads
         ys, ts, *saved = ctx.saved_tensors

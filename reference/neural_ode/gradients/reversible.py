@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
+from neural_ode.gradients.first_derivative import first_derivative_only
 from neural_ode.gradients.parameters import OutsideGraph, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
@@ -108,7 +108,7 @@ class _ReversibleFunction(torch.autograd.Function):
 
     # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
+    @first_derivative_only("Reversible()")
     def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
         (grad_ys,) = grads
         problem: _UndoableSolve = ctx.problem
