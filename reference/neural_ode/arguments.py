@@ -134,7 +134,7 @@ def check_dense(name: str, x: Tensor) -> None:
 def explain_call(field: Callable[..., Any], t: Tensor, y: Tensor) -> TypeError | None:
     """What is wrong with a field whose first call has failed; ``None`` where that is not plain."""
     try:
-        inspect.signature(field).bind(t, y)
+        inspect.signature(field.forward if isinstance(field, nn.Module) else field).bind(t, y)
     except ValueError:
         # Something built in, which tells nothing of its arguments.
         pass
