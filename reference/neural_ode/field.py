@@ -27,7 +27,7 @@ class FirstOutputs:
 
     def __init__(self) -> None:
         self.missing = self.LOOKS
-        self._kept: list[tuple[torch.UntypedStorage, int]] = []
+        self._kept: list[tuple[torch.UntypedStorage, int, int]] = []
 
     def reused(self, f: Float[Tensor, "*state"]) -> bool:
         """Whether an earlier output lay in the memory of this one.
@@ -35,15 +35,16 @@ class FirstOutputs:
         Raises:
             ValueError: where it was overwritten although autograd needs it.
         """
-        storage, version = unwrap(f).untyped_storage(), _version(f)
+        plain, version = unwrap(f), _version(f)
+        storage, place = plain.untyped_storage(), plain.storage_offset()
         address = storage.data_ptr()
-        before = [v for kept, v in self._kept if address and kept.data_ptr() == address]
+        before = [(p, v) for s, p, v in self._kept if address and s.data_ptr() == address]
         # While they are kept, nothing else can be put where they lie.
-        self._kept.append((storage, version))
+        self._kept.append((storage, place, version))
         self.missing -= 1
         if not self.missing:
             self._kept.clear()
-        if before and before[-1] != version and f.requires_grad:
+        if f.requires_grad and any(p == place and v != version for p, v in before):
             raise ValueError(
                 "the field returns one tensor that it fills anew at each call, through which"
                 " autograd cannot go back: return a new one, such as its clone()"
@@ -112,6 +113,8 @@ class Plain:
         if _version(y) != before or not (seen is None or _equal(seen, y)):
             raise _changed()
         self._check(f)
+        if f.layout is not torch.strided:
+            raise TypeError("the field returned a sparse tensor, expected a dense one")
         self._copies |= first.reused(f)
         if not first.missing:
             self._first = None

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.arguments import check_dense
+from neural_ode.arguments import check_dense, describe
 from neural_ode.field import Field, ReadsTime
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
@@ -112,6 +112,8 @@ def solve(
         raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
     if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
+    if not (callbacks is None or isinstance(callbacks, Callbacks)):
+        raise TypeError(f"callbacks is {describe(callbacks)}, expected Callbacks(...)")
     settings = Settings(
         method=chosen,
         rtol=rtol,

@@ -87,6 +87,16 @@ def test_an_error_of_the_field_itself_is_left_as_it_is(face):
         face(field, Y0, TS)
 
 
+def test_a_slope_that_is_not_dense():
+    with pytest.raises(TypeError, match="the field returned a sparse tensor, expected a dense one"):
+        solve(lambda t, y: y.to_sparse(), torch.eye(2), TS)
+
+
+def test_callbacks_that_are_none():
+    with pytest.raises(TypeError, match=r"callbacks is 3, expected Callbacks\(...\)"):
+        solve(decay, Y0, TS, callbacks=3)
+
+
 # --- methods --------------------------------------------------------------------------------------
 
 

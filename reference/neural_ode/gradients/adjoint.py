@@ -21,7 +21,7 @@ from torch import Tensor
 
 from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.first_derivative import first_derivative_only
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import (
     Kind,
     OutsideGraph,
@@ -181,6 +181,7 @@ class _AdjointFunction(torch.autograd.Function):
     def forward(ctx, problem, y0, ts, *params):
         plain = Plain(problem.field, y0)
         ys, _ = integrate(plain, y0, Times.read(ts), problem.forward, problem.stats.forward)
+        ctx.link = link(y0)
         ctx.problem = problem
         ctx.save_for_backward(ys, ts, *params)
         return ys

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
-from neural_ode.gradients.first_derivative import first_derivative_only
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, flat, kinds, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
@@ -100,6 +100,7 @@ class _InterpolatedFunction(torch.autograd.Function):
         ys, _ = integrate(plain, y0, Times.read(ts), problem.forward, counts, on_step=remember)
         if y0.is_cuda and pieces:
             pieces = [torch.stack(pieces)]
+        ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ys, ts, *params, *pieces)
         return ys

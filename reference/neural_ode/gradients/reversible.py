@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.first_derivative import first_derivative_only
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
@@ -102,6 +102,7 @@ class _ReversibleFunction(torch.autograd.Function):
 
         plain, times, counts = Plain(problem.field, y0), Times.read(ts), problem.stats.forward
         ys, _ = integrate(plain, y0, times, problem.settings, counts, on_step=remember)
+        ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(*params, *end)
         return ys

@@ -8,6 +8,7 @@ from tests.neural_ode.gradients.problems import Y0, Net, times
 from tests.neural_ode.ways import CLASSES, UNDOING
 
 WITHOUT = {name: cls() for name, cls in CLASSES.items() if name != "backprop"} | UNDOING
+ALONE = r"gives first derivatives alone: .* use Backprop\(\)"
 LOSSES = {"sum": torch.sum, "square": lambda end: end.square().sum()}
 
 
@@ -25,5 +26,19 @@ def test_a_penalty_on_the_gradient_is_an_error_that_names_backprop(name, loss, b
     plain = torch.autograd.grad(loss(end), inputs, retain_graph=True)
     first = torch.autograd.grad(loss(end), inputs, create_graph=True)
     assert all(map(torch.equal, plain, first))
-    with pytest.raises(RuntimeError, match=r"gives first derivatives alone: .* use Backprop\(\)"):
-        (loss(end) + sum(g.square().sum() for g in first)).backward()
+    penalty = sum(g.square().sum() for g in first)
+    with pytest.raises(RuntimeError, match=ALONE):
+        torch.autograd.grad(penalty, inputs, allow_unused=True, retain_graph=True)
+    with pytest.raises(RuntimeError, match=ALONE):
+        (loss(end) + penalty).backward()
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_hessian_is_an_error(name):
+    """It takes what is not connected for zero."""
+    net, method = Net(), "reversible_heun" if name in UNDOING else "bosh3"
+    chosen = {"method": method, "rtol": 1e-3, "atol": 1e-3, "gradient": WITHOUT[name]}
+    with pytest.raises(RuntimeError, match=ALONE):
+        torch.autograd.functional.hessian(
+            lambda y: solve(net, y, times(0, 1), **chosen).ys[-1].sum(), Y0
+        )
