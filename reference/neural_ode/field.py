@@ -36,7 +36,7 @@ class FirstOutputs:
             ValueError: where it was overwritten although autograd needs it.
         """
         plain, version = unwrap(f), _version(f)
-        storage, place = plain.untyped_storage(), plain.storage_offset()
+        storage, place = plain.untyped_storage(), int(plain.storage_offset())
         address = storage.data_ptr()
         before = [(p, v) for s, p, v in self._kept if address and s.data_ptr() == address]
         # While they are kept, nothing else can be put where they lie.

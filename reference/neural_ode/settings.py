@@ -83,7 +83,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and name != "max_step":
                 continue
-            if not (_is_number(value) and value > 0):
+            if value is None or not (_is_number(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}, expected a positive number")
             if value == math.inf and name != "max_step":
                 raise ValueError(f"{name} is {value!r}, expected a finite number")

@@ -1,6 +1,7 @@
 """``odeint`` and ``odeint_adjoint`` against torchdiffeq, which they are to replace."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -413,8 +414,7 @@ def test_options_of_the_other_kind_of_method_are_left_out_with_a_warning(
         # ``odeint_adjoint`` would warn once for each of its two solves.
         solve = package.odeint if entry == "odeint" else package.odeint_adjoint
         ys = solve(field, y0, times(0, 1), method=method, rtol=1e-6, atol=1e-6, **chosen)
-        ys[-1].backward()
-        return torch.stack([ys[-1, 0].detach(), field.rate.grad])
+        return torch.stack([ys[-1, 0].detach(), *torch.autograd.grad(ys[-1], field.rate)])
 
     given = {"options" if entry != "adjoint_options" else entry: options}
     with pytest.warns(UserWarning, match=f"options without a meaning for method .*: {named}"):
@@ -438,11 +438,11 @@ class Linear(nn.Module):
 @pytest.mark.parametrize("params", [{}, {"gradient": Checkpointed()}])
 def test_a_replica_of_data_parallel_gives_the_gradient_of_the_module(params):
     """A replica holds plain copies of the parameters, as ``torch.nn.parallel.replicate`` makes."""
-    module = nn.Sequential(Linear(-0.5), nn.Identity())
-    replica = module[0]._replicate_for_data_parallel()
-    copy = module[0].rate.expand_as(module[0].rate)
+    module = Linear(-0.5)
+    replica: Any = module._replicate_for_data_parallel()
+    copy = module.rate.expand_as(module.rate)
     replica.rate, replica._former_parameters = copy, {"rate": copy}
     y0, ts = torch.ones(1, dtype=F64), times(0, 1)
     ys = solve(replica, y0, ts, **params).ys if params else odeint_adjoint(replica, y0, ts)
-    ys[-1].sum().backward()
-    assert module[0].rate.grad.item() == pytest.approx(math.exp(-0.5), rel=1e-5)
+    (by_rate,) = torch.autograd.grad(ys[-1].sum(), module.rate)
+    assert by_rate.item() == pytest.approx(math.exp(-0.5), rel=1e-5)

@@ -39,18 +39,18 @@ class Filling(Turning):
 
     def __init__(self, way, *arguments):
         super().__init__(*arguments)
-        self.way, self.buffers = way, []
+        self.way, self.outs = way, []
 
     def forward(self, t, y):
         f = super().forward(t, y)
-        if not self.buffers:
-            self.buffers = [torch.empty_like(f, requires_grad=False) for _ in range(2)]
-        out = self.buffers[0]
+        if not self.outs:
+            self.outs = [torch.empty_like(f, requires_grad=False) for _ in range(2)]
+        out = self.outs[0]
         if self.way == "numpy":
             np.copyto(out.numpy(), f.detach().numpy())
             return torch.from_numpy(out.numpy())
         if self.way == "in turn":
-            self.buffers.reverse()
+            self.outs.reverse()
         out.copy_(f)
         return out[...] if self.way == "view" else out
 

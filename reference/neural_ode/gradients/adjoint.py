@@ -186,10 +186,9 @@ class _AdjointFunction(torch.autograd.Function):
         ctx.save_for_backward(ys, ts, *params)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
     @first_derivative_only("Adjoint()")
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         ys, ts, *params = ctx.saved_tensors
         problem: _BothSolves = ctx.problem

@@ -108,10 +108,9 @@ class _CheckpointedFunction(torch.autograd.Function):
         ctx.save_for_backward(ts, *params, *states)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
     @first_derivative_only("Checkpointed()")
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         ts, *saved = ctx.saved_tensors
         params, states = saved[: ctx.count], saved[ctx.count :]

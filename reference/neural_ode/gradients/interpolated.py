@@ -105,10 +105,9 @@ class _InterpolatedFunction(torch.autograd.Function):
         ctx.save_for_backward(ys, ts, *params, *pieces)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
     @first_derivative_only("InterpolatedAdjoint()")
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         ys, ts, *saved = ctx.saved_tensors
         params, pieces = saved[: ctx.count], saved[ctx.count :]

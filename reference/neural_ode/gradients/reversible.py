@@ -107,10 +107,9 @@ class _ReversibleFunction(torch.autograd.Function):
         ctx.save_for_backward(*params, *end)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
     @first_derivative_only("Reversible()")
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()

@@ -26,7 +26,7 @@ def test_a_penalty_on_the_gradient_is_an_error_that_names_backprop(name, loss, b
     plain = torch.autograd.grad(loss(end), inputs, retain_graph=True)
     first = torch.autograd.grad(loss(end), inputs, create_graph=True)
     assert all(map(torch.equal, plain, first))
-    penalty = sum(g.square().sum() for g in first)
+    penalty = torch.stack([g.square().sum() for g in first]).sum()
     with pytest.raises(RuntimeError, match=ALONE):
         torch.autograd.grad(penalty, inputs, allow_unused=True, retain_graph=True)
     with pytest.raises(RuntimeError, match=ALONE):
