@@ -26,7 +26,7 @@ from neural_ode.grid import fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED, UNDERFLOW
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
-from neural_ode.settings import Settings
+from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
 from neural_ode.times import Time, Times, as_time, nudge
@@ -148,12 +148,14 @@ def _attempt(
     # that was wanted is what shrinks: of a rounded one a part may be rounded to it again.
     h = here.end - t
     tried = size if here.stop is None else abs(h)
+    run.tell(settings.callbacks.step, t, here.y, h)
     step = run.take(t + shift, h, here.y, here.f, (here.jumped, here.stop in settings.jump_t))
     ratio = step.ratio if step.ratio is not None else math.nan
     here.attempts += 1
     if not math.isfinite(ratio):
         # A trial step may overshoot into an overflow, so a smaller one gets its chance.
         run.counts.rejected += 1
+        run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=True)
         here.size = tried * controller.dfactor
         if t + direction * here.size == t or tried <= settings.min_step:
@@ -162,6 +164,7 @@ def _attempt(
     here.size = tried * float(controller.factor(ratio, here.previous, run.stepper.order))
     if ratio > 1 and tried > settings.min_step:
         run.counts.rejected += 1
+        run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=False)
         return None
     if here.progress.failed:
@@ -169,6 +172,7 @@ def _attempt(
         if failure is not None:
             raise failure
     here.previous = ratio
+    run.tell(settings.callbacks.accept, t, here.y, h)
     return step
 
 
@@ -178,6 +182,8 @@ def _whole(run: Run, times: Times, stops: Sequence[float]) -> Tensor | None:
     loop = None if run.compiled is None else run.compiled.loop
     wanted = loop is not None and len(floats) == 2 and not torch.is_grad_enabled()
     if loop is None or not wanted or stops or run.on_step or settings.first_step is not None:
+        return None
+    if settings.callbacks != NO_CALLBACKS:
         return None
     limits = (settings.min_step, settings.max_step, float(settings.max_num_steps))
     result, seconds = loop(as_numbers(run.y0.device, *floats, *limits), run.y0, run.test)
@@ -222,6 +228,7 @@ def _fixed(run: Run, times: Times) -> list[Tensor]:
         if f is None:
             start = as_time(t, y)
             f = run.first_slope(nudge(start, direction * math.inf) if perturb else start, y)
+        run.tell(run.settings.callbacks.step, t, y, h)
         step = run.take(t, h, y, f, (perturb, perturb))
         first = last = len(ys)
         while last < len(floats) and direction * (grid[i + 1] - floats[last]) >= 0:

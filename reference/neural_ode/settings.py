@@ -1,9 +1,10 @@
 """What a solve is asked for beside the problem itself."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,29 @@ DEFAULT_CONTROLLER = IntegralController()
 INTERPOLATIONS = ("dense", "linear", "cubic")
 # The default of ``max_num_steps``, which stands for no limit.
 NO_LIMIT = 2**31 - 1
+
+
+# Called with a time, the state there and the size of a step, all of them tensors.
+Callback = Callable[[Tensor, Tensor, Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions that watch the steps of a solve; each is called as ``callback(t, y, h)``.
+
+    Attributes:
+        step: before each step that is tried.
+        accept, reject: after one whose error was estimated.
+
+    ``t`` and ``y`` are where the step begins, and ``h`` is its size, positive also back in time.
+    """
+
+    step: Callback | None = None
+    accept: Callback | None = None
+    reject: Callback | None = None
+
+
+NO_CALLBACKS = Callbacks()
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,7 @@ class Settings:
     interpolation: str = "dense"
     compile: bool = False
     joint_norm: JointNorm | None = None
+    callbacks: Callbacks = NO_CALLBACKS
 
     def __post_init__(self):
         for name in ("rtol", "atol"):
@@ -58,7 +83,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and name != "max_step":
                 continue
-            if not (_is_number(value) and value > 0):
+            if value is None or not (_is_number(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}, expected a positive number")
             if value == math.inf and name != "max_step":
                 raise ValueError(f"{name} is {value!r}, expected a finite number")
