@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from odeclaims.claims.annulus.judge import CHECKED, FLOOR, NAMES
-from odeclaims.claims.annulus.settings import TOLERANCES
+from odeclaims.claims.annulus.judge import CHECKED, NAMES
+from odeclaims.claims.annulus.settings import FLOOR, TOLERANCES
 from odeclaims.kits import marks
 from odeclaims.kits.constants import INNER_RADIUS, OUTER_RADII
 from odeclaims.kits.rows import of, ok

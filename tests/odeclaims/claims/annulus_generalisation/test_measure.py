@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from neural_ode import StepLimit
-from odeclaims.cell import Profile
+from odeclaims.cell import Profile, ProfileName
 from odeclaims.claims.annulus_generalisation import CLAIM
 from odeclaims.claims.annulus_generalisation import measure as room
 from odeclaims.claims.annulus_generalisation.settings import (
@@ -77,7 +77,7 @@ def test_the_disc_has_a_third_of_the_weight():
     assert room._weighted(0, 1) == pytest.approx(2 / 3)
 
 
-def counts(profile: str) -> dict[tuple[str, int], int]:
+def counts(profile: ProfileName) -> dict[tuple[str, int], int]:
     """How many seeds each width and dimension has."""
     found: dict[tuple[str, int], int] = {}
     for one in CLAIM.cells(Profile(profile)):
