@@ -18,6 +18,7 @@ from neural_ode.settings import DEFAULT_CONTROLLER, NO_CALLBACKS, NO_LIMIT, Call
 from neural_ode.solution import Solution
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, rms_norm
+from neural_ode.times import as_time
 from neural_ode.transforms import is_batched
 
 
@@ -105,7 +106,7 @@ def solve(
             state is about to overflow, end it (``neural_ode.progress``).
     """
     chosen = find_method(method)
-    check_problem(field, y0, ts)
+    times = check_problem(field, y0, ts)
     _check_fits("rtol", rtol, y0)
     _check_fits("atol", atol, y0)
     if gradient is not None and (isinstance(gradient, type) or not hasattr(gradient, "solve")):
@@ -133,7 +134,7 @@ def solve(
         compile=compile,
         callbacks=callbacks or NO_CALLBACKS,
     )
-    _warn_of_rounded_times(field, y0, ts)
+    _warn_of_rounded_times(field, y0, times)
     ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
     return Solution(ts, ys, stats)
 
@@ -142,13 +143,15 @@ def _floats(times: Sequence[float] | Tensor) -> tuple[float, ...]:
     return tuple(float(t) for t in times)
 
 
-def _warn_of_rounded_times(field: Field, y0: Float[Tensor, "*state"], ts: Tensor) -> None:
+def _warn_of_rounded_times(
+    field: Field, y0: Float[Tensor, "*state"], times: Sequence[float]
+) -> None:
     """Warn where the field reads times of which its dtype holds whole numbers alone, or fewer."""
-    largest = float(ts.detach().abs().max())
+    largest = max(abs(times[0]), abs(times[-1]))
     if torch.finfo(y0.dtype).eps * largest < 1:
         return
     y = y0.detach().clone()
-    with torch.no_grad(), ReadsTime(ts[0].detach().to(y)) as mode:
+    with torch.no_grad(), ReadsTime(as_time(times[0], y)) as mode:
         field(mode.time, y)
     if mode.reads:
         apart = torch.finfo(y0.dtype).eps * 2.0 ** math.floor(math.log2(largest))
@@ -174,8 +177,12 @@ def _check_fits(name: str, tolerance: Tolerance, y0: Float[Tensor, "*state"]) ->
         )
 
 
-def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:
-    """Raise TypeError or ValueError, in one sentence, for a problem that cannot be solved."""
+def check_problem(field: Field, y0: Tensor, ts: Tensor) -> list[float]:
+    """The output times as numbers.
+
+    Raises:
+        TypeError, ValueError: in one sentence, for a problem that cannot be solved.
+    """
     if not callable(field):
         raise TypeError(f"field is {type(field).__name__}, expected a function of (t, y)")
     for name, value in (("y0", y0), ("ts", ts)):
@@ -202,3 +209,4 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:
         raise ValueError("ts holds a time that is not finite")
     if not (all(a < b for a, b in pairwise(times)) or all(a > b for a, b in pairwise(times))):
         raise ValueError("ts must be strictly increasing or strictly decreasing")
+    return times
