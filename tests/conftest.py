@@ -4,6 +4,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jaxtyping
@@ -25,6 +26,24 @@ settings.load_profile("repeatable")
 # them run: in each test a function has its first calls checked.
 CHECKED_CALLS = 3
 
+# What takes longest begins first, so that the workers of a parallel run end together.
+LONGEST = (
+    "odeclaims/test_claims.py",
+    "odeclaims/run/test_cluster.py",
+    "odeclaims/run/test_orphans.py",
+    "neural_ode/test_compiled.py",
+    "odeclaims/test_hostile_files.py",
+    "test_docs.py",
+    "odeclaims/test_cli.py",
+    "odeclaims/backends/test_backends.py",
+    "odeclaims/report/test_draw.py",
+    "odeclaims/conform/test_scorecard.py",
+    "odeclaims/speed/test_show.py",
+    "odeclaims/run/test_pool.py",
+    "test_readme.py",
+    "odeclaims/run/test_faults.py",
+)
+
 
 class Spent:
     """Whether the calls of one function that are checked in a test are spent.
@@ -42,6 +61,12 @@ class Spent:
             self.calls, self.test = 0, Spent.test
         self.calls += 1
         return self.calls > CHECKED_CALLS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:

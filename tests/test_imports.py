@@ -115,7 +115,9 @@ def imports_in(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
         yield tree
     else:
         for node in ast.iter_child_nodes(tree):
-            yield from imports_in(node)
+            # No expression holds an import, and most of a source is expressions.
+            if not isinstance(node, ast.expr):
+                yield from imports_in(node)
 
 
 def names_in(text: str) -> set[str]:

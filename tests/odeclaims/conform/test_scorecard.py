@@ -1,13 +1,12 @@
 """The scorecard: what is written, the command, and a process that hangs or dies."""
 
 import csv
+import importlib
 import json
-import os
 import re
-import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,6 @@ from odeclaims.backends.ours import Ours
 from odeclaims.conform.check import Finding
 from odeclaims.conform.scorecard import CHECKS, Scorecard
 from odeclaims.conform.show import render_page, write
-
-ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -90,38 +87,35 @@ def test_the_page_is_whole_and_escapes_what_solvers_say():
     assert text.count('scope="row"') == 3
 
 
-COMMAND = """
-import odeclaims.backends as backends
-import odeclaims.cli as cli
-import odeclaims.conform.scorecard as scorecard
-from odeclaims.backends.ours import Ours
-import hostile
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys) -> Callable[[str], tuple[int, str, str]]:
+    """``odeclaims conform`` on a backend, in a folder where hostile ones can be imported."""
+    from odeclaims import backends, cli
+    from odeclaims.conform import scorecard
 
-if __name__ == "__main__":
-    backends.find_backends = lambda: {"hostile": hostile.Hostile(), "missing": Ours()}
-    scorecard.CHECKS = hostile.CHECKS
-    cli.main()
-"""
+    (tmp_path / "hostile.py").write_text(HOSTILE)
+    monkeypatch.chdir(tmp_path)
+    # The processes that answer the checks import from there, too.
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "hostile", raising=False)
+    hostile = importlib.import_module("hostile")
+    known = {"hostile": hostile.Hostile(), "missing": Ours()}
+    monkeypatch.setattr(backends, "find_backends", lambda: known)
+    monkeypatch.setattr(scorecard, "CHECKS", hostile.CHECKS)
 
+    def run(name: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["odeclaims", "conform", name])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, said.out, said.err
 
-def command(folder: Path, name: str) -> tuple[int, str, str]:
-    (folder / "hostile.py").write_text(HOSTILE)
-    (folder / "main.py").write_text(COMMAND)
-    paths = [str(folder), str(ROOT / "reference"), str(ROOT / "suites")]
-    done = subprocess.run(
-        [sys.executable, "main.py", "conform", name],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return run
 
 
-def test_a_hang_and_a_death_fail_their_own_checks_only(tmp_path):
-    code, output, errors = command(tmp_path, "hostile")
+def test_a_hang_and_a_death_fail_their_own_checks_only(command, tmp_path):
+    code, output, errors = command("hostile")
     assert (code, errors) == (1, "")
     assert "2 pass, 2 fail, 0 not offered, 0 cannot be asked" in " ".join(output.split())
     kept = json.loads((tmp_path / "results/conform/hostile/scorecard.json").read_text())
@@ -133,8 +127,8 @@ def test_a_hang_and_a_death_fail_their_own_checks_only(tmp_path):
     ]
 
 
-def test_an_unknown_backend_is_named(tmp_path):
-    code, output, errors = command(tmp_path, "nobody")
+def test_an_unknown_backend_is_named(command, tmp_path):
+    code, output, errors = command("nobody")
     assert (code, output) == (2, "")
     assert errors == (
         "odeclaims: there is no backend 'nobody'; the backends are hostile, missing\n"

@@ -58,24 +58,32 @@ def scheduler(counted) -> Iterator[str]:
         # The end of its input ends it.
 
 
+STOPPED = "odeclaims: stopped; finished cells are kept, run again to go on\n"
+
+
 @pytest.mark.slow(reason="every cell is a process that imports torch")
-def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
-    """Cells 0 and 1 are kept, then the worker of cell 2 is killed while it and 3 are measured; 4
-    and 5 take times. A first run, stopped by Ctrl-C, leaves nothing running.
+def test_what_ends_a_run_or_a_worker_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
+    """Runs that are ended leave nothing running of what they have handed out. Then cells 0 and 1
+    are kept, and the worker of cell 2 is killed while it and 3 are measured; 4 and 5 take times.
     """
     counted.claim(cells=6, trouble=HOLD, alone="(4, 5)")
     counted.put("hold", "0")
-    run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
-    counted.wait_until(counted.log)
-    os.kill(run, signal.SIGINT)
-    code, _, errors = counted.end()
-    assert code == 130
-    assert errors == "odeclaims: stopped; finished cells are kept, run again to go on\n"
-    ((_, stopped, _),) = counted.log()
-    counted.wait_for_the_end_of(stopped)
+    ends = {
+        signal.SIGINT: (130, STOPPED),
+        signal.SIGTERM: (143, STOPPED),
+        signal.SIGKILL: (-signal.SIGKILL, ""),
+    }
+    for sign, end in ends.items():
+        run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
+        counted.wait_until(counted.log)
+        os.kill(run, sign)
+        code, _, errors = counted.end()
+        assert (code, errors) == end
+        ((_, cell, _),) = counted.log()
+        counted.wait_for_the_end_of(cell)
+        (counted.folder / "log").unlink()
 
     counted.put("hold", "2")
-    (counted.folder / "log").unlink()
     counted.start("run", "--scheduler", scheduler)
     counted.wait_until(lambda: counted.kept() == {0, 1})
     counted.wait_until(lambda: 2 in {repetition for repetition, _, _ in counted.log()})
@@ -94,19 +102,6 @@ def test_a_worker_that_is_killed_costs_nothing_that_was_kept(counted, scheduler,
 
     assert counted("run", "--jobs", "1", "--out", "local")[0] == 0
     assert counted.rows().equals(counted.rows(tmp_path / "local"))
-
-
-@pytest.mark.slow(reason="a cluster is started")
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-def test_what_a_run_has_handed_out_ends_with_it(counted, scheduler, sign):
-    counted.claim(cells=2, trouble=HOLD)
-    counted.put("hold", "0")
-    run = counted.start("run", "--scheduler", scheduler, "--jobs", "1")
-    counted.wait_until(counted.log)
-    os.kill(run, sign)
-    counted.end()
-    ((_, cell, _),) = counted.log()
-    counted.wait_for_the_end_of(cell)
 
 
 @pytest.fixture
@@ -252,7 +247,7 @@ def test_an_answer_that_is_not_one_is_a_failure_of_the_cell(tmp_path, toy_task, 
 
 
 # Imported by every process of the cluster as it starts: from then on its workers answer with what
-# makes a folder when it is unpickled, and heed no wish of how to send it.
+# makes a folder when it is unpickled, and send it as the file "how" says, whatever was asked for.
 FORGED = """
 import sys
 if "distributed" in " ".join(sys.orig_argv) or "multiprocessing" in " ".join(sys.orig_argv):
@@ -271,21 +266,23 @@ if "distributed" in " ".join(sys.orig_argv) or "multiprocessing" in " ".join(sys
     get_data = distributed.worker.Worker.get_data
 
     async def get_data_as_pickle(self, comm, keys, who=None, serializers=None):
-        return await get_data(self, comm, keys, who, HOW)
+        return await get_data(self, comm, keys, who, eval(open(HOW).read()))
 
     distributed.worker.Worker.get_data = get_data_as_pickle
 """
 
 
 @pytest.mark.slow(reason="a cluster is started")
-@pytest.mark.parametrize("how", ["None", '["pickle"]', "serializers"])
-def test_nothing_that_a_forged_worker_answers_runs_here(counted, how, request):
+def test_nothing_that_a_forged_worker_answers_runs_here(counted, request):
     counted.claim(cells=2)
-    (counted.folder / "sitecustomize.py").write_text(FORGED.replace("HOW", how))
+    path = str(counted.folder / "how")
+    (counted.folder / "sitecustomize.py").write_text(FORGED.replace("HOW", repr(path)))
     scheduler = request.getfixturevalue("scheduler")
-    code, output, errors = counted("run", "--scheduler", scheduler, "--jobs", "1")
-    assert (code, errors) == (1, "")
-    assert "failed: its worker's answer cannot be used" in output
-    assert "0 cells measured" in output
-    assert not (counted.folder / "sprung").exists()
-    assert not counted.kept()
+    for how in ("None", '["pickle"]', "serializers"):
+        counted.put("how", how)
+        code, output, errors = counted("run", "--scheduler", scheduler, "--jobs", "1")
+        assert (code, errors) == (1, ""), how
+        assert "failed: its worker's answer cannot be used" in output, how
+        assert "0 cells measured" in output
+        assert not (counted.folder / "sprung").exists(), how
+        assert not counted.kept()

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import pytest
 
-KILLS = 20
+KILLS = 10
 
 
 def one_sentence(errors: str) -> str:
@@ -29,7 +29,7 @@ def kill(run: int) -> None:
     os.killpg(run, signal.SIGKILL)
 
 
-@pytest.mark.slow(reason="some fifty runs")
+@pytest.mark.slow(reason="some twenty-five runs")
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(counted, tmp_path):
     """Each life may begin three cells more and is killed within moments of its first; so no
     machine is quick enough to be done before the kills are.
