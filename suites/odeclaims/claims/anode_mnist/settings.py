@@ -1,7 +1,19 @@
 """What the rooms of this claim share: its name, and numbers that are in its rows."""
 
+from typing import NamedTuple
+
 SLUG = "anode_mnist"
 # The tolerance of training, and that at which frozen nets are looked at again.
 TOLERANCES = {"loose": 1e-3, "checked": 1e-6}
 # The published budget; the images are all that MNIST has.
 ALL_IMAGES, ALL_TESTS, PUBLISHED_EPOCHS = 60_000, 10_000, 20
+
+
+class Arm(NamedTuple):
+    """A published net: its channels of filters and of zeros."""
+
+    filters: int
+    augment_dim: int
+
+
+ARMS = {"node": Arm(92, 0), "anode": Arm(64, 5)}

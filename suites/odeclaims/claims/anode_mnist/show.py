@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from odeclaims.claims.anode_mnist.judge import PUBLISHED, accuracies, last_epochs
@@ -22,11 +23,15 @@ VARIANTS = {False: "time-independent", True: "time-dependent"}
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """Accuracy and evaluations over the epochs, and the evaluations of the trained nets."""
+    """Accuracy and evaluations over the epochs, and the evaluations of the trained nets.
+
+    The published accuracies are drawn as bands, a standard deviation to either side.
+    """
     fig, axes = panels(1, 3, height=2.7)
     accuracy, evaluations, frozen = axes[0]
     rows = ok(df, kind="training")
     rows = rows.assign(percent=100 * rows["test_accuracy"])
+    _draw_published(accuracy)
     _draw_training(accuracy, rows, "percent")
     _draw_training(evaluations, rows, "training_nfe_forward")
     _draw_frozen(frozen, ok(df, kind="result"))
@@ -36,9 +41,18 @@ def figure(df: pd.DataFrame) -> Figure:
     for ax in (accuracy, evaluations):
         ax.set_xlabel("training epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if rows.empty:
+        for ax in axes[0]:
+            ax.text(0.5, 0.4, "nothing was trained", transform=ax.transAxes, ha="center")
     label_panels(axes[0])
     add_legend(fig, _legend(), ncols=3)
     return fig
+
+
+def _draw_published(ax: Axes) -> None:
+    for arm, net in PUBLISHED.items():
+        low, high = net.accuracy - net.spread, net.accuracy + net.spread
+        ax.axhspan(low, high, color=LOOKS[arm][0], alpha=0.25, linewidth=0)
 
 
 def _draw_training(ax: Axes, rows: pd.DataFrame, column: str) -> None:
@@ -46,6 +60,8 @@ def _draw_training(ax: Axes, rows: pd.DataFrame, column: str) -> None:
     for arm, (colour, marker) in LOOKS.items():
         for time_dependent, dash in DASHES.items():
             nets = of(rows, arm=arm, time_dependent=time_dependent)
+            if nets.empty:
+                continue
             marks.seed_lines(ax, nets, "epoch", column, dash, color=colour)
             mean = nets.groupby("epoch")[column].mean()
             fill = "white" if time_dependent else colour
@@ -72,13 +88,14 @@ def _draw_frozen(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_xlabel("tolerance and field")
 
 
-def _legend() -> list[Line2D]:
+def _legend() -> list[Line2D | Patch]:
     hollow = {"color": marks.NEUTRAL, "marker": "o", "mfc": "white"}
     return [
         *marks.arms(LOOKS, NAMES),
         marks.handle(VARIANTS[False], color=marks.NEUTRAL, marker="o"),
         marks.handle(VARIANTS[True], linestyle="--", **hollow),
         marks.thin(),
+        Patch(color=marks.NEUTRAL, alpha=0.25, label="published, +- its spread"),
         marks.handle("fails a check", color=marks.NEUTRAL, marker="x", linestyle=""),
     ]
 
@@ -105,6 +122,10 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
 def _table_row(nets: pd.DataFrame, arm: str, time_dependent: bool) -> dict[str, str]:
     """The nets of an arm, in one of the two variants."""
     accuracy = accuracies(nets, arm, time_dependent)
+    parameters = {"parameters": f"{nets['parameters'].iloc[0]:,.0f}"}
+    if accuracy.empty:
+        net = {"net": PUBLISHED[arm].name, "from": "ours, not trained"}
+        return {**net, "field": VARIANTS[time_dependent], **parameters}
     training = last_epochs(nets, arm, time_dependent)
     row = {
         "net": PUBLISHED[arm].name,
@@ -112,7 +133,7 @@ def _table_row(nets: pd.DataFrame, arm: str, time_dependent: bool) -> dict[str, 
         "field": VARIANTS[time_dependent],
         "test accuracy (%)": number(accuracy.mean())
         + (f" +- {number(accuracy.std(), 2)}" if len(accuracy) > 1 else ""),
-        "parameters": f"{nets['parameters'].iloc[0]:,.0f}",
+        **parameters,
         "NFE in training": f"{number(training['training_nfe_forward'].mean())}"
         f" + {number(training['training_nfe_backward'].mean())}",
     }
