@@ -7,7 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from odeclaims.claims.crossing_1d.judge import CHECKED, LOOSE, NAMES, results
+from odeclaims.claims.crossing_1d.judge import (
+    CHECKED,
+    LOOSE,
+    NAMES,
+    PASSES,
+    one_step,
+    passes,
+    results,
+)
 from odeclaims.claims.crossing_1d.settings import REFINEMENTS
 from odeclaims.kits import marks
 from odeclaims.kits.rows import of, ok
@@ -22,6 +30,7 @@ LOOKS = {
     "resnet_relu": (COLOURS[4], "v"),
     "linear": ("0.35", "x"),
 }
+SMALLEST_SHOWN = 1e-10
 FIELD_LOOK: dict[str, Any] = {"angles": "xy", "color": "0.72", "width": 0.004, "pivot": "mid"}
 
 
@@ -80,13 +89,16 @@ def _trajectories(ax: Axes, paths: pd.DataFrame, x: str, y: str = "h") -> None:
 
 
 def _losses(ax: Axes, df: pd.DataFrame) -> None:
-    """The loss over training; of Euler's method with one step alone."""
+    """The median loss over training; of Euler's method with one step alone, of ResNets each."""
     rows = of(df, kind="training")
+    residual = of(rows, arm="resnet")
+    marks.seed_lines(ax, residual, "epoch", "loss", color=LOOKS["resnet"][0], linewidth=0.5)
     marks.losses(ax, rows[(rows["arm"] != "euler") | (rows["steps"] == 1)], LOOKS)
     marks.limit(ax, 0.5)
     ax.set(title="Training", ylim=(0, None))
     ax.set_xscale("log")
-    ax.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+    epochs = [e for e in (1, 2, 5, 10, 20, 50, 100, 200) if e <= rows["epoch"].max()]
+    ax.set_xticks(epochs, [str(e) for e in epochs])
     ax.minorticks_off()
 
 
@@ -106,15 +118,28 @@ def _over_steps(ax: Axes, df: pd.DataFrame) -> None:
 
 def _errors(ax: Axes, df: pd.DataFrame) -> None:
     """Every seed's error at the end, hollow where the flow fails the reconstruction check."""
-    groups = [("node", LOOSE), ("node", CHECKED), ("anode", LOOSE), ("anode", CHECKED)]
-    labels = ["NODE\nloose", "NODE\nchecked", "ANODE\nloose", "ANODE\nchecked"]
-    for i, (arm, tolerance) in enumerate(groups):
-        rows = results(df, arm, **tolerance)
+    groups = {
+        "NODE\n1e-3": ("node", results(df, "node", **LOOSE)),
+        "NODE": ("node", results(df, "node", **CHECKED)),
+        "ANODE\n1e-3": ("anode", results(df, "anode", **LOOSE)),
+        "ANODE": ("anode", results(df, "anode", **CHECKED)),
+        "Euler\n1 step": ("euler", one_step(df, "euler", 1)),
+        "ResNet": ("resnet", one_step(df, "resnet", 1)),
+    }
+    for i, (arm, rows) in enumerate(groups.values()):
         failing = marks.irreversible(rows)
-        marks.per_seed(ax, i, rows["mse"], LOOKS[arm], hollow=failing, width=0.7, size=3)
+        # Below this an error is rounding, and its size says nothing.
+        shown = rows["mse"].clip(lower=SMALLEST_SHOWN)
+        marks.per_seed(ax, i, shown, LOOKS[arm], hollow=failing, width=0.7, size=3)
+        changed = f"{int(passes(rows).sum())}/{len(rows)}"
+        above = ax.get_xaxis_transform()
+        ax.text(i, 1.02, changed, transform=above, ha="center", va="bottom", fontsize=6)
     marks.limit(ax, 1)
-    ax.set_xticks(range(len(labels)), labels, fontsize=6, rotation=90 if in_column() else 0)
-    ax.set(title="Error of each seed", ylabel="mean squared error", ylim=(-0.05, None))
+    ax.axhline(PASSES, color=marks.NEUTRAL, linestyle="-.", linewidth=1)
+    ax.set_yscale("log")
+    ax.set_xticks(range(len(groups)), list(groups), fontsize=6, rotation=90 if in_column() else 0)
+    ax.set(xlim=(-0.6, len(groups) - 0.4), ylabel="mean squared error")
+    ax.set_title("Seeds that change places", pad=12)
 
 
 def _legend() -> list[Line2D]:
@@ -124,6 +149,7 @@ def _legend() -> list[Line2D]:
         marks.handle("from 1", color=COLOURS[3], linewidth=1.8),
         marks.handle("targets", color="0.15", marker="*", linestyle=""),
         marks.dotted("floor of a flow"),
+        marks.handle("change of places", color=marks.NEUTRAL, linestyle="-.", linewidth=1),
         marks.dashed("trained at 1e-3"),
         marks.hollow(),
     ]

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from odeclaims.claims.crossing_1d import CLAIM
-from odeclaims.claims.crossing_1d.settings import REFINEMENTS, TOLERANCES
+from odeclaims.claims.crossing_1d.settings import CONFIRMING, REFINEMENTS, TOLERANCES
 from tests.odeclaims.claims.crossing_1d.examples import FLOW, SMALL, measure
 
 
@@ -25,4 +25,4 @@ def test_figure_and_table_show_every_arm():
         "ResNet",
         "y' = -2y",
     ]
-    assert len(table) == 2 * len(TOLERANCES) + 3 * len(REFINEMENTS)
+    assert len(table) == 2 * len(TOLERANCES | CONFIRMING) + 3 * len(REFINEMENTS)
