@@ -7,7 +7,7 @@ from neural_ode import StepLimit
 from odeclaims.cell import Profile
 from odeclaims.claims.crossing_1d import CLAIM
 from odeclaims.claims.crossing_1d.measure import _errors
-from odeclaims.claims.crossing_1d.settings import REFINEMENTS, TOLERANCES
+from odeclaims.claims.crossing_1d.settings import CONFIRMING, REFINEMENTS, TOLERANCES
 from odeclaims.kits.columns import STAMP_COLUMNS
 from tests.odeclaims.claims.crossing_1d.examples import FLOW, SMALL, measure
 
@@ -16,7 +16,7 @@ from tests.odeclaims.claims.crossing_1d.examples import FLOW, SMALL, measure
 def test_a_flow_is_looked_at_and_drawn(arm, augment_dim):
     df = measure(arm=arm, **{**FLOW, "augment_dim": augment_dim})
     results = df[df["kind"] == "result"]
-    assert results["role"].tolist() == list(TOLERANCES)
+    assert results["role"].tolist() == list(TOLERANCES | CONFIRMING)
     assert (
         results[["mse", "order_violations", "nfe_forward", *STAMP_COLUMNS]].notna().all(axis=None)
     )
