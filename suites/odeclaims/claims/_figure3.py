@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from odeclaims.claims import backward_nfe, nfe_growth, tolerance_tradeoff
-from odeclaims.claims.backward_nfe.show import draw_apart
+from odeclaims.claims.backward_nfe.show import draw_apart, ratio_legend
 from odeclaims.claims.nfe_growth.show import draw_evaluations, tolerance_legend
 from odeclaims.claims.tolerance_tradeoff.show import draw_error, draw_time, method_legend
 from odeclaims.kits import marks
@@ -18,7 +18,6 @@ from odeclaims.report.style import (
     label_panels,
     panels,
     save,
-    solver_look,
     style,
 )
 
@@ -71,10 +70,13 @@ def figure3(tradeoff: pd.DataFrame, backward: pd.DataFrame, growth: pd.DataFrame
 
 
 def _legend() -> list[Line2D]:
-    """Solvers of (a) to (c), and the tolerances of (d)."""
+    """Solvers of (a) to (c), the logs and lines of (c) alone, and the tolerances of (d)."""
+    tolerances = tolerance_legend()
+    for handle in tolerances:
+        handle.set_label(f"(d) at {handle.get_label()}")
     return [
         *method_legend(),
-        marks.handle("adams, in (c)", **solver_look("adams")),
-        marks.handle("authors' logs, in (c)", color="0.15", marker="x", linestyle=""),
-        *tolerance_legend(),
+        marks.handle("(c) authors' logs", color="0.15", marker="x", linestyle=""),
+        *ratio_legend("(c) backward / forward"),
+        *tolerances,
     ]

@@ -49,3 +49,22 @@ def test_the_panels_stand_in_the_papers_order(rows):
 
 def test_nothing_is_drawn_without_the_rows_of_all_three(tmp_path):
     assert draw_figure3(tmp_path, "quick") == []
+
+
+def test_every_look_in_the_legend_stands_for_one_thing(rows):
+    (legend,) = figure3(*rows).legends
+    entries = [
+        (line.get_color(), line.get_marker(), line.get_linestyle(), line.get_markerfacecolor())
+        for line in legend.get_lines()
+    ]
+    assert len(set(entries)) == len(entries)
+    marked = [(colour, marker) for colour, marker, *_ in entries if marker not in ("None", None)]
+    assert len(set(marked)) == len(marked)
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert {"(c) backward / forward 1", "(c) backward / forward 0.5"} <= set(labels)
+
+
+def test_a_panel_without_digits_says_so(rows):
+    tradeoff, backward, growth = rows
+    panel = figure3(tradeoff, backward, growth.iloc[:0]).axes[3]
+    assert "no net was trained" in panel.texts[0].get_text()

@@ -129,8 +129,13 @@ def _legend() -> list[Line2D]:
         *(marks.handle(method, **solver_look(method)) for method in METHODS),
         marks.handle("authors' logs", color="0.15", marker="x", linestyle=""),
         marks.hollow("fails a validity check"),
-        *(marks.handle(f"ratio {r:g}", ls=dash, **THIN) for r, dash in RATIO_LINES.items()),
+        *ratio_legend("ratio"),
     ]
+
+
+def ratio_legend(name: str) -> list[Line2D]:
+    """The lines on which backward over forward evaluations is 1 and a half."""
+    return [marks.handle(f"{name} {r:g}", ls=dash, **THIN) for r, dash in RATIO_LINES.items()]
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:

@@ -19,9 +19,10 @@ from odeclaims.record.wording import number
 from odeclaims.report.style import COLOURS, add_legend, label_panels, panels, plain_numbers
 from odeclaims.statistics import spearman
 
+# The tolerances look like no solver, since they stand beside solvers in Fig. 3.
 LOOKS = {
-    "loose": (COLOURS[1], "s"),
-    "checked": (COLOURS[0], "o"),
+    "loose": (COLOURS[7], "*"),
+    "checked": (COLOURS[5], "P"),
     "net": ("0.25", "o"),
     "node": (COLOURS[2], "^"),
     "anode": (COLOURS[4], "D"),

@@ -1,12 +1,13 @@
 """The tolerance trades accuracy for time (Chen et al. 2018, Fig. 3a and 3b).
 
 An ODE-Net is trained for a stated budget and frozen. Its forward pass is then solved at every
-tolerance by four adaptive methods, and compared with a float64 reference: error against the number
-of function evaluations (3a), time against the same number (3b). No error is read off the tolerance.
+tolerance by four adaptive methods and by the paper's implicit Adams, and compared with a float64
+reference: error against the number of function evaluations (3a), time against the same number (3b).
+No error is read off the tolerance. A net that has learnt the digits is tested at every tolerance.
 """
 
 from odeclaims.claim import Claim, Column, Evidence
-from odeclaims.claims.tolerance_tradeoff.settings import EVALUATED, SLUG, TESTED
+from odeclaims.claims.tolerance_tradeoff.settings import CLASSIFIER, EVALUATED, SLUG, TESTED
 from odeclaims.kits.columns import STAMP_COLUMNS
 
 LEDGER = [
@@ -20,7 +21,7 @@ LEDGER = [
         "authors' logs",
         "tolerances 1e0 to 1e-5, 101 batches, model trained 120 epochs at 1e-2",
         "as reported by VanniLeonardo/re-augmented-neural-odes",
-        "implicit Adams of SciPy, unlike the four methods here",
+        "implicit Adams of SciPy",
     ),
     Evidence(
         "replication",
@@ -33,7 +34,9 @@ LEDGER = [
 DEVIATIONS = [
     "Trained by the recipe of the released example for a short budget (columns channels, images,"
     " batch_size and epochs), not for 120 epochs; the error rate reached is a column.",
-    "The four explicit adaptive methods of this project instead of implicit Adams.",
+    "Beside implicit Adams (SciPy's VODE, as the authors used) four explicit adaptive methods.",
+    "Its gradient, for the validity stamp, is by the adjoint; theirs are those of the steps.",
+    "The learning rate falls as published, over the epochs that are run.",
     f"The error is that of the state at t = 1 for {EVALUATED} test digits, in units of its L2 norm;"
     " NFE depends on the batch, since a step size holds for all of it.",
     "Time is that of the forward solve of the block alone, one thread, median of the repeats.",
@@ -44,8 +47,13 @@ COLUMNS = {
     "batch_size": Column("images in a training batch"),
     "images": Column("training images"),
     "epochs": Column("how often each of them was seen"),
-    "test_error": Column(f"error rate of the trained net on {TESTED} test images, as a fraction"),
-    "method": Column("adaptive method of the solve"),
+    "test_error": Column(
+        f"error rate on {TESTED} test images, as a fraction: of the net as it was trained, or, for"
+        f" {CLASSIFIER}, at the tolerance of the row"
+    ),
+    "method": Column(
+        f"adaptive method of the solve; {CLASSIFIER}: the whole net by dopri5, its error rate alone"
+    ),
     "tolerance": Column("rtol and atol of the solve"),
     "nfe_forward": Column("field evaluations of the forward solve"),
     "rejected": Column("rejected steps of the forward solve"),
@@ -66,4 +74,9 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
+    revision=2,
+    earlier=[
+        "Revision 1 (quick and paper: reproduced) judged three nets by a median over four methods,"
+        " of which none was the paper's, and said nothing about the classifier's accuracy.",
+    ],
 )

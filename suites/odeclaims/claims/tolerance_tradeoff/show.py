@@ -5,9 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from odeclaims.claims.tolerance_tradeoff.settings import METHODS
+from odeclaims.claims.tolerance_tradeoff.judge import error_rates, solves
+from odeclaims.claims.tolerance_tradeoff.settings import CLASSIFIER, METHODS
 from odeclaims.kits import marks
-from odeclaims.kits.rows import of, ok
+from odeclaims.kits.rows import of
 from odeclaims.record.wording import number
 from odeclaims.report.style import add_legend, label_panels, panels, solver_look
 
@@ -40,7 +41,7 @@ def draw_time(ax: Axes, df: pd.DataFrame) -> None:
 
 def _draw(ax: Axes, df: pd.DataFrame, x: str, y: str, *, unit: float = 1.0) -> None:
     """Every net as a dot, medians as a path, hollow where a net fails a validity check."""
-    rows = ok(df)
+    rows = solves(df)
     for method in METHODS:
         look = solver_look(method)
         raw = of(rows, method=method)
@@ -60,9 +61,9 @@ def method_legend() -> list[Line2D]:
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:
-    """Each method at each tolerance: medians over the trained nets."""
+    """Each method at each tolerance, and the classifier: medians over the trained nets."""
     rows = []
-    for (method, tolerance), group in ok(df).groupby(["method", "tolerance"]):
+    for (method, tolerance), group in solves(df).groupby(["method", "tolerance"]):
         middle = group.median(numeric_only=True)
         overhead = middle["time_s"] / (middle["nfe_forward"] * middle["field_time_s"])
         rows.append(
@@ -78,8 +79,13 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                 "valid": f"{int(group['valid'].sum())} of {len(group)}",
             }
         )
-    order = {method: i for i, method in enumerate(METHODS)}
-    frame = pd.DataFrame(rows)
+    for tolerance, group in error_rates(df).groupby("tolerance"):
+        rates = number(100 * group["test_error"].median())
+        rows.append(
+            {"method": CLASSIFIER, "tolerance": f"{tolerance:.0e}", "test error (%)": rates}
+        )
+    order = {method: i for i, method in enumerate((*METHODS, CLASSIFIER))}
+    frame = pd.DataFrame(rows).fillna("")
     return frame.sort_values(
         ["method", "tolerance"],
         key=lambda c: c.map(order) if c.name == "method" else -c.astype(float),
