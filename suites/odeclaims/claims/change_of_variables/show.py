@@ -1,5 +1,7 @@
 """The figure and the table, from the rows alone."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -122,7 +124,8 @@ def _costs(ax: Axes, df: pd.DataFrame) -> None:
     """Time over dimension, with the exponent above the overhead of a call."""
     for name, (colour, marker) in COST_LOOKS.items():
         rows = ok(df, part="cost", quantity=name).sort_values("dim")
-        label = f"{COSTS[name]}: {exponent(df, name):.1f}"
+        slope = exponent(df, name)
+        label = COSTS[name] if math.isnan(slope) else f"{COSTS[name]}: {slope:.1f}"
         ax.loglog(rows["dim"], rows["time_s"], color=colour, marker=marker, label=label)
     ax.set(title="Cost and its exponent", xlabel="dimension D", ylabel="time a point (s)")
     low, high = ax.get_ylim()

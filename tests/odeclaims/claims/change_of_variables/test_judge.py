@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from odeclaims.claims.change_of_variables import CLAIM
-from odeclaims.claims.change_of_variables.judge import NORMALISED, PRINTED, times
+from odeclaims.claims.change_of_variables.judge import DRAWS, NORMALISED, PRINTED, times
 from odeclaims.claims.change_of_variables.measure import (
     FIELDS,
     LARGEST_DIMS,
@@ -57,13 +57,15 @@ def made_up(seeds: int = 6, **changes: Any) -> pd.DataFrame:
                 spread = {"standard_error": 0.1, "variance": new.get("variance", 2.0)}
                 error = 0.1 * (new.get("score") or rng.standard_normal())
                 error += 0.1 * changes.get("bias", 0.0)
-                row = {"noise": noise, "dim": 2, **spread, "mean_error": error}
+                row = {"noise": noise, "dim": 2, "draws": DRAWS, **spread, "mean_error": error}
                 theory = 2.0 if quantity == "trace" else None
                 add("estimate", quantity=quantity, theory_variance=theory, **row)
         for arm, nfe in (("exact", 50), ("fixed", 60), ("renewed", 700)):
             stamp = {"reconstruction_error": changes.get("reconstruction", 1e-4)}
             row = {"arm": arm, "tolerance": 1e-5, "nfe_forward": changes.get(arm, nfe), **stamp}
-            add("noise", **row, **({"status": "max_steps"} if changes.get(f"lost_{arm}") else {}))
+            add("noise", **row)
+            if changes.get(f"lost_{arm}"):
+                rows[-1]["status"] = "max_steps"
     return pd.DataFrame(rows + costs(**changes), columns=list(CLAIM.all_columns))
 
 
