@@ -1,6 +1,7 @@
 """The pages under docs/: what they print, where they lead, and those made from the claims."""
 
 import importlib.metadata
+import json
 import re
 import sys
 import tomllib
@@ -151,17 +152,15 @@ def test_the_page_of_a_claim_tells_what_its_code_and_its_rows_say(tmp_path):
     page = write_claim_pages(folder, [claim], ROOT / "results")[0].read_text()
     page = page.replace("\\", "")
     assert page.startswith(f"# {claim.title}\n")
-    for criterion in claim.criteria:
-        assert criterion.because in page
-        assert f"| {criterion.reproduced} " in page
+    for statement in claim.statements:
+        assert statement.because in page
+        assert f"| {statement.rule} " in page
     assert all(deviation in page for deviation in claim.deviations)
     assert all(f"`{column}`" in page for column in claim.all_columns)
     index = (folder / "index.md").read_text()
     assert "crossing_1d.md" in index
-    kept = (ROOT / "results" / "quick" / "crossing_1d" / "verdict.json").read_text()
-    outcome = re.search(r'"outcome": "(.*?)"', kept)
-    assert outcome
-    assert f"{outcome[1]} (quick)" in index.replace("*", "")
+    kept = json.loads((ROOT / "results" / "paper" / "crossing_1d" / "verdict.json").read_text())
+    assert f"{kept['summary']} ({kept['scale']}, paper)" in index
     links = re.findall(r"\]\(([^)]*)\)", page)
     assert any(link.endswith("quick/crossing_1d/figure.png") for link in links)
     assert all((folder / link).exists() for link in links)
@@ -184,7 +183,7 @@ def test_the_readme_claim_works_as_a_file_and_as_a_folder(stranger):
         for row in stranger.measure(cell, Context())
     ]
     df = pd.DataFrame(rows)
-    assert stranger.judge(df).outcome == "reproduced"
+    assert stranger.judge(df).summary == "1 of 1 reproduced"
     assert len(stranger.table(df)) == len(stranger.figure(df).axes[0].lines[0].get_xdata()) == 3
 
 

@@ -26,11 +26,16 @@ ORDER: list[tuple[str, str, str]] = [
     ("measured-with", "", "solver cell numbers measuring-kits"),
     ("measure", "odeclaims.claims.*.measure", "solver cell numbers measuring-kits measured-with"),
     ("statistics", "odeclaims.statistics", ""),
-    ("claim", "odeclaims.claim", "cell statistics"),
-    ("record", "odeclaims.record", "version cell claim"),
+    ("statement", "odeclaims.rules odeclaims.statement", "statistics"),
+    ("claim", "odeclaims.claim", "cell statement"),
+    ("record", "odeclaims.record", "version cell statement claim"),
     ("run", "odeclaims.run", "cell claim record"),
-    ("report", "odeclaims.report", "version cell claim record"),
-    ("judging-kits", "odeclaims.kits.needs odeclaims.kits.rows", "numbers claim"),
+    ("report", "odeclaims.report", "version cell statement claim record"),
+    (
+        "judging-kits",
+        "odeclaims.kits.needs odeclaims.kits.quantities odeclaims.kits.rows",
+        "numbers statement",
+    ),
     (
         "showing-kits",
         "odeclaims.kits.columns odeclaims.kits.marks odeclaims.kits.pictures",
@@ -41,19 +46,19 @@ ORDER: list[tuple[str, str, str]] = [
     (
         "judge",
         "odeclaims.claims.*.judge",
-        "numbers statistics claim record judging-kits measured-with published",
+        "numbers statistics statement claim record judging-kits measured-with published",
     ),
     (
         "show",
         "odeclaims.claims.*.show",
-        "numbers statistics claim record report judging-kits showing-kits measured-with published"
-        " judge",
+        "numbers statistics statement claim record report judging-kits showing-kits measured-with"
+        " published judge",
     ),
     ("ledger", "odeclaims.claims.*", "numbers claim showing-kits measured-with published"),
     (
         "one-file-claim",
         "",
-        "solver cell numbers measuring-kits statistics claim record report judging-kits"
+        "solver cell numbers measuring-kits statistics statement claim record report judging-kits"
         " showing-kits",
     ),
     ("find-claims", "odeclaims.claims", "claim"),
@@ -62,6 +67,7 @@ ORDER: list[tuple[str, str, str]] = [
      " record report"),
     ("speed", "odeclaims.speed", "solver version cell statistics claim workloads backends record"
      " report"),
+    ("simulations", "odeclaims.simulations", "statement"),
     ("terminal", "odeclaims.terminal", "claim record"),
     (
         "commands",

@@ -32,5 +32,5 @@ def test_a_claim_works_by_adding_one_file(tmp_path):
         )
         assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "results" / "quick" / "euler_stability"
-    assert json.loads((folder / "verdict.json").read_text())["outcome"] == "reproduced"
+    assert json.loads((folder / "verdict.json").read_text())["summary"] == "1 of 1 reproduced"
     assert (folder / "figure.png").exists()

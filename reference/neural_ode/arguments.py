@@ -119,11 +119,36 @@ def check_tensor(name: str, x: Any) -> None:
     """Check that an argument is a dense tensor of floating-point numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is {describe(x)}, expected a torch tensor") from None
+    check_dense(name, x)
+    if not x.is_floating_point():
+        raise TypeError(f"{name} has the dtype {x.dtype}, expected a floating-point one") from None
+
+
+def check_dense(name: str, x: Tensor) -> None:
+    """Check that a tensor is neither nested nor sparse."""
     if x.is_nested or x.layout is not torch.strided:
         kind = "nested" if x.is_nested else "sparse"
         raise TypeError(f"{name} is a {kind} tensor, expected a dense one") from None
-    if not x.is_floating_point():
-        raise TypeError(f"{name} has the dtype {x.dtype}, expected a floating-point one") from None
+
+
+def explain_call(field: Callable[..., Any], t: Tensor, y: Tensor) -> TypeError | None:
+    """What is wrong with a field whose first call has failed; ``None`` where that is not plain."""
+    try:
+        inspect.signature(field.forward if isinstance(field, nn.Module) else field).bind(t, y)
+    except ValueError:
+        # Something built in, which tells nothing of its arguments.
+        pass
+    except TypeError as error:
+        return TypeError(f"the field is called as field(t, y), which does not fit: {error}")
+    parameters = field.parameters() if isinstance(field, nn.Module) else ()
+    dtypes = {p.dtype for p in parameters if p.is_floating_point()}
+    if len(dtypes) == 1 and y.dtype not in dtypes:
+        (dtype,) = dtypes
+        return TypeError(
+            f"y0 has dtype {y.dtype}, the parameters of {type(field).__name__} have {dtype}:"
+            f" convert one of them, as y0.to({dtype}) does"
+        )
+    return None
 
 
 def check_shape(name: str, x: Any, *shape: int | str) -> None:

@@ -1,26 +1,80 @@
 """The right-hand side of the equation, as users write it and as the stepper calls it."""
 
 from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
+from neural_ode.arguments import explain_call
 from neural_ode.step.base import Evaluate, Slope
+from neural_ode.transforms import transforming, unwrap
 
 Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
+
+
+class FirstOutputs:
+    """Finds a field that fills one tensor anew at each call and returns it, by its first outputs.
+
+    What such a field has returned before is lost, so the solver must keep copies. Two tensors that
+    take turns are found too.
+    """
+
+    LOOKS = 3
+
+    def __init__(self) -> None:
+        self.missing = self.LOOKS
+        self._kept: list[tuple[torch.UntypedStorage, int, int]] = []
+
+    def reused(self, f: Float[Tensor, "*state"]) -> bool:
+        """Whether an earlier output lay in the memory of this one.
+
+        Raises:
+            ValueError: where it was overwritten although autograd needs it.
+        """
+        plain, version = unwrap(f), _version(f)
+        storage, place = plain.untyped_storage(), int(plain.storage_offset())
+        address = storage.data_ptr()
+        before = [(p, v) for s, p, v in self._kept if address and s.data_ptr() == address]
+        # While they are kept, nothing else can be put where they lie.
+        self._kept.append((storage, place, version))
+        self.missing -= 1
+        if not self.missing:
+            self._kept.clear()
+        if f.requires_grad and any(p == place and v != version for p, v in before):
+            raise ValueError(
+                "the field returns one tensor that it fills anew at each call, through which"
+                " autograd cannot go back: return a new one, such as its clone()"
+            )
+        return bool(before)
+
+
+def _version(x: Tensor) -> int:
+    """How often the tensor was changed in place; always 0 where that is not counted."""
+    return 0 if x.is_inference() else x._version
 
 
 class Plain:
     """A field as the stepper calls it: without integrals, and with a check of its output.
 
+    The first calls also look whether it overwrites what it has returned; then copies are kept.
+
     Raises:
-        TypeError, ValueError: for an output that cannot be the derivative of the state.
+        TypeError, ValueError: for an output that cannot be the derivative of the state, and for a
+            field that changes the state it is called with.
     """
 
     def __init__(self, field: Field, y0: Float[Tensor, "*state"]) -> None:
         self.field = field
         self._shape, self._dtype, self._device = y0.shape, y0.dtype, y0.device
+        self._first: FirstOutputs | None = FirstOutputs()
+        self._copies = False
+        # In inference mode nobody counts how often a tensor was changed.
+        self._counted = not torch.is_inference_mode_enabled()
 
     @property
     def key(self) -> Hashable:
@@ -29,7 +83,46 @@ class Plain:
 
     def __call__(self, t: Tensor, y: Tensor, integral: bool = False) -> Slope:
         """The derivative, with nothing beside it."""
+        if torch.compiler.is_compiling():
+            # The compiler leaves these copies out where nothing is overwritten.
+            f = self.field(t, y.clone())
+            self._check(f)
+            return f.clone(), None
+        if self._first is not None:
+            return self._look(self._first, t, y), None
+        before = y._version if self._counted else 0
         f = self.field(t, y)
+        if self._counted and y._version != before:
+            raise _changed()
+        self._check(f)
+        return f.clone() if self._copies else f, None
+
+    def _look(self, first: FirstOutputs, t: Tensor, y: Tensor) -> Tensor:
+        """One of the first calls, whose output is copied in case the field overwrites it."""
+        # Memory that is shared with NumPy changes without being counted.
+        seen = y.detach().clone() if y.device.type == "cpu" and not transforming() else None
+        before = _version(y)
+        try:
+            f = self.field(t, y)
+        except (TypeError, RuntimeError):
+            # The field of odeint stands for the user's.
+            user = getattr(getattr(self.field, "__self__", None), "func", self.field)
+            explained = explain_call(user, t, y)
+            if explained is None:
+                raise
+            raise explained from None
+        if _version(y) != before or not (seen is None or _equal(seen, y)):
+            raise _changed()
+        self._check(f)
+        if f.layout is not torch.strided:
+            raise TypeError("the field returned a sparse tensor, expected a dense one")
+        self._copies |= first.reused(f)
+        if not first.missing:
+            self._first = None
+        return f.clone()
+
+    def _check(self, f: Tensor) -> None:
+        """Whether the output can be the derivative of the state."""
         if not isinstance(f, Tensor):
             raise TypeError(f"the field returned {type(f).__name__}, expected a tensor")
         if f.shape != self._shape or f.dtype != self._dtype or f.device != self._device:
@@ -38,7 +131,39 @@ class Plain:
                 f" {_describe(self._shape, self._dtype, self._device)}; the derivative must have"
                 " the state's shape, dtype and device"
             )
-        return f, None
+
+
+def _changed() -> ValueError:
+    return ValueError(
+        "the field changes in place the state that it is called with, which the solver still"
+        " needs: let it work on a copy, such as y.clone()"
+    )
+
+
+def _equal(a: Float[Tensor, "*state"], b: Float[Tensor, "*state"]) -> bool:
+    """Whether the values are the same, those that are not a number included."""
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+class ReadsTime(TorchFunctionMode):
+    """Watches whether a call of the field computes with the time or reads its value.
+
+    Attributes:
+        time: what the field is to be called with.
+        reads: whether it was used.
+    """
+
+    def __init__(self, time: Float[Tensor, ""]) -> None:
+        super().__init__()
+        self.time, self.reads = time, False
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Any use but that of an attribute, such as its dtype."""
+        if getattr(func, "__name__", "") != "__get__":
+            self.reads |= any(x is self.time for x in tree_leaves((args, kwargs)))
+        return func(*args, **(kwargs or {}))
 
 
 class InAutocast:
@@ -71,8 +196,11 @@ class InAutocast:
 
 def has_autocast(device_type: str) -> bool:
     """Whether autocast is on for this device."""
-    available = torch.amp.is_autocast_available(device_type)
-    return available and torch.is_autocast_enabled(device_type)
+    return _knows_autocast(device_type) and torch.is_autocast_enabled(device_type)
+
+
+# Whether torch has autocast for this type of device at all.
+_knows_autocast = cache(torch.amp.is_autocast_available)
 
 
 def _describe(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> str:

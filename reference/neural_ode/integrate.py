@@ -23,10 +23,10 @@ from neural_ode.failures import (
 )
 from neural_ode.field import InAutocast, has_autocast
 from neural_ode.grid import fraction, grid_of
-from neural_ode.loop import DOUBTFUL, LIMIT, REACHED, UNDERFLOW
+from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED, UNDERFLOW
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
-from neural_ode.settings import Settings
+from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
 from neural_ode.times import Time, Times, as_time, nudge
@@ -80,8 +80,16 @@ def integrate(
         _check_outputs(ys, times)
         return ys, q
     run = Run(evaluate, y0, q0, settings, counts, on_step)
-    ys = torch.stack(_adaptive(run, times) if run.by_error else _fixed(run, times))
-    if run.by_error or settings.interpolation == "cubic" or run.stepper.dense_nfe:
+    if not run.by_error:
+        ys = torch.stack(_fixed(run, times))
+        if settings.interpolation == "cubic" or run.stepper.dense_nfe:
+            _check_outputs(ys, times)
+        return ys, run.q
+    stops = _stops(times, settings)
+    _check_largest(times, settings)
+    ys = _whole(run, times, stops)
+    if ys is None:
+        ys = torch.stack(_adaptive(run, times, stops))
         _check_outputs(ys, times)
     return ys, run.q
 
@@ -89,16 +97,11 @@ def integrate(
 # --- steps chosen by the error -------------------------------------------------------------------
 
 
-def _adaptive(run: Run, times: Times) -> list[Tensor]:
+def _adaptive(run: Run, times: Times, stops: Sequence[float]) -> list[Tensor]:
     """The solution at every output time, by steps whose error meets the tolerance."""
     floats, points, direction = times.floats, times.points, times.direction
-    stops = _stops(floats[0], direction, run.settings)
-    _check_largest(floats[0], floats[-1], direction * run.settings.max_step)
     # A zero that carries the gradient with respect to the first time into every later one.
     shift = points[0] - floats[0] if isinstance(points[0], Tensor) else 0.0
-    whole = _whole(run, floats, stops)
-    if whole is not None:
-        return [run.y0, whole]
     progress = Progress(abs(floats[-1] - floats[0]))
     here = _Position(floats[0], run.y0, *run.start(floats[0], shift, direction), progress)
     ys = [here.y]
@@ -145,12 +148,14 @@ def _attempt(
     # that was wanted is what shrinks: of a rounded one a part may be rounded to it again.
     h = here.end - t
     tried = size if here.stop is None else abs(h)
+    run.tell(settings.callbacks.step, t, here.y, h)
     step = run.take(t + shift, h, here.y, here.f, (here.jumped, here.stop in settings.jump_t))
     ratio = step.ratio if step.ratio is not None else math.nan
     here.attempts += 1
     if not math.isfinite(ratio):
         # A trial step may overshoot into an overflow, so a smaller one gets its chance.
         run.counts.rejected += 1
+        run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=True)
         here.size = tried * controller.dfactor
         if t + direction * here.size == t or tried <= settings.min_step:
@@ -159,6 +164,7 @@ def _attempt(
     here.size = tried * float(controller.factor(ratio, here.previous, run.stepper.order))
     if ratio > 1 and tried > settings.min_step:
         run.counts.rejected += 1
+        run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=False)
         return None
     if here.progress.failed:
@@ -166,22 +172,25 @@ def _attempt(
         if failure is not None:
             raise failure
     here.previous = ratio
+    run.tell(settings.callbacks.accept, t, here.y, h)
     return step
 
 
-def _whole(run: Run, floats: Sequence[float], stops: Sequence[float]) -> Tensor | None:
-    """The state at the last of two times by the compiled loop; ``None`` where it cannot be."""
-    settings, counts = run.settings, run.counts
+def _whole(run: Run, times: Times, stops: Sequence[float]) -> Tensor | None:
+    """The states at two times by the compiled loop; ``None`` where it cannot be."""
+    settings, counts, floats = run.settings, run.counts, times.floats
     loop = None if run.compiled is None else run.compiled.loop
     wanted = loop is not None and len(floats) == 2 and not torch.is_grad_enabled()
     if loop is None or not wanted or stops or run.on_step or settings.first_step is not None:
+        return None
+    if settings.callbacks != NO_CALLBACKS:
         return None
     limits = (settings.min_step, settings.max_step, float(settings.max_num_steps))
     result, seconds = loop(as_numbers(run.y0.device, *floats, *limits), run.y0, run.test)
     counts.compile_s += seconds
     if result is None:
         return None
-    numbers, y1 = result
+    numbers, ys = result
     ended, t, _, _, accepted, rejected, h, *_ = numbers.tolist()
     tried = int(accepted + rejected)
     counts.nfe += 2 + tried * run.stepper.nfe_per_step
@@ -189,9 +198,11 @@ def _whole(run: Run, floats: Sequence[float], stops: Sequence[float]) -> Tensor 
         return None
     counts.accepted += int(accepted)
     counts.rejected += int(rejected)
+    if ended == OVERFLOW:
+        _check_outputs(ys, times)
     if ended != REACHED:
         raise _failure(ended, t, h, tried, floats[-1])
-    return y1
+    return ys
 
 
 def _next_start(run: Run, step: Step, t: Time, direction: float, jumped: bool) -> Carried:
@@ -217,6 +228,7 @@ def _fixed(run: Run, times: Times) -> list[Tensor]:
         if f is None:
             start = as_time(t, y)
             f = run.first_slope(nudge(start, direction * math.inf) if perturb else start, y)
+        run.tell(run.settings.callbacks.step, t, y, h)
         step = run.take(t, h, y, f, (perturb, perturb))
         first = last = len(ys)
         while last < len(floats) and direction * (grid[i + 1] - floats[last]) >= 0:
@@ -289,8 +301,9 @@ def _warn_of_many(ahead: float, attempts: int, goal: float, t: float) -> None:
         )
 
 
-def _check_largest(begin: float, end: float, h: float) -> None:
+def _check_largest(times: Times, settings: Settings) -> None:
     """Whether steps of the largest size, signed, can reach the end, and in how many."""
+    begin, end, h = times.floats[0], times.floats[-1], times.direction * settings.max_step
     for t in (begin, end):
         if t + h == t or t - h == t:
             raise step_underflow(h, t)
@@ -303,8 +316,9 @@ def _check_largest(begin: float, end: float, h: float) -> None:
         )
 
 
-def _stops(t0: float, direction: float, settings: Settings) -> list[float]:
+def _stops(times: Times, settings: Settings) -> list[float]:
     """The times still ahead that a step must end at, in the order in which they come."""
+    t0, direction = times.floats[0], times.direction
     stops = [*settings.step_t, *settings.jump_t]
     if len(set(stops)) < len(stops):
         raise ValueError("step_t and jump_t must not repeat a time, neither alone nor together")
@@ -315,6 +329,9 @@ def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
     """For what no error shows: a bounded slope beyond the largest number, and the evaluations that
     outputs inside a step alone need.
     """
+    # One operation tells where all is well: a sum is finite only where every entry is.
+    if math.isfinite(unwrap(ys).detach().sum().item()):
+        return
     if not unwrap(ys).isfinite().all():
         ends = zip(times.floats, ys, strict=True)
         t = next(t for t, y in ends if not unwrap(y).isfinite().all())

@@ -15,8 +15,9 @@ from neural_ode.step.base import LoopStepper
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import ErrorTest
 
-# Why the loop has ended; as long as it has not it is going.
-GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE, DOUBTFUL = range(6)
+# Why the loop has ended; as long as it has not it is going. ``OVERFLOW`` is ``REACHED`` with a
+# state that is not finite, which no error has shown.
+GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE, DOUBTFUL, OVERFLOW = range(7)
 # Steps that were not finite, or that followed a failed one and brought next to nothing, after which
 # the solve is left to the loop outside, which sees whether it gets on (``progress.Progress``).
 DOUBTS, NEXT_TO_NOTHING = 32, 1e-3
@@ -62,7 +63,7 @@ class StepLoop:
         bounds: Float[Tensor, " bounds"],
         y: Float[Tensor, "*state"],
         test: ErrorTest,
-    ) -> tuple[Float[Tensor, " numbers"], Float[Tensor, "*state"]]:
+    ) -> tuple[Float[Tensor, " numbers"], Float[Tensor, "2 *state"]]:
         """Steps from one time, the choice of the first size included, to another.
 
         Args:
@@ -73,7 +74,7 @@ class StepLoop:
 
         Returns:
             The last ``Trials`` as one vector, so that the host waits for the device once, and the
-            state at ``until``.
+            states at both times.
         """
         # torch's operator for loops in a graph is not part of its public face yet.
         from torch._higher_order_ops.while_loop import while_loop
@@ -94,7 +95,11 @@ class StepLoop:
         last, (y0, f0, y1, *stages) = Trials(*numbers.unbind()), states.unbind()
         inside = (until - last.t) / last.h
         there = self.stepper.state_at(inside, last.h, y0, [f0, *stages])
-        return numbers, torch.where(last.t + last.h == until, y1, there)
+        reached = torch.where(last.t + last.h == until, y1, there)
+        # Outside the graph this check, and the stack, would take Python longer than a whole step.
+        bad = (last.ended == REACHED) & ~reached.isfinite().all()
+        ended = torch.where(bad, float(OVERFLOW), last.ended)
+        return torch.cat([ended[None], numbers[1:]]), torch.stack([y, reached])
 
     def _trial(
         self,

@@ -17,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.gradients import Adjoint, Gradient
+from neural_ode.gradients.parameters import parameters_of
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
-from neural_ode.settings import Settings
+from neural_ode.settings import Callback, Callbacks, Settings
 from neural_ode.solve import solve
 from neural_ode.states import Layout, State, StateNorm
 from neural_ode.step.controllers import IntegralController
@@ -53,6 +54,14 @@ _SOLVE_OPTIONS = (
     "jump_t",
     "perturb",
 )
+# What has a meaning only where a grid chooses the steps, or only where the error does.
+_OF_GRIDS = ("step_size", "grid_constructor", "interp", "perturb")
+_OF_ERRORS = ("first_step", "min_step", "max_step", "step_t", "jump_t", *_CONTROLLER_OPTIONS)
+_CALLBACKS = {
+    "step": "callback_step",
+    "accept": "callback_accept_step",
+    "reject": "callback_reject_step",
+}
 # The times are numbers of the host here, so the dtype of torchdiffeq's has no meaning.
 _NOT_NEEDED = ("dtype",)
 
@@ -141,12 +150,14 @@ def odeint_adjoint(
         adjoint_options = {k: v for k, v in (options or {}).items() if k != "norm"}
     flat = _Flat(func, y0)
     own = _settings(adjoint_options, adjoint_method or method)
-    params = cast(nn.Module, func).parameters() if adjoint_params is None else adjoint_params
-    constructor = adjoint_options.get("grid_constructor")
-    if constructor is not None:
-        own["grid"] = flat.backward_grid(constructor, t)
+    own["callbacks"] = flat.callbacks(adjoint_method or method, "_adjoint")
+    params = parameters_of(cast(nn.Module, func)) if adjoint_params is None else adjoint_params
     tolerances: dict[str, Any] = {}
-    if _find(adjoint_method or method).adaptive:
+    adaptive = _find(adjoint_method or method).adaptive
+    constructor = adjoint_options.get("grid_constructor")
+    if constructor is not None and not adaptive:
+        own["grid"] = flat.backward_grid(constructor, t)
+    if adaptive:
         tolerances = for_adjoint(
             flat.layout,
             rtol if adjoint_rtol is None else adjoint_rtol,
@@ -176,6 +187,16 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     unknown = sorted(set(options) - known)
     if unknown:
         warnings.warn(f"options not known and left out: {', '.join(unknown)}", stacklevel=4)
+    adaptive = _find(method).adaptive
+    idle = sorted(set(options) & set(_OF_GRIDS if adaptive else _OF_ERRORS))
+    if idle:
+        how = "chooses its steps by their error" if adaptive else "takes steps of given sizes"
+        warnings.warn(
+            f"options without a meaning for method {method or 'dopri5'!r}, which {how}, are left"
+            f" out: {', '.join(idle)}",
+            stacklevel=4,
+        )
+        options = {name: value for name, value in options.items() if name not in idle}
     settings = {name: options[name] for name in _SOLVE_OPTIONS if options.get(name) is not None}
     for name in ("step_t", "jump_t"):
         if name in settings:
@@ -183,7 +204,7 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     control = {name: float(options[name]) for name in _CONTROLLER_OPTIONS if name in options}
     if control:
         settings["controller"] = IntegralController(**control)
-    if not _find(method).adaptive:
+    if not adaptive:
         settings["interpolation"] = options.get("interp", "linear")
     return settings
 
@@ -202,7 +223,8 @@ class _Flat:
             if not isinstance(f, Tensor) or f.dtype == layout.dtype:
                 return f
             return layout.pack(f)
-        f = self.func(t.to(layout.time_dtype), layout.unpack(y))
+        time = t if t.dtype == layout.time_dtype else t.to(layout.time_dtype)
+        f = self.func(time, layout.unpack(y))
         self._check_slope(f)
         return layout.pack(f)
 
@@ -251,6 +273,34 @@ class _Flat:
 
         return norm
 
+    def callbacks(self, method: str | None, suffix: str = "") -> Callbacks:
+        """The callbacks that ``func`` has as attributes, for the state as the user knows it."""
+        given = {
+            name: getattr(self.func, attribute + suffix)
+            for name, attribute in _CALLBACKS.items()
+            if hasattr(self.func, attribute + suffix)
+        }
+        chosen = _find(method)
+        called = () if chosen.integrate else _CALLBACKS if chosen.adaptive else ("step",)
+        idle = [_CALLBACKS[name] + suffix for name in given if name not in called]
+        if idle:
+            warnings.warn(
+                f"method {chosen.name!r} does not call {', '.join(idle)}",
+                stacklevel=4,
+            )
+        show = self._both_states if suffix else self.layout.unpack
+
+        def wrap(callback: Callable) -> Callback:
+            return lambda t, y, h: callback(t, show(y), h)
+
+        return Callbacks(**{name: wrap(f) for name, f in given.items() if name in called})
+
+    def _both_states(self, both: Float[Tensor, "2 *state"]) -> tuple[Tensor, ...]:
+        """The state of the backward solve as a tuple (t, y, adj_y), with a zero for t."""
+        parts = (self.layout.unpack(x) for x in both)
+        states = [x for p in parts for x in (p if isinstance(p, tuple) else (p,))]
+        return (both.new_zeros(()), *states)
+
     @torch.no_grad()
     def backward_grid(self, constructor: Callable, t: Float[Tensor, " time"]) -> list[float]:
         """The grids that the constructor gives between one output time and the one before it."""
@@ -273,13 +323,14 @@ class _Flat:
         options, chosen = options or {}, _find(method)
         settings = _settings(options, method)
         grid_constructor = options.get("grid_constructor")
-        if grid_constructor is not None:
+        if grid_constructor is not None and not chosen.adaptive:
             settings["grid"] = grid_constructor(self.field, self.y0, t)
         if chosen.adaptive:
             settings |= for_state(self.layout, rtol, atol)
         if not chosen.fixed_norm or "norm" in options:
             settings["norm"] = self.norm(options.get("norm"))
         settings["method"] = method or "dopri5"
+        settings["callbacks"] = self.callbacks(method)
         ys = solve(self.field, self.y0, t, gradient=gradient, **settings).ys
         return ys if self.layout.is_plain else self.layout.unpack(ys)
 

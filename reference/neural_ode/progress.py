@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.failures import SolverFailure, overflow, stagnation
+from neural_ode.transforms import unwrap
 
 # The share of the interval by which the time has to get on while it meets trouble.
 SHARE = 1e-6
@@ -59,6 +60,7 @@ class Progress:
     ) -> SolverFailure | None:
         """Why the solve cannot go on after the accepted step from ``t``; ``None`` where it can."""
         nonfinite, self.failed, self.nonfinite = self.nonfinite, False, False
+        y0, y1 = unwrap(y0), unwrap(y1)
         if not nonfinite and not torch.equal(y0, y1):
             return None
         # Also where there is no mark yet.

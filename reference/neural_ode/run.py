@@ -13,7 +13,7 @@ from neural_ode.compiled import CompiledSteps, find_steps
 from neural_ode.failures import not_finite
 from neural_ode.field import Plain
 from neural_ode.loop import StepLoop
-from neural_ode.settings import Settings
+from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
 from neural_ode.times import Time, as_time, as_vector, exact_dtype
@@ -150,6 +150,11 @@ class Run:
         if ratio is not None:
             ratio = float(unwrap(ratio).max() if self.transformed else ratio)
         return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
+
+    def tell(self, callback: Callback | None, t: Time, y: Float[Tensor, "*state"], h: Time) -> None:
+        """Call the callback, if there is one, with the beginning and the size of a step."""
+        if callback is not None:
+            callback(as_time(t, y), y, as_time(abs(h), y))
 
     def accept(
         self,

@@ -1,9 +1,10 @@
 """What a solve is asked for beside the problem itself."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,29 @@ DEFAULT_CONTROLLER = IntegralController()
 INTERPOLATIONS = ("dense", "linear", "cubic")
 # The default of ``max_num_steps``, which stands for no limit.
 NO_LIMIT = 2**31 - 1
+
+
+# Called with a time, the state there and the size of a step, all of them tensors.
+Callback = Callable[[Tensor, Tensor, Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions that watch the steps of a solve; each is called as ``callback(t, y, h)``.
+
+    Attributes:
+        step: before each step that is tried.
+        accept, reject: after one whose error was estimated.
+
+    ``t`` and ``y`` are where the step begins, and ``h`` is its size, positive also back in time.
+    """
+
+    step: Callback | None = None
+    accept: Callback | None = None
+    reject: Callback | None = None
+
+
+NO_CALLBACKS = Callbacks()
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,7 @@ class Settings:
     interpolation: str = "dense"
     compile: bool = False
     joint_norm: JointNorm | None = None
+    callbacks: Callbacks = NO_CALLBACKS
 
     def __post_init__(self):
         for name in ("rtol", "atol"):
@@ -58,7 +83,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and name != "max_step":
                 continue
-            if not (_is_number(value) and value > 0):
+            if value is None or not (_is_number(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}, expected a positive number")
             if value == math.inf and name != "max_step":
                 raise ValueError(f"{name} is {value!r}, expected a finite number")
@@ -85,8 +110,10 @@ class Settings:
     def _check_method(self) -> None:
         """What is set must mean something to the method."""
         accepts = self.method.accepts
-        unknown = [f for f in fields(self) if not accepts(f.name)]
-        given = [f.name for f in unknown if getattr(self, f.name) != f.default]
+        # Most settings are their defaults themselves, which need no comparison.
+        changed = [n for n, value in vars(self).items() if value is not _DEFAULTS[n]]
+        unknown = [n for n in changed if not accepts(n)]
+        given = [n for n in unknown if getattr(self, n) != _DEFAULTS[n]]
         if given:
             raise ValueError(f"method {self.method.name!r} does not take {', '.join(given)}")
 
@@ -101,11 +128,15 @@ class Settings:
         return ErrorTest(self.rtol, self.atol, self.norm, self.joint_norm)
 
 
+_DEFAULTS = {f.name: f.default for f in fields(Settings)}
+
+
 def _is_number(value: object) -> bool:
     """Whether it is a real number, which a truth value, of whatever kind, is not meant to be."""
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
-    return isinstance(value, Real) and not isinstance(value, bool)
+    # An abstract class takes longer to ask than those of most numbers.
+    return isinstance(value, float | int | Real) and not isinstance(value, bool)
 
 
 def _check_tolerance(name: str, tolerance: Tolerance) -> None:

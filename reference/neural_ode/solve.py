@@ -1,6 +1,7 @@
 """``solve``: the one function that the rest of the project calls."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -8,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.field import Field
+from neural_ode.arguments import check_dense, describe
+from neural_ode.field import Field, ReadsTime
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
-from neural_ode.settings import DEFAULT_CONTROLLER, NO_LIMIT, Settings
+from neural_ode.settings import DEFAULT_CONTROLLER, NO_CALLBACKS, NO_LIMIT, Callbacks, Settings
 from neural_ode.solution import Solution
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, rms_norm
@@ -41,6 +43,7 @@ def solve(
     perturb: bool = False,
     interpolation: str = "dense",
     compile: bool = False,
+    callbacks: Callbacks | None = None,
 ) -> Solution:
     """Solve ``dy/dt = field(t, y)`` with ``y(ts[0]) = y0`` and return y at every time in ``ts``.
 
@@ -87,6 +90,7 @@ def solve(
             counter that the field keeps for itself stands still: ``stats`` has the counts. On a GPU
             there is no loop; where autograd does not go through the steps, in a forward solve under
             ``no_grad`` and in both solves of an adjoint, each is launched as one captured graph.
+        callbacks: functions that are called with each step of the forward solve.
 
     Returns:
         The states, shape [time, *state], with the counts of evaluations and steps.
@@ -108,6 +112,8 @@ def solve(
         raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
     if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
+    if not (callbacks is None or isinstance(callbacks, Callbacks)):
+        raise TypeError(f"callbacks is {describe(callbacks)}, expected Callbacks(...)")
     settings = Settings(
         method=chosen,
         rtol=rtol,
@@ -125,13 +131,32 @@ def solve(
         perturb=perturb,
         interpolation=interpolation,
         compile=compile,
+        callbacks=callbacks or NO_CALLBACKS,
     )
+    _warn_of_rounded_times(field, y0, ts)
     ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
     return Solution(ts, ys, stats)
 
 
 def _floats(times: Sequence[float] | Tensor) -> tuple[float, ...]:
     return tuple(float(t) for t in times)
+
+
+def _warn_of_rounded_times(field: Field, y0: Float[Tensor, "*state"], ts: Tensor) -> None:
+    """Warn where the field reads times of which its dtype holds whole numbers alone, or fewer."""
+    largest = float(ts.detach().abs().max())
+    if torch.finfo(y0.dtype).eps * largest < 1:
+        return
+    y = y0.detach().clone()
+    with torch.no_grad(), ReadsTime(ts[0].detach().to(y)) as mode:
+        field(mode.time, y)
+    if mode.reads:
+        apart = torch.finfo(y0.dtype).eps * 2.0 ** math.floor(math.log2(largest))
+        warnings.warn(
+            f"the field reads the time, and the times that {y0.dtype} holds near t={largest:.3g}"
+            f" are {apart:g} apart: take float64 for the state, or shift or scale the time",
+            stacklevel=3,
+        )
 
 
 def _check_fits(name: str, tolerance: Tolerance, y0: Float[Tensor, "*state"]) -> None:
@@ -158,6 +183,12 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> None:
             raise TypeError(f"{name} is {type(value).__name__}, expected a torch tensor")
         if not value.is_floating_point():
             raise TypeError(f"{name} has dtype {value.dtype}, expected a floating-point tensor")
+        check_dense(name, value)
+        if value.is_meta:
+            raise ValueError(
+                f"{name} is on the device meta, where a tensor has a shape alone, but a solve needs"
+                " its numbers"
+            )
     if y0.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"y0 has dtype {y0.dtype}, expected torch.float32 or torch.float64")
     if ts.ndim != 1 or len(ts) == 0:

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.arguments import check_dense
+
 State = Tensor | tuple[Tensor, ...]
 
 _WORKING = {
@@ -105,6 +107,8 @@ def _check(y0: Any, parts: tuple) -> None:
         if parts is y0:
             raise TypeError("y0 is a tuple with something in it that is not a torch tensor")
         raise TypeError(f"y0 is {type(y0).__name__}, expected a torch tensor")
+    for y in parts:
+        check_dense("y0", y)
     kinds = list(dict.fromkeys(f"{y.dtype} on {y.device}" for y in parts))
     if len(kinds) > 1:
         raise TypeError(f"y0 is a tuple of {', '.join(kinds)}, expected one dtype and one device")

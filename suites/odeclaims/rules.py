@@ -91,8 +91,8 @@ class Decision:
         words: what a bare number would hide, as "7 of 10".
         p: the two-sided p-value of the bound, for what is decided among several statements;
             ``None`` where no chance enters the decision.
-        seeds_needed: how many seeds would decide with a probability of 80% if the effect is as
-            estimated; ``None`` where it is decided, or where seeds would not help.
+        seeds_needed: how many values would decide with a probability of 80% if the effect is as
+            estimated; ``None`` where it is decided, or where more of them would not help.
     """
 
     outcome: Outcome
@@ -113,10 +113,7 @@ class Rule(Protocol):
     holds.
     """
 
-    @property
-    def kind(self) -> str:
-        """The name of the kind."""
-        ...
+    kind: ClassVar[str]
 
     @property
     def least(self) -> int:
@@ -231,8 +228,8 @@ class Better:
     beyond a margin, or of a quantity of each seed beyond a number.
 
     The interval of a mean is that of the exact sign-flip test, which asks for a symmetric spread;
-    that of a median is that of the order statistics, which asks for nothing. The words give the
-    share of seeds beyond the bound, with ties as one half.
+    that of a median is that of the order statistics, which asks for nothing. The words say how
+    many values lie beyond the bound, with ties as one half.
     """
 
     bounds: Bounds
@@ -263,13 +260,13 @@ class Better:
         )
 
     def _beyond(self, values: np.ndarray) -> str:
-        """How many seeds lie beyond the bound, where there is one bound alone."""
+        """How many values lie beyond the bound, where there is one bound alone."""
         ends = [e for e in (self.bounds.at_least, self.bounds.at_most) if math.isfinite(e)]
         if len(ends) != 1:
             return ""
         sign = 1 if ends[0] == self.bounds.at_least else -1
         beyond = np.sum(sign * (values - ends[0]) > 0) + np.sum(values == ends[0]) / 2
-        return f"{beyond:g} of {len(values)} seeds"
+        return f"{beyond:g} of {len(values)} beyond the bound"
 
 
 @dataclass(frozen=True)

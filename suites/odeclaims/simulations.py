@@ -153,7 +153,7 @@ def cases() -> Iterator[Case]:
         _normal(5, 5),
         power=("not reproduced", 0.75),
     )
-    yield Case(Impossible(), "9 in 20 seeds do it, 5 seeds", _attempts(0.46, 5), "reproduced")
+    yield Case(Impossible(), "46% of seeds do it, 5 seeds", _attempts(0.46, 5), "reproduced")
     yield Case(
         Impossible(),
         "1 in 2 seeds does it, 5 seeds",

@@ -8,6 +8,7 @@ is spared.
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,8 @@ TWO_WAY_RESAMPLES = 1999
 ENUMERATED = 13
 
 Interval = tuple[float, float]
+# A tuple is no array-like for a type checker at run time.
+Numbers = ArrayLike | Sequence[float]
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
@@ -99,7 +102,8 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     sample = np.asarray(values, dtype=float)
     if not len(sample):
         return None
-    ends = stats.quantile_test(sample, q=0.0, p=0.5).confidence_interval(confidence_level=level)
+    test: Any = stats.quantile_test(sample, q=0.0, p=0.5)
+    ends = test.confidence_interval(confidence_level=level)
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         return None
     return float(ends.low), float(ends.high)
@@ -152,7 +156,7 @@ def prediction_interval(ours: ArrayLike, theirs: int = 1, level: float = 0.95) -
     return float(sample.mean() - reach), float(sample.mean() + reach)
 
 
-def slope_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval | None:
+def slope_interval(x: Numbers, y: Numbers, level: float = 0.95) -> Interval | None:
     """The interval of the least-squares slope of log y over log x, for normal residuals.
 
     Returns:
@@ -164,6 +168,9 @@ def slope_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval 
     x, y = _positive(x, y)
     if len(x) < 3 or len(np.unique(x)) < 2:
         return None
+    if np.ptp(y) == 0:
+        # Of a constant SciPy gives a slope of 0 with an error that is not a number.
+        return 0.0, 0.0
     line = stats.linregress(np.log(x), np.log(y))
     reach = stats.t.ppf((1 + level) / 2, len(x) - 2) * line.stderr
     return float(line.slope - reach), float(line.slope + reach)
@@ -241,7 +248,7 @@ def interval(values: ArrayLike, statistic: Callable = np.median) -> tuple[float,
     return None
 
 
-def log_slope(x: ArrayLike, y: ArrayLike) -> float:
+def log_slope(x: Numbers, y: Numbers) -> float:
     """The least-squares slope of log y over log x; NaN where fewer than two points remain.
 
     Points at which either number is not positive and finite are left out.
@@ -254,7 +261,7 @@ def log_slope(x: ArrayLike, y: ArrayLike) -> float:
     return float(stats.linregress(np.log(x), np.log(y)).slope)
 
 
-def _positive(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _positive(x: Numbers, y: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """The points whose both coordinates are positive and finite."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     usable = (x > 0) & (y > 0) & np.isfinite(x) & np.isfinite(y)

@@ -1,11 +1,15 @@
 """``odeint`` and ``odeint_adjoint`` against torchdiffeq, which they are to replace."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
 import torchdiffeq
 from torch import nn
 
 import neural_ode
+from neural_ode import Checkpointed, odeint_adjoint, solve
 
 F64 = torch.float64
 
@@ -386,3 +390,59 @@ def test_options_are_left_as_they_were():
 def test_method_defaults_to_dopri5():
     (default, _), (named, _) = forward(neural_ode), forward(neural_ode, method="dopri5")
     torch.testing.assert_close(default, named, rtol=0, atol=0)
+
+
+# --- options without a meaning --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "named"),
+    [
+        ("dopri5", {"step_size": 1.0}, "step_size"),
+        ("dopri5", {"step_size": 1.0, "perturb": True, "interp": "cubic"}, "interp, perturb, step"),
+        (None, {"grid_constructor": lambda f, y, t: t}, "grid_constructor"),
+        ("rk4", {"first_step": 0.1, "safety": 0.5}, "first_step, safety"),
+    ],
+)
+@pytest.mark.parametrize("entry", ["odeint", "odeint_adjoint", "adjoint_options"])
+@pytest.mark.filterwarnings("ignore:.*Unexpected arguments")
+def test_options_of_the_other_kind_of_method_are_left_out_with_a_warning(
+    method, options, named, entry
+):
+    def end(package, **chosen):
+        field, y0 = Linear(-8.0), torch.ones(1, dtype=F64)
+        # ``odeint_adjoint`` would warn once for each of its two solves.
+        solve = package.odeint if entry == "odeint" else package.odeint_adjoint
+        ys = solve(field, y0, times(0, 1), method=method, rtol=1e-6, atol=1e-6, **chosen)
+        return torch.stack([ys[-1, 0].detach(), *torch.autograd.grad(ys[-1], field.rate)])
+
+    given = {"options" if entry != "adjoint_options" else entry: options}
+    with pytest.warns(UserWarning, match=f"options without a meaning for method .*: {named}"):
+        ours = end(neural_ode, **given)
+    torch.testing.assert_close(ours, end(neural_ode), rtol=0, atol=0)
+    torch.testing.assert_close(ours, end(torchdiffeq, **given), rtol=1e-4, atol=1e-6)
+
+
+class Linear(nn.Module):
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = nn.Parameter(torch.tensor(rate, dtype=F64))
+
+    def forward(self, t, y):
+        return self.rate * y
+
+
+# --- replicas -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("params", [{}, {"gradient": Checkpointed()}])
+def test_a_replica_of_data_parallel_gives_the_gradient_of_the_module(params):
+    """A replica holds plain copies of the parameters, as ``torch.nn.parallel.replicate`` makes."""
+    module = Linear(-0.5)
+    replica: Any = module._replicate_for_data_parallel()
+    copy = module.rate.expand_as(module.rate)
+    replica.rate, replica._former_parameters = copy, {"rate": copy}
+    y0, ts = torch.ones(1, dtype=F64), times(0, 1)
+    ys = solve(replica, y0, ts, **params).ys if params else odeint_adjoint(replica, y0, ts)
+    (by_rate,) = torch.autograd.grad(ys[-1].sum(), module.rate)
+    assert by_rate.item() == pytest.approx(math.exp(-0.5), rel=1e-5)

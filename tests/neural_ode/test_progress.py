@@ -170,6 +170,7 @@ def test_the_trajectory_need_not_be_reversed_where_it_is_kept():
     solve(field, torch.ones(1), times(0, 2), gradient=InterpolatedAdjoint(), **LOOSE).ys[
         -1
     ].backward()
+    assert field.rate.grad is not None
     assert field.rate.grad.abs() < 1e-2
 
 

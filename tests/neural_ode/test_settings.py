@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 def test_unknown_method_lists_the_known_ones():
     says(
         ValueError,
-        "unknown method 'rk45'; expected one of euler, midpoint, heun, rk4, rk4_classic, bosh3,"
-        " adaptive_heun, dopri5, tsit5, dopri8",
+        "unknown method 'rk45'; did you mean 'dopri5'? expected one of euler, midpoint, heun, rk4,"
+        " rk4_classic, bosh3, adaptive_heun, dopri5, tsit5, dopri8",
         lambda: solve(decay, Y0, TS, method="rk45"),
     )
 
@@ -153,7 +153,7 @@ def test_settings_that_contradict_themselves(settings, sentence):
         ({"norm": "max"}, "unknown adjoint norm 'max'; expected 'rms', 'seminorm' or a function"),
         ({"rtol": -1}, "rtol is -1, expected a positive number"),
         ({"atol": 0}, "atol is 0, expected a positive number"),
-        ({"method": "rk5"}, "unknown method 'rk5'; expected one of euler"),
+        ({"method": "rk5"}, "unknown method 'rk5'; did you mean 'dopri5'? expected one"),
         ({"settings": {"step_size": -1}}, "step_size is -1, expected a positive number"),
         ({"rtol": times(1e-3, 1)}, "rtol of the backward solve has shape (2,), expected one"),
     ],

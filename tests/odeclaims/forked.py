@@ -30,7 +30,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from odeclaims.cell import Cell
-from odeclaims.claim import Bounds, Claim, Column, Criterion
+from odeclaims.claim import Claim, Column
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Size, Statement
 
 FOLDER = Path(__file__).parent
 
@@ -50,7 +52,15 @@ def measure(cell, context):
     TROUBLE
     return rows
 
-CRITERIA = [Criterion("x", lambda df: df["x"], Bounds(at_most=14), "a remainder")]
+def x_of(df):
+    return df["x"]
+
+def whole(df):
+    return 1.0
+
+RULE = Exact(Bounds(at_most=14))
+STATEMENTS = [Statement("x_is_small", "x is small", x_of, RULE, "a remainder", central=True)]
+SIZE = Size("a number a cell", whole)
 
 def figure(df):
     return Figure()

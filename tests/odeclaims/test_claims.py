@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from odeclaims.cell import Profile
-from odeclaims.claim import OUTCOMES
 from odeclaims.claims import find_claims
 from odeclaims.record.results import Results
+from odeclaims.rules import OUTCOMES
 from tests.odeclaims.forked import Forked
 
 CLAIMS = find_claims()
@@ -38,8 +38,9 @@ def test_every_claim_gives_rows_verdict_figure_and_table(odeclaims, slug):
     assert len(rows)
     assert (rows["status"] == "ok").any()
     verdict = json.loads((results.folder / "verdict.json").read_text())
-    assert verdict["outcome"] in OUTCOMES
-    assert all(criterion["because"] for criterion in verdict["criteria"])
+    assert all(statement["outcome"] in OUTCOMES for statement in verdict["statements"])
+    assert all(statement["because"] for statement in verdict["statements"])
+    assert "invalid" not in {statement["outcome"] for statement in verdict["statements"]}
     assert (results.folder / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert (results.folder / "figure.pdf").read_bytes().startswith(b"%PDF")
     assert (results.folder / "animation.gif").exists() == bool(claim.animation)

@@ -26,7 +26,9 @@ from matplotlib.figure import Figure
 
 from neural_ode import StepUnderflow
 from odeclaims.cell import Cell
-from odeclaims.claim import Bounds, Claim, Column, Criterion
+from odeclaims.claim import Claim, Column
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Size, Statement
 
 def cells(profile):
     for repetition in profile.repetitions(smoke=6, quick=6, paper=8):
@@ -40,10 +42,17 @@ def measure(cell, context):
     TROUBLE
     return [{"x": float(cell.generator().initial_seed() % 97), "time_s": time.perf_counter()}]
 
-CRITERIA = [
-    Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder", statistic="max",
-              least_seeds=2)
+def x_of(df):
+    return df["x"]
+
+def whole(df):
+    return 1.0
+
+STATEMENTS = [
+    Statement("x_is_small", "x is below 97", x_of, Exact(Bounds(at_most=96), least=2),
+              "a remainder", central=True)
 ]
+SIZE = Size("six numbers", whole)
 
 def figure(df):
     return Figure()
@@ -301,14 +310,15 @@ def test_a_corrupt_csv_is_set_aside_and_made_again(done):
 def test_check_fails_when_a_verdict_does_not_follow(done):
     path = done.out / "quick" / "toy" / "verdict.json"
     whole = path.read_text()
-    path.write_text(whole.replace('"reproduced"', '"partly"'))
+    changed = whole.replace('"outcome": "reproduced"', '"outcome": "undecided"')
+    path.write_text(changed.replace("1 of 1 reproduced", "0 of 1 reproduced, 1 undecided"))
     code, output, _ = done("check")
     assert code == 1
-    assert "differs from its rows in outcome, criteria" in output
-    path.write_text(whole.replace('"reproduced"', '"partly"', 1))
+    assert "differs from its rows in summary, statements" in output
+    path.write_text(changed)
     code, output, _ = done("check")
     assert code == 1
-    assert "the outcome is not the worst of the criteria that decide" in output
+    assert "the summary does not count the central statements" in output
     assert "it is set aside as verdict.json.corrupt-1" in output
 
 
@@ -316,22 +326,22 @@ def test_check_fails_when_a_verdict_does_not_follow(done):
 def test_check_overlooks_how_a_processor_rounds_and_nothing_more(done, factor, code):
     path = done.out / "quick" / "toy" / "verdict.json"
     verdict = json.loads(path.read_text())
-    verdict["criteria"][0]["value"] *= factor
+    verdict["statements"][0]["value"] *= factor
     path.write_text(json.dumps(verdict))
     found, output, _ = done("check")
     assert found == code
-    assert ("differs from its rows in criteria" in output) == bool(code)
+    assert ("differs from its rows in statements" in output) == bool(code)
 
 
 def test_a_number_is_cited_and_verified_as_long_as_it_is_there(done):
     code, output, errors = done("cite", "toy")
     assert (code, errors) == (0, "")
     assert "@misc{toy_source," in output
-    (name,) = re.findall(r"asked for <= 96 \[(\w+)\]", output)
+    (name,) = re.findall(r"\[([0-9a-f]{10})\]", output)
     largest = f"{done.rows()['x'].max():.1f}"
     code, output, _ = done("verify", name)
     assert code == 0
-    assert f"quick/toy, criteria, row 1, measured: {largest}" in output
+    assert f"quick/toy, statements, row 1, measured: {largest}" in output
     shutil.rmtree(done.out / "quick")
     code, output, errors = done("verify", name)
     assert code == 1
@@ -343,12 +353,14 @@ def test_two_runs_of_the_same_code_do_not_differ(done, tmp_path_factory):
     shutil.copytree(done.out, other)
     code, output, _ = done("compare", "results", str(other))
     assert code == 0
-    assert "1 claims compared, 0 verdicts changed, 0 of 1 numbers moved" in output
+    assert "1 of 1 statements agree." in output
     verdict = other / "quick" / "toy" / "verdict.json"
-    verdict.write_text(verdict.read_text().replace('"reproduced"', '"partly"'))
+    changed = verdict.read_text().replace('"outcome": "reproduced"', '"outcome": "not reproduced"')
+    changed = changed.replace("1 of 1 reproduced", "0 of 1 reproduced, 1 not reproduced")
+    verdict.write_text(changed)
     code, output, _ = done("compare", "results", str(other))
     assert code == 1
-    assert "toy (quick): reproduced became partly" in output
+    assert "0 of 1 statements agree; 1 differs: toy (quick) x_is_small." in output
 
 
 def test_an_error_in_a_cell_is_named_and_the_others_are_kept(toy):

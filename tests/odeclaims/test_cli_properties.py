@@ -16,9 +16,11 @@ from matplotlib.figure import Figure
 
 from odeclaims import cli
 from odeclaims.cell import Cell, Context, Row
-from odeclaims.claim import Bounds, Claim, Column, Criterion
+from odeclaims.claim import Claim, Column
+from odeclaims.rules import Bounds, Exact
 from odeclaims.run import claims as run
 from odeclaims.run.observe import measure_and_keep
+from odeclaims.statement import Size, Statement
 
 
 def cells(profile):
@@ -31,7 +33,17 @@ def measure(cell: Cell, context: Context) -> list[Row]:
     return [{"x": float(cell.seed % 97)}]
 
 
-CRITERIA = [Criterion("x", lambda df: df["x"], Bounds(at_most=96), "a remainder")]
+def x_of(df: pd.DataFrame) -> pd.Series:
+    return df["x"]
+
+
+def whole(df: pd.DataFrame) -> float:
+    return 1.0
+
+
+RULE = Exact(Bounds(at_most=96))
+STATEMENTS = [Statement("x_is_small", "x is below 97", x_of, RULE, "a remainder", central=True)]
+SIZE = Size("two numbers", whole)
 
 
 def figure(df: pd.DataFrame) -> Figure:
@@ -64,7 +76,18 @@ def here(store, console, tasks, count):
         yield measure_and_keep(*how)[1]
 
 
-COMMANDS = ["list", "run", "figures", "tables", "check", "cite", "verify", "compare", "conform"]
+COMMANDS = [
+    "list",
+    "run",
+    "figures",
+    "tables",
+    "check",
+    "cite",
+    "verify",
+    "compare",
+    "conform",
+    "register",
+]
 OPTIONS = {
     "--profile": ["smoke", "quick", "hour", "paper", "huge", "", "QUICK"],
     "--out": ["out", "out/deeper", "fresh", "file", "file/below", "[/red]", "[red]out",

@@ -8,6 +8,7 @@ import pytest
 
 from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged
+from odeclaims.record.registry import read_registry, unregistered
 from odeclaims.record.results import read_results
 from odeclaims.report.draw import GALLERY, VERDICTS, index, refresh_readme
 
@@ -25,6 +26,11 @@ def committed() -> list[Judged]:
 @pytest.mark.parametrize("judged", committed(), ids=lambda j: f"{j.profile}-{j.claim.slug}")
 def test_verdicts_follow_from_their_rows(judged):
     assert judged.stale() == ""
+
+
+@pytest.mark.parametrize("slug", CLAIMS)
+def test_every_rule_is_registered(slug):
+    assert unregistered(CLAIMS[slug], read_registry(ROOT / "results")) == {}
 
 
 def test_every_claim_has_quick_ones():

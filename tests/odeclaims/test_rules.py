@@ -1,6 +1,7 @@
 """The kinds of statement: what each rule decides, and how often it errs on simulated data."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,22 @@ def test_a_rule_errs_seldom_and_sees_the_effect_that_it_promises(case):
     if case.power:
         outcome, share = case.power
         assert shares[outcome] >= share - 3 * math.sqrt(share * (1 - share) / SETS)
+
+
+def test_the_published_table_has_every_case_and_every_promise_is_kept():
+    text = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    table = text.partition("<!-- simulations -->")[2].partition("<!-- end of")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    lines = [cells for cells in lines if len(cells) == 7][2:]
+    assert [(kind, truth) for kind, _, truth, *_ in lines] == [
+        (c.rule.kind, c.truth) for c in CASES
+    ]
+    for case, cells in zip(CASES, lines, strict=True):
+        outcomes = ("reproduced", "not reproduced", "undecided")
+        shares = dict(zip(outcomes, (float(each[:-1]) / 100 for each in cells[4:]), strict=True))
+        # Three standard deviations of a share over 2,000 sets.
+        assert case.error is None or shares[case.error] <= 0.05 + 0.015
+        assert case.power is None or shares[case.power[0]] >= case.power[1]
 
 
 def test_of_several_statements_without_an_effect_seldom_is_any_decided():
@@ -99,7 +116,7 @@ def test_what_a_decision_says():
     # The rule of three: 3 / 60, and a little more as the exact interval has two sides.
     assert none.interval
     assert none.interval[1] == pytest.approx(1 - 0.025 ** (1 / 60))
-    assert Better(POSITIVE).decide([-1.0, 0, 0, 1, 1, 1]).words == "4 of 6 seeds"
+    assert Better(POSITIVE).decide([-1.0, 0, 0, 1, 1, 1]).words == "4 of 6 beyond the bound"
     worst = Exact(Bounds(1, 3)).decide([1.5, 2.9])
     assert (worst.value, worst.interval, worst.level) == (2.9, (1.5, 2.9), None)
 

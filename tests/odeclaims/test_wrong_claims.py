@@ -12,8 +12,10 @@ import torch
 
 from odeclaims import claims
 from odeclaims.cell import Cell, Profile, guarded
-from odeclaims.claim import Bounds, Claim, Column, Criterion
-from tests.odeclaims.toy_claims import make_claim, make_module
+from odeclaims.claim import Claim, Column
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Check, Statement
+from tests.odeclaims.toy_claims import SMALL, make_claim, make_module, x_of
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -29,9 +31,9 @@ def of_module(module: str) -> Claim:
     return Claim("toy", "A toy", "x.", "nowhere", (), (), COLUMNS, module)
 
 
-def criterion(**changes) -> Criterion:
-    settings = {"name": "x", "values": lambda df: df["x"], "reproduced": Bounds(), "because": "."}
-    return Criterion(**settings | changes)
+def statement(**changes) -> Statement:
+    settings = {"name": "x", "text": "x", "quantity": x_of, "rule": Exact(Bounds()), "because": "."}
+    return Statement(**settings | {"central": True} | changes)
 
 
 CASES = [
@@ -54,30 +56,46 @@ CASES = [
     (lambda: guarded(lambda: [{"x": 1}]), "observe returned list, expected a row: a dictionary"),
     (lambda: Bounds(2, 1), "no value is at least 2 and at most 1"),
     (lambda: Bounds(float("nan")), "no value is at least nan and at most inf"),
-    (lambda: criterion(statistic="mean"), "'x' judges the 'mean', expected median or min or max"),
-    (lambda: criterion(values=[1]), "'x' has values that are no function of rows"),
-    (lambda: criterion(reproduced=(0, 1)), r"'x' has the range \(0, 1\), expected Bounds"),
-    (lambda: criterion(partly=0.5), "'x' has the range 0.5, expected Bounds"),
+    (lambda: statement(name="X is"), "statement 'X is' needs a name in lower case, as node_cannot"),
+    (lambda: statement(quantity=[1]), "statement x has a quantity that is no function of rows"),
+    (lambda: statement(quantity=lambda df: df["x"]), "statement x has a lambda as its quantity"),
+    (lambda: statement(rule=Bounds()), r"statement x has the rule Bounds\(.*, expected a rule"),
+    (lambda: Check("X", "x", x_of, Bounds(), "."), "the check 'X' needs a name in lower case"),
     (lambda: make_claim(columns={"seed": Column("")}), r"redefines the common columns \['seed'\]"),
     (
         lambda: of_module("no_such").cells(Profile("quick")),
         "claim toy needs the module no_such, wh",
     ),
     (lambda: of_module("no_such").description, "claim toy needs the module no_such, which cannot"),
-    (lambda: of_module("odeclaims.kits").criteria, "needs the module odeclaims.kits.judge, which"),
+    (
+        lambda: of_module("odeclaims.kits").statements,
+        "needs the module odeclaims.kits.judge, which",
+    ),
     (
         lambda: of_module(make_module()).cells(Profile("quick")),
         "claim toy needs cells in toy_claim",
     ),
     (lambda: of_module(make_module()).measure, "claim toy needs measure in toy_claim"),
-    (lambda: of_module(make_module()).criteria, "claim toy needs CRITERIA in toy_claim"),
+    (lambda: of_module(make_module()).statements, "claim toy needs STATEMENTS in toy_claim"),
+    (lambda: of_module(make_module()).size, "claim toy needs SIZE in toy_claim"),
     (lambda: of_module(make_module()).figure, "claim toy needs figure in toy_claim"),
     (lambda: of_module(make_module()).table, "claim toy needs table in toy_claim"),
     (lambda: toy(cells=lambda p: None).cells(Profile("quick")), "gives NoneType, no cells"),
     (lambda: toy(cells=lambda p: [1]).cells(Profile("quick")), "gives 1, expected a Cell"),
-    (lambda: toy(CRITERIA=criterion()).criteria, "CRITERIA of claim toy is no sequence of Criteri"),
-    (lambda: toy(CRITERIA=["x"]).criteria, "CRITERIA of claim toy is no sequence of Criterion"),
-    (lambda: toy(CRITERIA=[]).criteria, "claim toy has no criterion that decides"),
+    (lambda: toy(STATEMENTS=SMALL).statements, "STATEMENTS of claim toy is no sequence of Stateme"),
+    (
+        lambda: toy(STATEMENTS=["x"]).statements,
+        "STATEMENTS of claim toy is no sequence of Statement",
+    ),
+    (lambda: toy(STATEMENTS=[]).statements, "claim toy has no central statement"),
+    (lambda: toy(STATEMENTS=[statement(central=False)]).statements, "toy has no central statement"),
+    (lambda: toy(STATEMENTS=[SMALL, SMALL]).statements, "two statements or checks named small"),
+    (
+        lambda: toy(STATEMENTS=[statement(rests_on=["y"])]).statements,
+        "the statement x of claim toy rests on the check y, which there is not",
+    ),
+    (lambda: toy(CHECKS=["x"]).checks, "CHECKS of claim toy is no sequence of Check"),
+    (lambda: toy(SIZE=1.0).size, "SIZE of claim toy is 1.0, expected a Size"),
     (lambda: toy().judge(ROWS.drop(columns="status")), "of claim toy have no column 'status'"),
 ]
 

@@ -105,7 +105,7 @@ class _State:
         self.model, self.optimiser, self.settings = model, optimiser, settings
         self.generators = generators
         self.step, self.seconds = 0, 0.0
-        self.total = torch.zeros(1)
+        self.total = self.zeros()
         self.records: list[Record] = []
 
     def record(self, observed: Any) -> None:
@@ -113,7 +113,11 @@ class _State:
         since = self.records[-1].step if self.records else 0
         losses = (self.total / (self.step - since)).tolist()
         self.records.append(Record(self.step, losses, self.seconds, observed))
-        self.total = torch.zeros(1)
+        self.total = self.zeros()
+
+    def zeros(self) -> Float[Tensor, " 1"]:
+        """Where the sum of the losses begins, on the device of the model."""
+        return next(self.model.parameters()).new_zeros(1)
 
     def save(self, path: Path) -> None:
         """Put the state at ``path`` in one step."""

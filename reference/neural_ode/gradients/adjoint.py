@@ -18,10 +18,10 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow
 from neural_ode.field import Field, Plain
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import (
     Kind,
     OutsideGraph,
@@ -34,7 +34,7 @@ from neural_ode.gradients.parameters import (
 from neural_ode.integrate import integrate
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
-from neural_ode.settings import Settings
+from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.base import Slope
 from neural_ode.step.error import Norm, Tolerance, rms_norm
@@ -110,6 +110,8 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
         own |= {"method": find_method(chosen.method)}
         compiled = settings.compile and own["method"].accepts("compile")
         settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
+    # Callbacks watch the forward solve, whose state is another.
+    own["callbacks"] = NO_CALLBACKS
     backward = replace(settings, **(own | chosen.settings))
     if backward.method.fixed_norm and callable(chosen.norm):
         raise ValueError(
@@ -179,14 +181,14 @@ class _AdjointFunction(torch.autograd.Function):
     def forward(ctx, problem, y0, ts, *params):
         plain = Plain(problem.field, y0)
         ys, _ = integrate(plain, y0, Times.read(ts), problem.forward, problem.stats.forward)
+        ctx.link = link(y0)
         ctx.problem = problem
         ctx.save_for_backward(ys, ts, *params)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    @first_derivative_only("Adjoint()")
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         ys, ts, *params = ctx.saved_tensors
         problem: _BothSolves = ctx.problem

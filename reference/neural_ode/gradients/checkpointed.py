@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, trainable
 from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.integrate import integrate
@@ -103,14 +103,14 @@ class _CheckpointedFunction(torch.autograd.Function):
 
         plain, times, counts = Plain(problem.field, y0), Times.read(ts), problem.stats.forward
         ys, _ = integrate(plain, y0, times, problem.settings, counts, on_step=remember)
+        ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ts, *params, *states)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    @first_derivative_only("Checkpointed()")
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         ts, *saved = ctx.saved_tensors
         params, states = saved[: ctx.count], saved[ctx.count :]

@@ -17,10 +17,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, flat, kinds, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
@@ -100,14 +100,14 @@ class _InterpolatedFunction(torch.autograd.Function):
         ys, _ = integrate(plain, y0, Times.read(ts), problem.forward, counts, on_step=remember)
         if y0.is_cuda and pieces:
             pieces = [torch.stack(pieces)]
+        ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ys, ts, *params, *pieces)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    @first_derivative_only("InterpolatedAdjoint()")
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         ys, ts, *saved = ctx.saved_tensors
         params, pieces = saved[: ctx.count], saved[ctx.count :]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.field import Field
+from neural_ode.field import Field, FirstOutputs
 from neural_ode.transforms import transforming
 
 
@@ -28,8 +28,23 @@ def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> lis
             f"{method} cannot see what a plain function closes over: make the field an nn.Module or"
             " name its tensors in params=..., () if there are none"
         )
-    tensors = params if params is not None else cast(nn.Module, field).parameters()
+    tensors = params if params is not None else parameters_of(cast(nn.Module, field))
     return [p for p in tensors if p.requires_grad]
+
+
+def parameters_of(module: nn.Module) -> list[Tensor]:
+    """The parameters of a module, also of a replica that ``nn.DataParallel`` has made.
+
+    A replica holds copies of the parameters as plain tensors, through which the gradient reaches
+    the parameters themselves.
+    """
+    copies = [
+        copy
+        for replica in module.modules()
+        for copy in getattr(replica, "_former_parameters", {}).values()
+    ]
+    # A tensor that two modules share is there twice.
+    return list({id(p): p for p in [*module.parameters(), *copies]}.values())
 
 
 class Kind(NamedTuple):
@@ -83,6 +98,12 @@ class OutsideGraph:
         # A derivative by such a tensor does not go on to what it was computed from.
         self._ends = {p.grad_fn for p in params if p.grad_fn is not None}
         self._looks, self._shared = 0, False
+        self._first = FirstOutputs()
+
+    def check(self, f: Tensor) -> None:
+        """Raise ValueError for a field that overwrites what it has returned before."""
+        if self._first.missing and not torch.compiler.is_compiling():
+            self._first.reused(f)
 
     def is_needed(self, outputs: Sequence[Tensor]) -> bool:
         """Whether the graph of these results of an evaluation must be kept for the next one."""
@@ -127,6 +148,8 @@ def vjp(
     with torch.enable_grad():
         z = z.detach().requires_grad_(True)
         f = field(t, z)
+        if outside is not None:
+            outside.check(f)
         inputs = (z, *params)
         if f.requires_grad:
             keep = outside is not None and outside.is_needed([f])

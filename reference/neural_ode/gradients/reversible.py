@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.field import Field, Plain
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
@@ -102,14 +102,14 @@ class _ReversibleFunction(torch.autograd.Function):
 
         plain, times, counts = Plain(problem.field, y0), Times.read(ts), problem.stats.forward
         ys, _ = integrate(plain, y0, times, problem.settings, counts, on_step=remember)
+        ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(*params, *end)
         return ys
 
-    # The decorator hides the signature from the type checker.
     @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):  # type: ignore[reportIncompatibleMethodOverride]
+    @first_derivative_only("Reversible()")
+    def backward(ctx, *grads):
         (grad_ys,) = grads
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()

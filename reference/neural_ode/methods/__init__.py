@@ -1,6 +1,7 @@
 """The methods by their names: every one that a module of this package defines."""
 
 import pkgutil
+from difflib import get_close_matches
 from importlib import import_module
 
 from neural_ode.methods.base import Method
@@ -25,6 +26,20 @@ NAMED = {**METHODS, **_DISCOVERED}
 """Every method by name, the Runge-Kutta methods first."""
 
 
+# The same methods by their names in SciPy, MATLAB and other libraries.
+_ELSEWHERE = {
+    "rk23": "bosh3",
+    "ode23": "bosh3",
+    "rk45": "dopri5",
+    "ode45": "dopri5",
+    "dormandprince": "dopri5",
+    "dop853": "dopri8",
+    "rungekutta4": "rk4",
+}
+# Parts of the names of implicit methods.
+_IMPLICIT = ("implicit", "backward", "bdf", "radau", "lsoda", "vode", "ode15s", "kvaerno", "trapez")
+
+
 def find_method(method: str | Method) -> Method:
     """The method of that name; a method itself passes through.
 
@@ -33,6 +48,17 @@ def find_method(method: str | Method) -> Method:
     """
     if not isinstance(method, str) and isinstance(method, Method):
         return method
-    if method not in NAMED:
-        raise ValueError(f"unknown method {method!r}; expected one of {', '.join(NAMED)}")
+    if not isinstance(method, str) or method not in NAMED:
+        hint = _hint(method) if isinstance(method, str) else ""
+        raise ValueError(f"unknown method {method!r};{hint} expected one of {', '.join(NAMED)}")
     return NAMED[method]
+
+
+def _hint(name: str) -> str:
+    """What may be meant by an unknown name."""
+    plain = "".join(c for c in name.lower() if c.isalnum())
+    if any(part in plain for part in _IMPLICIT):
+        return " of the implicit methods there is 'adams' alone;"
+    named = {known.replace("_", ""): known for known in NAMED} | _ELSEWHERE
+    near = get_close_matches(plain, named, n=1)
+    return f" did you mean {named[near[0]]!r}?" if near else ""

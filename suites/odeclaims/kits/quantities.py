@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.rules import Attempts
+from odeclaims.statement import Size
 
 # From rows to one truth value for each.
 Test = Callable[[pd.DataFrame], pd.Series]
@@ -53,6 +54,14 @@ def log_ratios(rows: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndar
         by_seed(others)[column].astype(float)
     )
     return pairs.dropna().to_numpy(dtype=float)
+
+
+def _whole(df: pd.DataFrame) -> float:
+    return 1.0
+
+
+# What holds by proof, and is only computed, has no size that a measurement could fall short of.
+MATHEMATICS = Size("a statement of mathematics, of no size", _whole)
 
 
 def chances_below_zero(values: pd.Series, errors: pd.Series) -> list[float]:

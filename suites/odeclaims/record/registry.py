@@ -54,9 +54,14 @@ def _parse(text: str, path: Path) -> list[Entry]:
     if reader.fieldnames != names:
         raise CorruptFile(f"{path} is not a registry: expected the columns {', '.join(names)}")
     try:
-        return [Entry(**row | {"revision": int(row["revision"])}) for row in reader]
+        return [_entry(row) for row in reader]
     except (TypeError, ValueError) as error:
         raise CorruptFile(f"{path} is not a registry: {error}") from None
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    values: dict[str, Any] = {**row, "revision": int(row["revision"])}
+    return Entry(**values)
 
 
 def write_registry(out: Path, entries: Iterable[Entry]) -> Path:

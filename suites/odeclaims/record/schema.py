@@ -122,7 +122,7 @@ class VerdictRecord(_Record):
 
     @model_validator(mode="after")
     def _check(self) -> "VerdictRecord":
-        central = [s.outcome for s in self.statements if s.central]
+        central: list[Outcome] = [s.outcome for s in self.statements if s.central]
         if not central or summarise(central) != self.summary:
             raise ValueError("the summary does not count the central statements")
         names = [each.name for each in (*self.statements, *self.checks)]

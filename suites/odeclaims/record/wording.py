@@ -41,7 +41,7 @@ def format_value(judgement: Judgement) -> str:
 def describe_value(
     value: float, interval: Sequence[float] | None, level: float | None, words: str
 ) -> str:
-    """A value as a reader meets it: "0.917 [0.850, 0.960], 11 of 12 seeds"."""
+    """A value as a reader meets it: "0.917 [0.850, 0.960], 11 of 12 beyond the bound"."""
     if " [" in words:
         # It has the interval, and says more than the share alone.
         return words
@@ -78,7 +78,7 @@ def describe_outcome(judgement: Judgement) -> str:
         parts.append(judgement.lacking)
     if judgement.outcome == "undecided" and judgement.decision:
         needed = judgement.decision.seeds_needed
-        parts += [f"{needed} seeds would decide"] if needed else []
+        parts += [f"{needed} values would decide"] if needed else []
     text = "; ".join(parts)
     return text if judgement.statement.central else f"{text} (not central)"
 

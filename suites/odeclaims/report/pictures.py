@@ -4,6 +4,7 @@ import base64
 import inspect
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -68,25 +69,43 @@ def moving(frames: bytes, caption: str) -> Picture:
     return Picture(_uri("image/gif", frames), caption, width, height, still)
 
 
+class _TooLarge(Exception):
+    """A drawing has more than ``SVG_BYTES``."""
+
+
+class _AtMost(io.StringIO):
+    """A text that may not become longer than ``SVG_BYTES``."""
+
+    def write(self, text: str, /) -> int:
+        if self.tell() > SVG_BYTES:
+            raise _TooLarge
+        return super().write(text)
+
+
 def _svg(figure: Figure) -> str:
-    freeze_layout(figure)
-    text = _save(figure)
-    if len(text) <= SVG_BYTES:
-        return text
-    for artist in figure.findobj(Collection):
-        assert isinstance(artist, Collection)
-        size = np.size(artist.get_offsets()) + sum(np.size(p.vertices) for p in artist.get_paths())
-        artist.set_rasterized(size > HEAVY_ARTIST)
-    return _save(figure)
+    with freeze_layout(figure):
+        # A mesh can take ten times the bytes, and each of them takes time: stop where it is clear.
+        with suppress(_TooLarge):
+            text = _save(figure, _AtMost())
+            if len(text) <= SVG_BYTES:
+                return text
+        for artist in figure.findobj(Collection):
+            assert isinstance(artist, Collection)
+            artist.set_rasterized(_coordinates(artist) > HEAVY_ARTIST)
+        return _save(figure, io.StringIO())
 
 
-def _save(figure: Figure) -> str:
+def _coordinates(artist: Collection) -> int:
+    paths = artist.get_paths()
+    return np.size(artist.get_offsets()) + sum(np.size(path.vertices) for path in paths)
+
+
+def _save(figure: Figure, file: io.StringIO) -> str:
     # Letters as outlines, since a reader may not have the font; no date and no version.
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "odeclaims"}):
-        figure.savefig(buffer, format="svg", dpi=DPI, metadata=metadata)
-    return buffer.getvalue()
+        figure.savefig(file, format="svg", dpi=DPI, metadata=metadata)
+    return file.getvalue()
 
 
 def _uri(kind: str, content: bytes) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -22,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from PIL import Image
 
 from odeclaims.record.files import write_bytes
 
@@ -37,6 +40,9 @@ _BESIDE, _ABOVE_AND_BELOW = 0.6, 0.6
 _LONG_AXIS = 300
 # Of an animation: pixels an inch, and frames a second.
 ANIMATION_DPI, ANIMATION_FPS = 110, 8
+
+# What a font has for laying out words and formulas.
+_LAYOUT_TABLES = {"GDEF", "GPOS", "GSUB", "kern", "MATH"}
 
 # seaborn's palette for the colour-blind; the arms of a comparison also differ in marker and dash.
 COLOURS = [to_hex(c) for c in sns.color_palette("colorblind")]
@@ -248,13 +254,40 @@ def _length(text: Text) -> float:
     return extent.height if text.get_rotation() == 90 else extent.width
 
 
-def freeze_layout(figure: Figure) -> None:
-    """Lay the figure out now and leave it so: otherwise each file lays it out twice anew."""
+@contextmanager
+def freeze_layout(figure: Figure) -> Iterator[None]:
+    """Lay the figure out, and write its files inside this context: none lays it out again.
+
+    Without an engine Matplotlib also draws once a file; with one, and be it "none", it draws twice.
+    """
     engine = figure.get_layout_engine()
-    if engine is None:
-        return
-    engine.execute(figure)
-    figure.set_layout_engine("none")
+    if engine is not None:
+        engine.execute(figure)
+    # After each file Matplotlib sets the engine anew, to that of the settings where it was None.
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+        yield
+
+
+@contextmanager
+def _fonts_without_layout() -> Iterator[None]:
+    """Put fonts into files without the tables by which words are laid out: a PDF has its glyphs.
+
+    To shorten these tables takes most of the time that a font takes, and no reader looks at them.
+    """
+    load = subset.load_font
+
+    def load_font(*args: Any, **options: Any) -> TTFont:
+        font = load(*args, **options)
+        for table in _LAYOUT_TABLES & set(font.keys()):
+            del font[table]
+        return font
+
+    subset.load_font = load_font
+    try:
+        yield
+    finally:
+        subset.load_font = load
 
 
 def save(
@@ -265,18 +298,45 @@ def save(
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
     # It warns that a font was made long ago, at each one that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
-    freeze_layout(figure)
     paths = []
-    for kind in kinds:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata[kind])
-        paths.append(write_bytes(folder / f"{name}.{kind}", buffer.getvalue()))
+    with freeze_layout(figure), _fonts_without_layout():
+        for kind in kinds:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata=metadata[kind])
+            paths.append(write_bytes(folder / f"{name}.{kind}", buffer.getvalue()))
     return paths
+
+
+class _GifWriter(PillowWriter):
+    """Writes frames as a GIF, and renders no frame again that stands for a while.
+
+    A frame stands where nothing in the figure has changed since the one before.
+    """
+
+    def setup(self, fig: Figure, outfile: Any, dpi: float | None = None) -> None:
+        super().setup(fig, outfile, dpi)
+        self.frames: list[Image.Image] = []
+
+    def grab_frame(self, **savefig_kwargs: Any) -> None:
+        if self.frames and not self.fig.stale:
+            self.frames.append(self.frames[-1])
+            return
+        buffer = io.BytesIO()
+        with freeze_layout(self.fig):
+            self.fig.savefig(buffer, **savefig_kwargs, format="rgba", dpi=self.dpi)
+        image = Image.frombytes("RGBA", self.frame_size, buffer.getvalue())
+        self.frames.append(image.convert("RGB"))
+        self.fig.stale = False
+
+    def finish(self) -> None:
+        first, *others = self.frames
+        duration = int(1000 / self.fps)
+        first.save(self.outfile, save_all=True, append_images=others, duration=duration, loop=0)
 
 
 def animation_bytes(animation: FuncAnimation) -> bytes:
     """The animation as GIF; the same rows, the same bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "animation.gif"
-        animation.save(path, writer=PillowWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
+        animation.save(path, writer=_GifWriter(fps=ANIMATION_FPS), dpi=ANIMATION_DPI)
         return path.read_bytes()

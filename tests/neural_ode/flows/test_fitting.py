@@ -92,3 +92,20 @@ def test_what_makes_no_sense_is_refused(tmp_path):
     trained(checkpoint=path, checkpoint_every_s=0.0)
     with pytest.raises(ValueError, match=r"checkpoint state is of a training with .*expected"):
         trained(steps=26, checkpoint=path)
+
+
+def test_the_default_device_does_not_matter():
+    own = [torch.Generator("cpu").manual_seed(seed) for seed in (0, 1)]
+    with torch.device("cpu"):
+        model = Quadratics((1.0, 2.0))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    with torch.device("meta"):
+        records = fit(
+            model,
+            lambda step: model.at.square(),
+            steps=3,
+            optimiser=optimiser,
+            generators=own,
+            record_every=2,
+        )
+    assert [record.losses[0] > 0 for record in records] == [True, True]

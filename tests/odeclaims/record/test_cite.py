@@ -21,15 +21,17 @@ def judged() -> Judged:
     return Judged(Results(RESULTS, "quick", find_claims()["backward_nfe"]))
 
 
-def test_the_sentence_has_every_deciding_number_with_a_name_that_leads_back(judged):
+def test_the_sentence_has_every_central_number_with_a_name_that_leads_back(judged):
     text = cited_sentence(judged)
     names = re.findall(r"\[([0-9a-f]{10})\]", text)
-    deciding = [c for c in judged.claim.criteria if c.decides]
-    assert len(names) == len(deciding)
-    for name, criterion in zip(names, deciding, strict=True):
+    central = [s for s in judged.claim.statements if s.central]
+    assert len(names) == len(central)
+    for name, statement in zip(names, central, strict=True):
         ((_, cell),) = find_cells(name, [judged])
         assert cell.text in text
-        assert criterion.name in text
+        assert statement.text in text
+    assert judged.verdict.scale in text
+    assert judged.verdict.summary in text
     assert judged.claim.statement.rstrip(".") in text
 
 

@@ -1,58 +1,96 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
-from odeclaims.record.compare import compare, describe_change
+from odeclaims.record.compare import compare, compare_statement
 from odeclaims.record.files import CorruptFile, write_json, write_text
+from odeclaims.rules import Better, Bounds
+from odeclaims.statement import summarise
 
 
-def criterion(value, spread=None, outcome="reproduced", name="ratio", asked="<= 1"):
+def statement(value, interval=None, outcome="reproduced", name="ratio", asked="mean <= 1", **more):
     return {
         "name": name,
-        "decides": True,
+        "text": "The ratio is small",
+        "kind": "better",
+        "central": True,
         "outcome": outcome,
         "value": value,
-        "interval_95": spread,
-        "values": 1,
-        "statistic": "median",
-        "reproduced_if": asked,
-        "partly_if": None,
+        "interval": interval,
+        "level": 0.95 if interval else None,
+        "values": 8,
+        "words": "",
+        "p": None,
+        "seeds_needed": None,
+        "holds_if": asked,
         "because": "a test",
         "lacking": "" if value is not None else "2 of at least 5 seeds",
-    }
+    } | more
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "said"),
+    ("one", "other", "found"),
     [
-        (criterion(1.0, [0.9, 1.1]), criterion(1.05, [1.0, 1.2]), ""),
-        (criterion(1.0, [0.9, 1.1]), criterion(1.3, [1.2, 1.4]), "beyond its interval"),
-        # The second interval holds the first number, though not the other way round.
-        (criterion(1.0, [0.9, 1.1]), criterion(1.3, [0.8, 1.4]), ""),
-        (criterion(1.0), criterion(1.3, [1.2, 1.4]), "beyond its interval"),
-        (criterion(1.0), criterion(1.0001), ""),
-        (criterion(1.0), criterion(1.1), "differs, no interval"),
-        (criterion(1.0), criterion(1.0, asked="<= 2"), "asked for <= 1, then <= 2"),
+        (statement(1.0, [0.9, 1.1]), statement(1.05, [1.0, 1.2]), ("agrees", "")),
+        # Neither interval holds the other number, and yet two runs differ so by chance.
+        (statement(1.0, [0.9, 1.1]), statement(1.13, [1.03, 1.23]), ("agrees", "")),
         (
-            criterion(1.0, [0.9, 1.1]),
-            criterion(1.05, [1.0, 1.2], "not reproduced"),
-            "reproduced became not reproduced",
+            statement(1.0, [0.9, 1.1]),
+            statement(1.3, [1.2, 1.4]),
+            ("differs", "beyond the prediction interval"),
         ),
         (
-            criterion(None, outcome="insufficient"),
-            criterion(1.0),
-            "insufficient became reproduced",
+            statement(1.0),
+            statement(1.3, [1.2, 1.4]),
+            ("differs", "beyond the prediction interval"),
+        ),
+        (statement(1.0), statement(1.0001), ("agrees", "")),
+        # A range over settings is no interval over seeds.
+        (
+            statement(1.0, [0.5, 1.0], level=None),
+            statement(0.9, [0.4, 0.9], level=None),
+            ("agrees", ""),
+        ),
+        (
+            statement(1.0),
+            statement(1.0, asked="mean <= 2"),
+            ("not compared", "asked for mean <= 1, then mean <= 2"),
+        ),
+        (
+            statement(1.0, [0.9, 1.1]),
+            statement(1.05, [1.0, 1.2], "not reproduced"),
+            ("differs", "reproduced became not reproduced"),
+        ),
+        (
+            statement(1.0, [0.9, 1.1]),
+            statement(1.0, [0.5, 1.5], "undecided"),
+            ("not compared", "reproduced became undecided"),
+        ),
+        (
+            statement(None, outcome="insufficient"),
+            statement(1.0),
+            ("not compared", "insufficient became reproduced"),
         ),
     ],
 )
-def test_what_is_said_of_a_criterion(one, other, said):
-    assert describe_change(one, other) == said
+def test_what_is_said_of_a_statement(one, other, found):
+    assert compare_statement(one, other) == found
 
 
 def verdict(slug, outcome, **how: Any):
-    judged = criterion(how.pop("value", 1.0), outcome=outcome, **how)
-    parts = {"claim": slug, "title": "A toy", "outcome": outcome}
-    return parts | {"criteria": [judged], "caveats": []}
+    judged = statement(how.pop("value", 1.0), outcome=outcome, **how)
+    return {
+        "claim": slug,
+        "title": "A toy",
+        "revision": 1,
+        "scale": "reduced",
+        "size": "half",
+        "summary": summarise([outcome]),
+        "statements": [judged],
+        "checks": [],
+        "caveats": [],
+    }
 
 
 def folder(path, outcomes, profile="quick"):
@@ -61,16 +99,21 @@ def folder(path, outcomes, profile="quick"):
     return path
 
 
+YES, NO, OPEN = "reproduced", "not reproduced", "undecided"
+
+
 def test_two_folders(tmp_path):
-    before = folder(tmp_path / "a", {"one": "reproduced", "two": "partly", "three": "partly"})
-    after = folder(tmp_path / "b", {"one": "partly", "two": "partly", "four": "partly"})
+    before = folder(tmp_path / "a", {"one": YES, "two": NO, "three": NO, "five": YES})
+    after = folder(tmp_path / "b", {"one": NO, "two": NO, "four": NO, "five": OPEN})
     found = compare(before, after)
-    assert found.changed
-    assert found.verdicts.set_index("claim")["changed"].to_dict() == {
-        "one (quick)": True,
-        "two (quick)": False,
+    assert dict(zip(found.statements["claim"], found.statements["state"], strict=True)) == {
+        "five (quick)": "not compared",
+        "one (quick)": "differs",
+        "two (quick)": "agrees",
     }
-    assert list(found.numbers["moved"]) == ["reproduced became partly", ""]
+    assert found.summary == (
+        "1 of 2 statements agree; 1 differs: one (quick) ratio; 1 not judged in both"
+    )
     assert found.alone == [
         f"three (quick) is in {before} alone",
         f"four (quick) is in {after} alone",
@@ -78,35 +121,46 @@ def test_two_folders(tmp_path):
 
 
 def test_a_folder_and_itself_do_not_differ(tmp_path):
-    same = folder(tmp_path / "a", {"one": "reproduced"})
+    same = folder(tmp_path / "a", {"one": YES})
     found = compare(same, same)
-    assert not found.changed
-    assert (found.numbers["moved"] == "").all()
+    assert found.summary == "1 of 1 statements agree"
+    assert len(found.differing) == 0
     assert found.alone == []
 
 
 def test_two_profiles_of_a_folder(tmp_path):
-    out = folder(tmp_path, {"one": "reproduced"})
-    folder(tmp_path, {"one": "partly"}, profile="paper")
+    out = folder(tmp_path, {"one": YES})
+    folder(tmp_path, {"one": NO}, profile="paper")
     found = compare(out / "quick", out / "paper")
-    assert list(found.verdicts["claim"]) == ["one"]
-    assert found.changed
+    assert list(found.statements["claim"]) == ["one"]
+    assert len(found.differing) == 1
 
 
-def test_a_criterion_that_one_alone_has_is_named(tmp_path):
-    before, after = (folder(tmp_path / name, {"one": "partly"}) for name in "ab")
-    write_json(after / "quick" / "one" / "verdict.json", verdict("one", "partly", name="another"))
-    found = compare(before, after).numbers.set_index("criterion")["moved"]
+def test_a_statement_that_one_alone_has_is_named(tmp_path):
+    before, after = (folder(tmp_path / name, {"one": NO}) for name in "ab")
+    write_json(after / "quick" / "one" / "verdict.json", verdict("one", NO, name="another"))
+    found = compare(before, after).statements.set_index("statement")["says"]
     assert found.to_dict() == {"ratio": "in one alone", "another": "in one alone"}
 
 
 def test_nothing_to_compare_is_an_error_of_one_sentence(tmp_path):
-    full = folder(tmp_path / "a", {"one": "partly"})
+    full = folder(tmp_path / "a", {"one": NO})
     with pytest.raises(FileNotFoundError, match=r"holds no verdict\.json"):
         compare(full, tmp_path / "missing")
-    other = folder(tmp_path / "b", {"two": "partly"})
+    other = folder(tmp_path / "b", {"two": NO})
     with pytest.raises(ValueError, match="no claim in common"):
         compare(full, other)
     write_text(other / "quick" / "two" / "verdict.json", "{")
     with pytest.raises(CorruptFile, match="is not JSON"):
         compare(full, other)
+
+
+def test_two_equal_runs_seldom_differ():
+    """By simulation: of equal runs compared by overlap of intervals a sixth would differ."""
+    rng = np.random.default_rng(0)
+    rule, differ = Better(Bounds(at_least=-9)), 0
+    for _ in range(200):
+        pair = [rule.decide(rng.normal(0, 1, 10)) for _ in range(2)]
+        one, other = (statement(d.value, list(d.interval or ())) for d in pair)
+        differ += compare_statement(one, other)[0] == "differs"
+    assert differ <= 0.05 * 200 + 9

@@ -4,20 +4,30 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from odeclaims.cell import Scalar
-from odeclaims.claim import Bounds, Column, Criterion
+from odeclaims.claim import Column
 from odeclaims.record.frame import frame
 from odeclaims.record.results import Results
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Statement
 from tests.odeclaims.record.strategies import finite, texts
 from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
+
+def count(df: pd.DataFrame) -> list[int]:
+    return [len(df)]
+
+
 CLAIM = make_claim(
     columns={"value": Column("anything"), "word": Column("a word, so that no row is empty")},
-    CRITERIA=[Criterion("rows", lambda df: [len(df)], Bounds(at_least=1), "a test")],
+    STATEMENTS=[
+        Statement("rows", "there are rows", count, Exact(Bounds(1)), "a test", central=True)
+    ],
 )
 COMMON = {"word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from odeclaims.claim import Bounds, Column, Criterion
+from odeclaims.claim import Column
 from odeclaims.claims import find_claims
 from odeclaims.record.frame import frame
 from odeclaims.record.judged import Judged, find_cells
 from odeclaims.record.results import Results
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Statement
 from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -46,7 +48,7 @@ def test_committed_names_are_those_of_the_committed_rows(judged):
 
 
 def test_a_number_is_found_by_its_name_and_no_longer_once_the_rows_are_others(judged, tmp_path):
-    cell = next(c for c in judged.cells if (c.table, c.column) == ("criteria", "measured"))
+    cell = next(c for c in judged.cells if (c.table, c.column) == ("statements", "measured"))
     ((where, found),) = find_cells(cell.hash.upper(), [judged])
     assert (where, found) == (judged, cell)
     shutil.copytree(judged.results.folder, tmp_path / "quick" / "backward_nfe")
@@ -75,8 +77,9 @@ def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_
         calls["table"] += 1
         return df
 
-    criterion = Criterion("x", values, Bounds(at_most=1), "a test")
-    claim = make_claim(columns={"x": Column("a number")}, CRITERIA=[criterion], table=table)
+    rule = Exact(Bounds(at_most=1))
+    statement = Statement("small", "x is small", values, rule, "a test", central=True)
+    claim = make_claim(columns={"x": Column("a number")}, STATEMENTS=[statement], table=table)
     results = Results(tmp_path, "quick", claim)
     row = {"x": 0.5, "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
     results.write(frame(claim, [row]), PROVENANCE)
@@ -85,8 +88,8 @@ def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_
     calls.clear()
     judged = Judged(results)
     for _ in range(2):
-        assert judged.verdict.outcome == "reproduced"
-        assert len(judged.cells) == judged.criteria.size + judged.table.size
+        assert judged.verdict.summary == "1 of 1 reproduced"
+        assert len(judged.cells) == judged.statements.size + judged.table.size
         assert judged.stale() == ""
         judged.write_verdict()
     assert calls == {"read": 1, "judge": 1, "table": 1}

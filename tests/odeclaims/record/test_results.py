@@ -30,7 +30,7 @@ def test_rows_read_back_as_they_were(results):
     assert list(df["x"]) == [0.1, 1 / 3]
     assert list(df["seed"]) == [2**62] * 2
     verdict = json.loads((results.folder / "verdict.json").read_text())
-    assert verdict["outcome"] == "reproduced"
+    assert verdict["summary"] == "1 of 1 reproduced"
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from odeclaims.claim import OUTCOMES
 from odeclaims.record.files import CorruptFile, read_json
 from odeclaims.record.results import provenance_digest
 from odeclaims.record.schema import read_provenance, read_verdict
+from odeclaims.rules import OUTCOMES
 
 RESULTS = Path(__file__).parents[3] / "results" / "quick" / "crossing_1d"
 READERS = {"verdict.json": read_verdict, "provenance.json": read_provenance}
@@ -81,8 +81,7 @@ def test_no_mutation_is_used_unseen(name, tmp_path):
             assert not isinstance(leaf, str) or leaf.isprintable()
             assert not isinstance(leaf, float) or math.isfinite(leaf)
         if content and name == "verdict.json":
-            assert content["outcome"] in OUTCOMES
-            assert all(criterion["outcome"] in OUTCOMES for criterion in content["criteria"])
+            assert all(each["outcome"] in OUTCOMES for each in content["statements"])
     # Some mutations change nothing that matters, such as the order of seeds; most are refused.
     assert refused > 0.7 * MUTATIONS
 
@@ -117,10 +116,12 @@ def test_bytes_that_are_not_utf8_are_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("outcome", ["reproduced"]),
-        ("outcome", "proved"),
-        ("criteria", "all"),
-        ("criteria", [3]),
+        ("summary", ["reproduced"]),
+        ("scale", "huge"),
+        ("revision", 0),
+        ("statements", "all"),
+        ("statements", [3]),
+        ("checks", [{"passed": True}]),
         ("caveats", ["\x1b[31mred"]),
         ("title", 7),
     ],
@@ -136,7 +137,7 @@ def test_a_field_of_a_verdict_is_named(tmp_path, field, value):
 def test_a_number_beyond_all_floats_is_refused(tmp_path):
     text = (RESULTS / "verdict.json").read_text(encoding="utf-8")
     path = tmp_path / "verdict.json"
-    first = json.loads(text)["criteria"][0]["value"]
+    first = json.loads(text)["statements"][0]["value"]
     path.write_text(text.replace(f'"value": {first!r}', '"value": 1e400', 1), encoding="utf-8")
     with pytest.raises(CorruptFile, match="value"):
         read_verdict(path)

@@ -17,14 +17,16 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from odeclaims import cli
-from odeclaims.claim import Bounds, Claim, Column, Criterion, Evidence, FlipMap
+from odeclaims.claim import Claim, Column, Evidence, FlipMap
 from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged, read_judged
 from odeclaims.record.results import Results
 from odeclaims.report.draw import draw
 from odeclaims.report.page import write_page
 from odeclaims.report.style import panels
-from tests.odeclaims.toy_claims import PROVENANCE, make_claim
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Check, Statement
+from tests.odeclaims.toy_claims import PROVENANCE, make_claim, x_of
 
 ROOT = Path(__file__).parents[3]
 # Two claims that are drawn in a moment; one of them has insufficient evidence.
@@ -64,11 +66,12 @@ def claim(slug: str, **changes: Any) -> Claim:
         "source": "nowhere",
         "ledger": (Evidence("paper", '"><img src=x onerror=alert(1)>', HOSTILE),),
         "columns": {"x": Column("a number")},
-        "CRITERIA": [
-            Criterion("middle", lambda df: df["x"], Bounds(1, 3), "because", Bounds(0, 9)),
-            Criterion("largest", lambda df: df["x"], Bounds(at_most=1), "b", statistic="max"),
-            Criterion("many", lambda df: df["x"], Bounds(1), "b", least_seeds=9, decides=False),
+        "STATEMENTS": [
+            Statement("small", "x < 3", x_of, Exact(Bounds(at_most=3)), "because", central=True),
+            Statement("tiny", "x < 1", x_of, Exact(Bounds(at_most=1)), HOSTILE, central=True),
+            Statement("many", "many x", x_of, Exact(Bounds(1), least=9), "b"),
         ],
+        "CHECKS": [Check("positive", "x > 0", x_of, Bounds(at_least=0), HOSTILE)],
         "figure": figure,
         "table": lambda df: pd.DataFrame({"name": list("abcdefg"), "size": SIZES}),
         "animation": animation,
@@ -192,21 +195,24 @@ def test_every_number_of_the_verdict_stands_in_its_section(real, slug):
     verdict = json.loads((ROOT / "results" / "quick" / slug / "verdict.json").read_text())
     shown = Judged(Results(ROOT / "results", "quick", find_claims()[slug]))
     assert real.by_id(f"quick-{slug}")["text"] == verdict["title"]
-    names = {(c.column, c.row): c.hash for c in shown.cells if c.table == "criteria"}
-    for row, criterion in enumerate(verdict["criteria"]):
+    names = {(c.column, c.row): c.hash for c in shown.cells if c.table == "statements"}
+    for row, statement in enumerate(verdict["statements"]):
         text = {
             column: real.by_id(f"quick-{slug}-{names[column, row]}")["text"]
-            for column in ("holds if", "measured", "outcome", "why this bound")
+            for column in ("statement", "holds if", "measured", "outcome", "why this rule")
         }
-        assert criterion["reproduced_if"] in text["holds if"]
-        assert (criterion["partly_if"] or "") in text["holds if"]
-        assert criterion["because"] in text["why this bound"]
-        assert text["outcome"].startswith(criterion["outcome"])
-        assert ("does not decide" in text["outcome"]) == (not criterion["decides"])
-        if criterion["value"] is None:
-            assert criterion["lacking"] in text["measured"]
+        assert statement["text"] in text["statement"]
+        assert statement["holds_if"] in text["holds if"]
+        assert statement["because"] in text["why this rule"]
+        assert text["outcome"].startswith(statement["outcome"])
+        assert ("not central" in text["outcome"]) == (not statement["central"])
+        if statement["value"] is None:
+            assert statement["lacking"] in text["measured"]
             continue
-        numbers = [criterion["value"], *(criterion["interval_95"] or [])]
+        if " [" in statement["words"]:
+            assert statement["words"] in text["measured"]
+            continue
+        numbers = [statement["value"], *(statement["interval"] or [])]
         found = re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", text["measured"])[: len(numbers)]
         assert [float(number) for number in found] == pytest.approx(numbers, rel=0.005)
     for caveat in verdict["caveats"]:
@@ -214,8 +220,8 @@ def test_every_number_of_the_verdict_stands_in_its_section(real, slug):
 
 
 def test_insufficient_evidence_is_no_verdict_either_way(real):
-    assert "1 insufficient evidence" in " ".join(real.all("main")[0]["text"].split())
-    assert "This run says neither that the claim holds nor that it fails." in real.html
+    assert "insufficient" in " ".join(real.all("main")[0]["text"].split())
+    assert "Where the evidence is insufficient, the run says neither yes nor no." in real.html
 
 
 def test_every_cell_has_its_name(real):
@@ -245,13 +251,12 @@ def test_a_hostile_text_is_only_text(toy):
 
 
 def test_what_was_not_run_or_cannot_be_read_is_said(toy):
-    rows = {e.get("data-verdict"): e["text"] for e in toy.all("tr") if "data-profile" in e}
+    rows = {e["data-outcomes"]: e["text"] for e in toy.all("tr") if "data-outcomes" in e}
     assert "Never run" in rows["not run"]
     assert "Cut" in rows["unreadable"]
     [problem] = [e["text"] for e in toy.elements if e.get("class") == "problem"]
     assert "quick/broken/data.csv: it has" in problem
     assert str(toy.path.parent) not in toy.html
-    assert "Not run: 1 of the claims" in toy.html
 
 
 def test_captions_are_the_docstrings(toy):
@@ -259,9 +264,9 @@ def test_captions_are_the_docstrings(toy):
     assert captions[0] == "The rows, one after the other."
     assert captions[1].startswith("Over which settings the verdict changes: the largest x")
     assert captions[2] == "The rows, moving."
-    # The middle one decides in range, the largest one out of it; the third does not decide.
-    said = "Not reproduced. Of the deciding criteria: 1 in range, 1 out of range."
-    assert toy.all("img")[0]["alt"] == f"{captions[0]} {said}"
+    # The third statement is not central.
+    said = "Central statements: 1 of 2 reproduced, 1 not reproduced. Scale: published size"
+    assert toy.all("img")[0]["alt"].startswith(f"{captions[0]} {said}")
 
 
 def test_the_same_rows_give_the_same_bytes(toy, tmp_path):
@@ -388,13 +393,14 @@ def test_filters_hide_what_does_not_match(show, toy):
         return shown[0], shown[1]
 
     assert visible() == (3, 2)
-    tab.get_by_role("combobox", name="Verdict").select_option("unreadable")
+    tab.get_by_role("combobox", name="Outcome").select_option("unreadable")
     assert visible() == (1, 1)
     assert tab.locator("#shown").inner_text() == "1 of 3 shown"
     tab.evaluate("location.hash = 'quick-toy'")
     tab.wait_for_function("document.querySelector('#shown').value === '3 of 3 shown'")
-    tab.get_by_role("combobox", name="Profile").select_option("quick")
-    assert visible() == (2, 2)
+    tab.get_by_role("combobox", name="Scale").select_option("published size")
+    assert visible() == (1, 1)
+    tab.get_by_role("combobox", name="Scale").select_option("")
     tab.get_by_role("searchbox", name="Words").fill("CUT x")
     assert visible() == (1, 1)
 

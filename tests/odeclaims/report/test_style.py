@@ -1,14 +1,20 @@
 """How figures are laid out for a page and for a column, and how animations become files."""
 
+import re
+import zlib
 from io import BytesIO
+from typing import Any
 
 import pytest
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
 from odeclaims.report.style import (
+    ANIMATION_FPS,
     COLUMN_WIDTH,
     PAGE_WIDTH,
     add_legend,
@@ -18,6 +24,7 @@ from odeclaims.report.style import (
     leave_room,
     panels,
     plain_numbers,
+    save,
     style,
     wrap,
 )
@@ -40,6 +47,68 @@ def test_an_animation_is_a_gif_and_the_same_again():
     with Image.open(BytesIO(first)) as image:
         assert image.format == "GIF"
         assert getattr(image, "n_frames", 1) == 3
+
+
+def test_a_frame_that_stands_is_rendered_once(monkeypatch):
+    fig, axes = panels(1, 1, width=1, height=1)
+    line = axes[0, 0].plot([0, 1], [0, 0])[0]
+    shown, rendered, savefig = [0], [], Figure.savefig
+
+    def draw(k: int) -> None:
+        if k != shown[-1]:
+            shown.append(k)
+            line.set_ydata([0, k / 4])
+
+    def count(figure: Figure, *args: Any, **options: Any) -> None:
+        rendered.append(figure)
+        savefig(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", count)
+    with style():
+        gif = animation_bytes(FuncAnimation(fig, draw, [0, 0, 1, 2, 2, 2]))
+    assert len(rendered) == 3
+    durations = []
+    with Image.open(BytesIO(gif)) as image:
+        for k in range(getattr(image, "n_frames", 1)):
+            image.seek(k)
+            durations.append(image.info["duration"])
+    frame = int(1000 / ANIMATION_FPS) // 10 * 10
+    assert [round(d / frame) for d in durations] == [2, 1, 3]
+
+
+def test_each_file_takes_one_draw_and_the_layout_stays_that_of_the_first(tmp_path, monkeypatch):
+    drawn, draw = [], Figure.draw
+
+    def count(figure: Figure, renderer: Any) -> None:
+        drawn.append([ax.get_position().bounds for ax in figure.axes])
+        draw(figure, renderer)
+
+    monkeypatch.setattr(Figure, "draw", count)
+    with style():
+        fig, axes = panels(1, 2)
+        axes[0, 0].set_ylabel("a label")
+        before = [ax.get_position().bounds for ax in fig.axes]
+        save(fig, tmp_path)
+        save(fig, tmp_path, "again")
+    assert len(drawn) == 4
+    assert drawn[0] != before
+    assert all(places == drawn[0] for places in drawn)
+
+
+def test_a_pdf_has_the_glyphs_of_its_fonts_and_no_tables_for_layout(tmp_path):
+    load = subset.load_font
+    with style():
+        fig, axes = panels(1, 1)
+        axes[0, 0].set_title("a title, $x_1$")
+        save(fig, tmp_path, kinds=["pdf"])
+    assert subset.load_font is load
+    pdf = (tmp_path / "figure.pdf").read_bytes()
+    streams = re.findall(rb"/Length1 .*?stream\n(.*?)\nendstream", pdf, re.DOTALL)
+    fonts = [TTFont(BytesIO(zlib.decompress(stream))) for stream in streams]
+    assert fonts
+    for font in fonts:
+        assert {"glyf", "hmtx", "loca", "fpgm", "prep"} <= set(font.keys())
+        assert not {"GDEF", "GPOS", "GSUB", "kern", "MATH"} & set(font.keys())
 
 
 @pytest.mark.parametrize(

@@ -111,4 +111,9 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
+    revision=2,
+    earlier=[
+        "Revision 1 (quick: reproduced) took the input and the parameters together, and called a"
+        " range over tolerances an interval. The gradient by the input is a statement now.",
+    ],
 )

@@ -1,19 +1,24 @@
 """How the rows are judged."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from odeclaims.claim import Bounds, Criterion, Need
 from odeclaims.claims.adjoint_gradients.replication import REPLICATION
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT
+from odeclaims.kits.quantities import MATHEMATICS
 from odeclaims.kits.rows import of, ok
 from odeclaims.record.wording import number
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Check, Statement
 from odeclaims.statistics import log_slope, slope
 
 GROUPS = ("benign", "decaying", "forgetting", "kinked")
 TIGHT, LOOSE = 1e-10, 1e-3
+# The largest error at the tight tolerance.
+TIGHT_BOUND = 1e-6
 # A flow that contracts by less than e^{-10} does not lose a tolerance of 1e-3.
 LEAST_RATE = 10
 INSTANCE = ["problem", "rate", "method", "repetition"]
@@ -31,9 +36,9 @@ def worst_part(df: pd.DataFrame) -> pd.Series:
     return df[["error_y0", "error_parameters"]].max(axis=1)
 
 
-def tight_errors(df: pd.DataFrame) -> pd.Series:
+def _tight_errors(column: str, df: pd.DataFrame) -> list[float]:
     """The adjoint's errors on the benign problems at the tight tolerance."""
-    return worst_part(arm_rows(df, "adjoint", group="benign", tol=TIGHT))
+    return list(arm_rows(df, "adjoint", group="benign", tol=TIGHT)[column])
 
 
 def tolerance_slopes(df: pd.DataFrame) -> list[float]:
@@ -42,15 +47,15 @@ def tolerance_slopes(df: pd.DataFrame) -> list[float]:
     return [log_slope(rows["tol"], worst_part(rows)) for _, rows in benign.groupby(INSTANCE)]
 
 
-def _differences(df: pd.DataFrame, arm: str, groups: tuple[str, ...]) -> pd.Series:
+def _differences(arm: str, groups: tuple[str, ...], df: pd.DataFrame) -> list[float]:
     """Distances to backprop through the same solver, float64, over all tolerances."""
-    return arm_rows(df, arm, group=groups)["difference_to_backprop"]
+    return list(arm_rows(df, arm, group=groups)["difference_to_backprop"])
 
 
-def _decaying_errors(df: pd.DataFrame, arm: str) -> pd.Series:
+def _decaying_errors(arm: str, df: pd.DataFrame) -> list[float]:
     """The errors on the decaying problems that lose the loose tolerance."""
     rows = arm_rows(df, arm, group="decaying", tol=LOOSE)
-    return rows[rows["rate"] >= LEAST_RATE]["gradient_error"]
+    return list(rows[rows["rate"] >= LEAST_RATE]["gradient_error"])
 
 
 def amplification(df: pd.DataFrame) -> list[float]:
@@ -63,109 +68,129 @@ def amplification(df: pd.DataFrame) -> list[float]:
     ]
 
 
-def _confirmed_references(group: str, limit: float) -> Need:
-    """The references of a group agree with both of their checks to this relative error."""
-
-    def need(df: pd.DataFrame) -> str:
-        rows = of(df, group=group)
-        poor = rows[~(rows[["reference_error", "finite_difference_error"]] <= limit).all(axis=1)]
-        names = ", ".join(sorted(poor["problem"].unique()))
-        return f"a reference is not confirmed to {limit:g}: {names}" if names else ""
-
-    return need
+def _reference_errors(group: str, df: pd.DataFrame) -> list[float]:
+    """How far the references of a group are from their two checks."""
+    rows = of(df, group=group)
+    # A gradient that failed has no stamp, and its reference stands in the rows of the other arms.
+    return [*rows["reference_error"].dropna(), *rows["finite_difference_error"].dropna()]
 
 
-# The first two criteria are the claim. That reversal fails on decaying flows is its known limit:
-# what is expected there is judged too, with bounds fixed before the first run, and does not decide.
-CRITERIA = [
-    Criterion(
-        "adjoint's largest error on benign problems at tolerance 1e-10",
-        tight_errors,
-        Bounds(at_most=1e-6),
-        because="four digits above the tolerance leave room for the accumulation of local errors"
-        " over T and for the condition of the gradient; a wrong sign, transpose or missing term is"
-        " an error of order one. Every problem and seed has to pass, in y0 and in the parameters.",
-        statistic="max",
-        least_seeds=10,
-        # Central differences are the coarser of the two checks: rounding over the step is 1e-9.
-        needs=[_confirmed_references("benign", 1e-7)],
+SIZE = MATHEMATICS
+
+CHECKS = [
+    Check(
+        "benign_references",
+        "The references of the reversible problems are confirmed",
+        partial(_reference_errors, "benign"),
+        Bounds(at_most=1e-7),
+        "a second method and central differences must give the same gradient; the latter are the"
+        " coarser check, with a rounding of 1e-9 over the step",
     ),
-    Criterion(
-        "least slope of the adjoint's log error over log tolerance, benign problems",
+    Check(
+        "decaying_references",
+        "The references of the decaying problems are confirmed",
+        partial(_reference_errors, "decaying"),
+        Bounds(at_most=1e-5),
+        "the same, for gradients that are small beside the terms that they are made of",
+    ),
+]
+
+# That reversal fails on decaying flows is the known limit of the claim. What is expected there is
+# stated too, with bounds fixed before the first run, and is not central.
+STATEMENTS = [
+    Statement(
+        "right_by_input",
+        "Where the flow can be reversed, the adjoint gives the gradient by the input y0",
+        partial(_tight_errors, "error_y0"),
+        Exact(Bounds(at_most=TIGHT_BOUND), least=10),
+        "relative error at the tolerance 1e-10: four digits above it leave room for the"
+        " accumulation of local errors over T and for the condition of the gradient; a wrong sign,"
+        " transpose or missing term is an error of order one. The range is over problems and seeds",
+        central=True,
+        rests_on=("benign_references",),
+    ),
+    Statement(
+        "right_by_parameters",
+        "Where the flow can be reversed, the adjoint gives the gradient by the parameters",
+        partial(_tight_errors, "error_parameters"),
+        Exact(Bounds(at_most=TIGHT_BOUND), least=10),
+        "the same bound as for the input",
+        central=True,
+        rests_on=("benign_references",),
+    ),
+    Statement(
+        "error_follows_tolerance",
+        "There the adjoint's error shrinks with the tolerance",
         tolerance_slopes,
-        Bounds(at_least=0.5),
-        because="a solver whose global error follows its tolerance has slope 1, and one that"
-        " controls the error of the lower order a little less; a floor, an error that no tolerance"
-        " mends, has slope 0. Half is nearer to the former for every problem and seed.",
-        statistic="min",
-        least_seeds=10,
-        needs=[_confirmed_references("benign", 1e-7)],
+        Exact(Bounds(at_least=0.5), least=10),
+        "slope of log error over log tolerance: a solver whose global error follows its tolerance"
+        " has slope 1, and one that controls the error of the lower order a little less; a floor,"
+        " an error that no tolerance mends, has slope 0. Half is nearer to the former. The range is"
+        " over problems and seeds",
+        central=True,
+        rests_on=("benign_references",),
     ),
-    Criterion(
-        "adjoint's least error on decaying problems (|lambda| T >= 10) at tolerance 1e-3",
-        lambda df: _decaying_errors(df, "adjoint"),
-        Bounds(at_least=0.5),
-        because="e^10 times 1e-3 is 22, so nothing of the state is left after reversal. The bound"
-        " is below 1, the error of returning no gradient at all, since a field that is cut off at"
-        " zero may lose the gradient instead of blowing it up.",
-        statistic="min",
-        least_seeds=4,
-        needs=[_confirmed_references("decaying", 1e-5)],
-        decides=False,
+    Statement(
+        "lost_on_decaying",
+        "On a flow that contracts by e^10 or more the adjoint at the tolerance 1e-3 loses the"
+        " gradient",
+        partial(_decaying_errors, "adjoint"),
+        Exact(Bounds(at_least=0.5), least=4),
+        "relative error: e^10 times 1e-3 is 22, so nothing of the state is left after reversal. The"
+        " bound is below 1, the error of returning no gradient at all, since a field that is cut"
+        " off at zero may lose the gradient instead of blowing it up. The range is over problems",
+        rests_on=("decaying_references",),
     ),
-    Criterion(
-        "backprop's largest error on the same problems and steps",
-        lambda df: _decaying_errors(df, "backprop"),
-        Bounds(at_most=0.1),
-        because="the problems themselves are well conditioned, so it is the reversal that fails and"
-        " not the solver: a hundred times the tolerance, and a direction within 6 degrees.",
-        statistic="max",
-        least_seeds=4,
-        needs=[_confirmed_references("decaying", 1e-5)],
-        decides=False,
+    Statement(
+        "backprop_keeps_it",
+        "On the same flows and steps backprop keeps the gradient",
+        partial(_decaying_errors, "backprop"),
+        Exact(Bounds(at_most=0.1), least=4),
+        "the problems themselves are well conditioned, so it is the reversal that fails and not the"
+        " solver: a hundred times the tolerance, and a direction within 6 degrees. The range is"
+        " over problems",
+        rests_on=("decaying_references",),
     ),
-    Criterion(
-        "growth of the adjoint's log error in y0 for each unit of |lambda| T",
+    Statement(
+        "amplified_exponentially",
+        "The way back multiplies the adjoint's error in y0 by e^{|lambda| T}",
         amplification,
-        Bounds(at_least=0.8, at_most=1.2),
-        because="an error eps in z(T) is eps e^{|lambda| (T - t)} at t, and the gradient of the"
-        " running cost in z0 is linear in it, which gives exactly 1; the size of eps may differ by"
-        " a factor of 10 or so between rates, which is 0.1 over the range.",
-        needs=[_confirmed_references("decaying", 1e-5)],
-        decides=False,
+        Exact(Bounds(at_least=0.8, at_most=1.2)),
+        "growth of the log error for each unit of |lambda| T: an error eps in z(T) is"
+        " eps e^{|lambda| (T - t)} at t, and the gradient of the running cost in z0 is linear in"
+        " it, which gives exactly 1; the size of eps may differ by a factor of 10 or so between"
+        " rates, which is 0.1 over the range. The range is over tolerances and methods",
+        rests_on=("decaying_references",),
     ),
-    Criterion(
-        "checkpointed's largest difference to backprop, every problem in float64",
-        lambda df: _differences(df, "checkpointed", GROUPS),
-        Bounds(at_most=1e-10),
-        because="the same numbers are added in another order: rounding, 1e-16 a step, over at most"
-        " 20,000 steps, with two orders for its growth along a flow.",
-        statistic="max",
-        least_seeds=10,
-        decides=False,
+    Statement(
+        "checkpointed_is_backprop",
+        "Checkpoints give the gradient of backprop on every problem",
+        partial(_differences, "checkpointed", GROUPS),
+        Exact(Bounds(at_most=1e-10), least=10),
+        "relative difference in float64: the same numbers are added in another"
+        " order: rounding, 1e-16 a step, over at most 20,000 steps, with two orders for its growth"
+        " along a flow. The range is over problems, seeds and tolerances",
     ),
-    Criterion(
-        "reversible's largest difference to backprop through the same solver, benign problems",
-        lambda df: _differences(df, "reversible", ("benign",)),
-        Bounds(at_most=1e-8),
-        because="the inverse of each step is exact but for rounding, which a benign flow multiplies"
-        " by its condition in both directions; half of float64's digits is room for that, and a"
-        " wrong formula is an error of order one.",
-        statistic="max",
-        least_seeds=10,
-        decides=False,
+    Statement(
+        "reversible_is_backprop",
+        "Where the flow can be reversed, taking back the steps of a reversible solver gives the"
+        " gradient of backprop",
+        partial(_differences, "reversible", ("benign",)),
+        Exact(Bounds(at_most=1e-8), least=10),
+        "relative difference: the inverse of each step is exact but for rounding, which a benign"
+        " flow multiplies by its condition in both directions; half of float64's digits is room for"
+        " that, and a wrong formula is an error of order one. The range is over problems, seeds and"
+        " tolerances",
     ),
-    Criterion(
-        "interpolated adjoint's largest error on decaying problems at tolerance 1e-3",
-        lambda df: _decaying_errors(df, "interpolated"),
-        Bounds(at_most=0.5),
-        because="it does not run the flow backward, so what is left is the error of two solves at"
-        " 1e-3 along a contraction; half keeps the direction within 30 degrees, where the adjoint"
-        " itself loses it.",
-        statistic="max",
-        least_seeds=4,
-        needs=[_confirmed_references("decaying", 1e-5)],
-        decides=False,
+    Statement(
+        "interpolated_keeps_it",
+        "The adjoint along the stored trajectory keeps the gradient of the decaying flows",
+        partial(_decaying_errors, "interpolated"),
+        Exact(Bounds(at_most=0.5), least=4),
+        "relative error at 1e-3: it does not run the flow backward, so what is left is the error of"
+        " two solves along a contraction; half keeps the direction within 30 degrees. The range is"
+        " over problems",
+        rests_on=("decaying_references",),
     ),
 ]
 
@@ -226,7 +251,7 @@ def _loosest_passing(rows: pd.DataFrame) -> float | None:
 
 
 def _decaying_caveat(df: pd.DataFrame) -> str:
-    """The numbers behind the two criteria that look at the worst of the decaying problems."""
+    """The numbers behind the statements that look at the worst of the decaying problems."""
 
     def list_errors(arm: str) -> str:
         rows = arm_rows(df, arm, group="decaying", tol=LOOSE)

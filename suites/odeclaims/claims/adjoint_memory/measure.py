@@ -50,8 +50,8 @@ REFERENCE = {"conv": ("midpoint", 128), "mlp": ("rk4", 64)}
 def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each field, gradient and level; all arms share weights and data."""
     levels = {
-        "steps": profile.pick(smoke=(1, 16), quick=_doubling(5), paper=_doubling(9)),
-        "tolerance": profile.pick(smoke=(1e-2,), quick=_decades(1, 5), paper=_decades(1, 7)),
+        "steps": profile.pick(smoke=(2, 16), quick=_doubling(6), paper=_doubling(9)),
+        "tolerance": profile.pick(smoke=(1e-2,), quick=_decades(2, 6), paper=_decades(1, 7)),
         "outputs": profile.pick(smoke=(2,), quick=(2, 10, 30), paper=(2, 10, 30, 100, 1000)),
     }
     for repetition in profile.repetitions(smoke=1, quick=1, paper=3):
@@ -75,8 +75,9 @@ def alone(cell: Cell) -> bool:
     return True
 
 
-def _doubling(count: int) -> tuple[int, ...]:
-    return tuple(2**i for i in range(count + 1))
+def _doubling(last: int) -> tuple[int, ...]:
+    """Powers of two from 2 on: the buffers of a single step have no next step to stand beside."""
+    return tuple(2**i for i in range(1, last + 1))
 
 
 def _decades(first: int, last: int) -> tuple[float, ...]:

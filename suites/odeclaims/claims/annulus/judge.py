@@ -1,14 +1,15 @@
 """How the rows are judged."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
-from odeclaims.claim import Bounds, Criterion
+from odeclaims.claims.annulus.settings import CONFIRMING, FLOOR, below_floor, represents
 from odeclaims.kits import needs
+from odeclaims.kits.quantities import attempts
 from odeclaims.kits.rows import irreversible, of, ok, reversible
+from odeclaims.rules import Attempts, Bounds, Impossible, Possible
+from odeclaims.statement import Check, Need, Size, Statement
 
 NAMES = {
     "node": "NODE",
@@ -16,168 +17,219 @@ NAMES = {
     "resnet": "ResNet",
     "resnet_relu": "ResNet, last ReLU",
 }
-FLOOR, ROUNDS_TO_ONE, ONE_POINT = 2 / 3, 0.9995, 1e-5
-LEAST_SEEDS, LEAST_PASSING = 5, 0.8
 CHECKED = {"kind": "result", "training": "checked", "role": "checked"}
 LOOSE = {"kind": "result", "training": "loose", "role": "loose"}
+LEAST_PASSING = 0.8
+# A NODE that is wrong on more of the plane's grid than this has not learnt the disc.
+LARGEST_ERROR = 0.02
+# On a line a flow that has learnt comes as close to the floor as this, as in `crossing_1d`.
+TRAINED = 1.05
 
 
-def _checked(df: pd.DataFrame, arm: str, dim: int) -> pd.DataFrame:
+def _solved(df: pd.DataFrame, arm: str, dim: int) -> pd.DataFrame:
     """The checked flows of an arm that can be solved back to their starts."""
     return reversible(ok(df, arm=arm, dim=dim, **CHECKED))
 
 
-def _wrong(rows: pd.DataFrame) -> pd.Series:
-    return 1 - rows["dense_accuracy"]
+def checked_flows(df: pd.DataFrame, arm: str, dim: int) -> pd.DataFrame:
+    """Those that can be looked at: a NODE of the plane whose circle |x| = 1 was not resolved may
+    hide a thin bridge, and is left out.
+    """
+    rows = _solved(df, arm, dim)
+    return rows.dropna(subset="winding_number") if (arm, dim) == ("node", 2) else rows
 
 
-def _from_one(rows: pd.DataFrame) -> pd.Series:
-    """How far the winding number is from 1; not a number where the circle was not resolved."""
-    return (rows["winding_number"] - 1).abs()
+def fits(rows: pd.DataFrame) -> pd.Series:
+    """Whether every training point is right."""
+    return rows["training_accuracy"] == 1
 
 
-def _of_flow(
-    name: str,
-    arm: str,
-    dim: int,
-    value: str | Callable[[pd.DataFrame], pd.Series],
-    statistic: Any,
-    bounds: Bounds,
-    because: str,
-    *,
-    decides: bool = True,
-) -> Criterion:
-    """A criterion on a column, or on a value, of the checked flows of every seed."""
-    among, passing = partial(of, arm=arm, dim=dim), partial(_checked, arm=arm, dim=dim)
-    return Criterion(
-        f"checked {NAMES[arm]}, d = {dim}, {name}",
-        lambda df: passing(df)[value] if isinstance(value, str) else value(passing(df)),
-        bounds,
-        because,
-        statistic=statistic,
-        least_seeds=LEAST_SEEDS,
-        needs=(
-            needs.seeds(LEAST_SEEDS, among),
-            needs.share(
-                passing,
-                among,
-                "have a checked flow that can be solved back to its start",
-                least_share=LEAST_PASSING,
-                least=LEAST_SEEDS,
-            ),
-        ),
-        decides=decides,
+def _again(df: pd.DataFrame, dim: int) -> pd.DataFrame:
+    """The NODEs that were solved a third time."""
+    return ok(df, kind="result", arm="node", dim=dim, training="checked", role=list(CONFIRMING))
+
+
+def _node_represents(df: pd.DataFrame) -> Attempts:
+    return attempts(checked_flows(df, "node", 2), represents, _again(df, 2))
+
+
+def _node_below_floor(df: pd.DataFrame) -> Attempts:
+    return attempts(checked_flows(df, "node", 1), below_floor, _again(df, 1))
+
+
+def _loose_node_represents(df: pd.DataFrame) -> Attempts:
+    again = ok(df, kind="result", arm="node", dim=2, training="loose", role="checked")
+    return attempts(ok(df, arm="node", dim=2, **LOOSE), represents, again)
+
+
+def _node_fits(df: pd.DataFrame) -> Attempts:
+    return attempts(checked_flows(df, "node", 2), fits)
+
+
+def _anode_represents(dim: int, df: pd.DataFrame) -> Attempts:
+    return attempts(checked_flows(df, "anode", dim), represents)
+
+
+def _residual_represents(arm: str, dim: int, df: pd.DataFrame) -> Attempts:
+    return attempts(ok(df, kind="result", arm=arm, dim=dim), represents)
+
+
+def _winding_numbers(df: pd.DataFrame) -> list[float]:
+    return checked_flows(df, "node", 2)["winding_number"].tolist()
+
+
+def _overhangs(df: pd.DataFrame) -> list[float]:
+    return [v for dim in (1, 2) for v in checked_flows(df, "node", dim)["overhang"]]
+
+
+def _order_of_nodes(df: pd.DataFrame) -> list[float]:
+    return checked_flows(df, "node", 1)["order_violations"].tolist()
+
+
+def _errors_in_the_plane(df: pd.DataFrame) -> pd.DataFrame:
+    rows = checked_flows(df, "node", 2)
+    return rows.assign(error=1 - rows["dense_accuracy"])
+
+
+def _share_of_published(df: pd.DataFrame) -> float:
+    rows = of(df, kind="training", arm="node")
+    return float((rows["points"] * rows["epochs"]).median()) / (3000 * 50)
+
+
+_LEARNT_PLANE = needs.floor(
+    "error",
+    LARGEST_ERROR,
+    "the median wrong share of the checked NODEs' dense grid",
+    _errors_in_the_plane,
+)
+_LEARNT_LINE = needs.floor(
+    "mse",
+    TRAINED * FLOOR,
+    "the median error of the checked NODEs on a line",
+    partial(checked_flows, arm="node", dim=1),
+)
+
+
+def _passing(arm: str, dim: int) -> Need:
+    """Most seeds have a checked flow that can be looked at."""
+    return needs.share(
+        partial(checked_flows, arm=arm, dim=dim),
+        partial(of, arm=arm, dim=dim),
+        "have a checked flow that can be solved back to its start",
+        least_share=LEAST_PASSING,
     )
 
 
-_PASSES = Bounds(at_least=ROUNDS_TO_ONE)
+SIZE = Size("3000 points x 50 epochs", _share_of_published, _LEARNT_PLANE)
 
-CRITERIA = [
-    _of_flow(
-        "wrong share of the dense grid, smallest of a seed",
-        "node",
-        2,
-        _wrong,
-        "min",
-        Bounds(at_least=ONE_POINT),
-        "the circle's image surrounds the disc's, so that some point is wrong; one point of the"
-        " finest grid weighs 1.4e-5 or more",
+CHECKS = [
+    Check(
+        "winding_number_is_one",
+        "The image of the circle |x| = 1 winds once about that of the disc, checked NODE, d = 2",
+        _winding_numbers,
+        Bounds(1, 1),
+        "a flow is a homeomorphism that keeps the orientation; any other number shows that the"
+        " solve is not a flow",
     ),
-    _of_flow(
-        "winding number about the disc, largest distance from 1 of a seed",
-        "node",
-        2,
-        _from_one,
-        "max",
-        Bounds(at_most=0),
-        "a flow is a homeomorphism that keeps the orientation; any other number shows that"
-        " the solve is not a flow",
+    Check(
+        "shell_reaches_beyond_the_ball",
+        "The least output of the ball is no less than that of |x| = 1, checked NODE, d = 1 and 2",
+        _overhangs,
+        Bounds(at_least=-0.001),
+        "what surrounds the ball reaches beyond it on every side of every line. It follows from the"
+        " theorem and is measured by itself; the targets are 2 apart, and a thousandth is left for"
+        " the error of the solver",
     ),
-    _of_flow(
-        "dense accuracy, smallest of a seed",
-        "anode",
-        2,
-        "dense_accuracy",
-        "min",
-        _PASSES,
-        "1.000 when rounded: in seven dimensions the disc can be lifted out of the ring",
-    ),
-    _of_flow(
-        "mean squared error, smallest of a seed",
-        "node",
-        1,
-        "mse",
-        "min",
-        Bounds(at_least=0.99 * FLOOR),
-        "a monotone map cannot go below 2/3; a hundredth is left for the solver's error",
-    ),
-    _of_flow(
-        "mean squared error, largest of a seed",
-        "node",
-        1,
-        "mse",
-        "max",
-        Bounds(at_most=1.05 * FLOOR),
-        "trained long enough a flow comes close to the floor; a twentieth is left, as in"
-        " crossing_1d",
-    ),
-    _of_flow(
-        "neighbours out of order, largest count of a seed",
-        "node",
-        1,
-        "order_violations",
-        "max",
+    Check(
+        "flows_keep_order",
+        "A checked NODE on a line keeps the order of the starts",
+        _order_of_nodes,
         Bounds(at_most=0),
         "trajectories of a flow in one dimension cannot cross, so that not one pair may",
     ),
-    _of_flow(
-        "dense accuracy, smallest of a seed",
-        "anode",
-        1,
-        "dense_accuracy",
-        "min",
-        _PASSES,
-        "1.000 when rounded: the interval can be lifted out of the line",
+]
+_IN_PLANE, _ON_LINE = ("winding_number_is_one",), ("flows_keep_order",)
+
+STATEMENTS = [
+    Statement(
+        "node_cannot",
+        "A Neural ODE cannot tell a disc from the ring around it: it is wrong on a dense grid or on"
+        " the inner edge of the ring",
+        _node_represents,
+        Impossible(),
+        "the circle's image surrounds the disc's. The edge is refined until no bridge can hide on"
+        " it, since the bridge may be thinner than any grid",
+        needs=(_passing("node", 2), _LEARNT_PLANE),
+        central=True,
+        rests_on=_IN_PLANE,
     ),
-    _of_flow(
-        "least output of the disc less that of the circle around it, smallest of a seed",
-        "node",
-        2,
-        "overhang",
-        "min",
-        Bounds(at_least=0),
-        "what surrounds the disc reaches beyond it on every side of every line; it follows from the"
-        " winding number, and is measured without it",
-        decides=False,
+    Statement(
+        "anode_can",
+        "An ANODE with five augmented dimensions can: all of the grid and of the edge is right",
+        partial(_anode_represents, 2),
+        Possible(),
+        "in seven dimensions the disc can be lifted out of the ring",
+        central=True,
     ),
-    _of_flow(
-        "share of the training points that are right, median",
-        "node",
-        2,
-        "training_accuracy",
-        "median",
-        Bounds(at_least=0.99),
-        "a finite sample can be fitted: the bridge lies where few points or none are",
-        decides=False,
+    Statement(
+        "resnet_can",
+        "A residual network can tell the disc from the ring",
+        partial(_residual_represents, "resnet", 2),
+        Possible(),
+        "its steps may jump over the ring",
+        central=True,
     ),
-    Criterion(
-        "NODE trained and solved at the published tolerance, d = 2, wrong share of the dense grid,"
-        " smallest of a seed",
-        lambda df: _wrong(ok(df, arm="node", dim=2, **LOOSE)),
-        Bounds(at_least=ONE_POINT),
-        "whether the published setting shows what the checked one does",
-        statistic="min",
-        least_seeds=LEAST_SEEDS,
-        decides=False,
+    Statement(
+        "node_cannot_on_a_line",
+        "On a line a Neural ODE cannot tell an interval from what lies on both sides of it: its"
+        " mean squared error is at least 2/3",
+        _node_below_floor,
+        Impossible(),
+        "a monotone map treats the interval and one side alike; a hundredth is left for the error"
+        " of the solver",
+        needs=(_passing("node", 1), _LEARNT_LINE),
+        central=True,
+        rests_on=_ON_LINE,
     ),
-    Criterion(
-        "residual network, d = 1 and 2, dense accuracy, smallest of a seed",
-        lambda df: ok(df, kind="result", arm="resnet")["dense_accuracy"],
-        _PASSES,
-        "its steps may jump over the ring, but nothing makes its training find how",
-        statistic="min",
-        least_seeds=2 * LEAST_SEEDS,
-        decides=False,
+    Statement(
+        "anode_can_on_a_line",
+        "On a line an ANODE can tell the interval from both sides",
+        partial(_anode_represents, 1),
+        Possible(),
+        "the interval can be lifted out of the line",
+        central=True,
+    ),
+    Statement(
+        "resnet_can_on_a_line",
+        "On a line a residual network can tell the interval from both sides",
+        partial(_residual_represents, "resnet", 1),
+        Possible(),
+        "its steps may jump over one side",
+    ),
+    Statement(
+        "relu_resnet_can",
+        "A residual network whose blocks end with a ReLU can tell the disc from the ring",
+        partial(_residual_represents, "resnet_relu", 2),
+        Possible(),
+        "the released one ends its blocks so; with a head it need not lower a state",
+    ),
+    Statement(
+        "node_fits_a_sample",
+        "A Neural ODE can be right on every point of a finite sample all the same",
+        _node_fits,
+        Possible(),
+        "the bridge lies where there are no points, so that a loss in training proves nothing",
+        rests_on=_IN_PLANE,
+    ),
+    Statement(
+        "published_tolerance_shows_it",
+        "A Neural ODE trained and solved at the published tolerance cannot tell disc from ring"
+        " either",
+        _loose_node_represents,
+        Impossible(),
+        "at 1e-3 an error of the solver could carry the disc over the ring; the same flow solved at"
+        " 1e-7 confirms what it shows",
+        needs=(_LEARNT_PLANE,),
     ),
 ]
 
@@ -192,9 +244,9 @@ def caveats(df: pd.DataFrame) -> list[str]:
             f"Every model saw {size['points']:g} points for {size['epochs']:g} epochs in batches of"
             f" {size['batch_size']:g} at a learning rate of {size['learning_rate']:g}."
         )
-    fitted = _checked(df, "node", 2)
+    fitted = checked_flows(df, "node", 2)
     if len(fitted):
-        whole = int((fitted["training_accuracy"] == 1).sum())
+        whole = int(fits(fitted).sum())
         caveats.append(
             "A finite sample can be fitted by a Neural ODE, so that a loss or an accuracy in"
             f" training proves nothing: in the plane {whole} of {len(fitted)} checked flows are"
@@ -207,6 +259,11 @@ def caveats(df: pd.DataFrame) -> list[str]:
         " more than an eighth of pi, seen from nine points of the disc, which makes a hidden turn"
         " unlikely and does not exclude it."
     )
+    hidden = len(_solved(df, "node", 2)) - len(fitted)
+    if hidden:
+        caveats.append(
+            f"The circle of {hidden} checked NODE flows was not resolved; they are left out."
+        )
     flows = ok(df, kind="result").dropna(subset="tolerance")
     for (trained_at, tolerance), rows in flows.groupby(["training_tolerance", "tolerance"]):
         bad = len(irreversible(rows))

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from odeclaims.claims.annulus.judge import CHECKED, FLOOR, NAMES
-from odeclaims.claims.annulus.settings import TOLERANCES
+from odeclaims.claims.annulus.judge import CHECKED, NAMES
+from odeclaims.claims.annulus.settings import FLOOR, TOLERANCES
 from odeclaims.kits import marks
 from odeclaims.kits.constants import INNER_RADIUS, OUTER_RADII
 from odeclaims.kits.rows import of, ok
@@ -71,18 +71,26 @@ def animation(df: pd.DataFrame) -> FuncAnimation:
         (space, of(df, kind="path", arm="anode", dim=2), ["x", "y", "lift"]),
     ]
     times = sorted(flows[0][1]["t"].unique())
+    for ax, paths, coordinates in flows:
+        _scatter(ax, paths[paths["t"] == times[0]], coordinates)
+        limits = [(paths[c].min() - 0.1, paths[c].max() + 0.1) for c in coordinates]
+        ax.set(xlim=limits[0], ylim=limits[1])
+        if len(coordinates) == 3:
+            ax.set_zlim(limits[2])
+            _label_space(ax)
+        else:
+            ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    shown = -1
 
     def draw(k: int) -> None:
+        nonlocal shown
+        # A frame that stands is left as it is, and so is not rendered again.
+        if k == shown:
+            return
+        shown = k
         for (ax, paths, coordinates), title in zip(flows, ("NODE", "ANODE"), strict=True):
-            ax.clear()
-            _scatter(ax, paths[paths["t"] == times[k]], coordinates)
-            limits = [(paths[c].min() - 0.1, paths[c].max() + 0.1) for c in coordinates]
-            ax.set(title=f"{title}, t = {times[k]:.2f}", xlim=limits[0], ylim=limits[1])
-            if len(coordinates) == 3:
-                ax.set_zlim(limits[2])
-                _label_space(ax)
-            else:
-                ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+            _move(ax, paths[paths["t"] == times[k]], coordinates)
+            ax.set_title(f"{title}, t = {times[k]:.2f}")
 
     # The start and the end stand for a while.
     frames = [0] * 3 + list(range(len(times))) + [len(times) - 1] * 8
@@ -120,12 +128,28 @@ def _label_space(ax: Any) -> None:
 
 def _scatter(ax: Any, points: pd.DataFrame, coordinates: list[str]) -> None:
     """Every ring as a closed line with its points."""
-    for radius, ring in points.sort_values("point").groupby("radius"):
-        closed = pd.concat([ring, ring.iloc[:1]])
-        line = [closed[c] for c in coordinates]
-        colour = _region(float(str(radius)))
+    for colour, line in _rings(points, coordinates):
         ax.plot(*line, "-", color=colour, linewidth=0.8)
         ax.plot(*line, ".", color=colour, markersize=3)
+
+
+def _move(ax: Any, points: pd.DataFrame, coordinates: list[str]) -> None:
+    """Move what ``_scatter`` drew to where the points are now."""
+    for i, (_, line) in enumerate(_rings(points, coordinates)):
+        for artist in ax.lines[2 * i : 2 * i + 2]:
+            if len(line) == 3:
+                artist.set_data_3d(*line)
+            else:
+                artist.set_data(*line)
+
+
+def _rings(points: pd.DataFrame, coordinates: list[str]) -> list[tuple[str, list[pd.Series]]]:
+    """The colour of every ring, and the coordinates of its points, the first again at the end."""
+    rings = []
+    for radius, ring in points.sort_values("point").groupby("radius"):
+        closed = pd.concat([ring, ring.iloc[:1]])
+        rings.append((_region(float(str(radius))), [closed[c] for c in coordinates]))
+    return rings
 
 
 def _inputs(ax: Axes, paths: pd.DataFrame, title: str) -> None:

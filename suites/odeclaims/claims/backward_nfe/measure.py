@@ -41,25 +41,32 @@ SETTINGS = [
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each net and whether it is trained; both have the same initial weights."""
-    trained = profile.pick(smoke=1, quick=3, paper=5)
-    for repetition in profile.repetitions(smoke=1, quick=3, paper=5):
+    """One cell for each net and whether it is trained; both have the same initial weights.
+
+    Within the minutes of the profile quick no net learns enough to be judged: it has one alone, for
+    the picture.
+    """
+    trained = profile.pick(smoke=1, quick=3, hour=12, paper=5)
+    for repetition in profile.repetitions(smoke=1, quick=1, hour=8, paper=8):
         for epochs in (0, trained):
             yield Cell(
                 SLUG,
                 {
-                    "channels": profile.pick(smoke=4, quick=16, paper=64),
-                    "images": profile.pick(smoke=16, quick=1280, paper=60_000),
-                    "batch_size": profile.pick(smoke=8, quick=16, paper=128),
+                    "channels": profile.pick(smoke=4, quick=16, hour=32, paper=64),
+                    "images": profile.pick(smoke=16, quick=1280, hour=8192, paper=60_000),
+                    "batch_size": profile.pick(smoke=8, quick=16, hour=64, paper=128),
                     "epochs": epochs,
-                    "test_images": profile.pick(smoke=20, quick=500, paper=10_000),
-                    "evaluated": profile.pick(smoke=4, quick=8, paper=128),
+                    "test_images": profile.pick(smoke=20, quick=500, hour=1000, paper=10_000),
+                    "evaluated": profile.pick(smoke=4, quick=8, hour=8, paper=128),
                     # The untrained field bends more often.
                     "reference_steps": profile.pick(
-                        smoke=16, quick=256 if epochs else 512, paper=1024
+                        smoke=16,
+                        quick=256 if epochs else 512,
+                        hour=256 if epochs else 512,
+                        paper=1024,
                     ),
                     "tightest": profile.pick(smoke=2, quick=5, paper=5),
-                    "grid": profile.pick(smoke="star", quick="star", paper="full"),
+                    "grid": profile.pick(smoke="star", quick="star", hour="star", paper="full"),
                 },
                 repetition,
                 profile.device,
@@ -109,7 +116,8 @@ def _train(model: OdeClassifier, cell: Cell, context: Context, generator: torch.
     if not cell.params["epochs"]:
         return error_rate(model, test)
     data = mnist.spread(mnist.load("train"), cell.params["images"])
-    return train(model, data, test, cell, context, generator)[-1].test_error
+    schedule = cell.params["epochs"]
+    return train(model, data, test, cell, context, generator, schedule=schedule)[-1].test_error
 
 
 def _truths(block: FrozenBlock, settings: list[Setting], steps: int) -> dict[str, Reference]:

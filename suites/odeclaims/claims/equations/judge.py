@@ -1,14 +1,17 @@
 """How the residuals are judged."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from odeclaims.claim import Bounds, Criterion
-from odeclaims.claims.equations.catalogue import BY_KEY, EQUATIONS, Equation
+from odeclaims.claims.equations.catalogue import BY_KEY, EQUATIONS, SECTION_NAMES, Equation
+from odeclaims.kits import needs
+from odeclaims.kits.quantities import MATHEMATICS
 from odeclaims.kits.rows import of, ok
+from odeclaims.rules import Bounds, Exact
+from odeclaims.statement import Check, Statement
 
 # The solves are accurate to about 1e-12 and the differences in time to about 1e-10; the problems
 # amplify either by less than 1e3. A wrong sign, factor or transpose of order-one terms is far off.
@@ -31,45 +34,28 @@ def residuals(df: pd.DataFrame) -> pd.DataFrame:
     return best.reset_index()
 
 
-def _by_repetition(
-    rows: pd.DataFrame, values: Sequence[float] | np.ndarray, combine: Callable
-) -> list[float]:
-    """For each repetition, its equations' values combined to one."""
-    values, repetitions = np.asarray(values), rows["repetition"].to_numpy()
-    return [float(combine(values[repetitions == r])) for r in np.unique(repetitions)]
-
-
-def _slip(best: pd.DataFrame) -> np.ndarray:
-    """Whether each equation fails to hold as printed."""
-    return best["printed"].to_numpy() > TOLERANCE
-
-
-def _share(roles: set[str]) -> Callable[[pd.DataFrame], list[float]]:
-    """For each repetition, the share of the equations of these roles that hold as printed."""
-
-    def share(df: pd.DataFrame) -> list[float]:
-        best = residuals(df)
-        best = best.loc[[BY_KEY[key].role in roles for key in best["equation"]]]
-        return _by_repetition(best, ~_slip(best), np.mean)
-
-    return share
-
-
-def _worst_corrected(df: pd.DataFrame) -> list[float]:
+def _section(section: str, df: pd.DataFrame) -> list[float]:
+    """The residuals of a section's equations: as printed, or as corrected where a slip is known."""
     best = residuals(df)
-    return _by_repetition(best, best["corrected"].to_numpy(), np.max)
+    equations = [BY_KEY[key] for key in best["equation"]]
+    inside = np.array([equation.section == section for equation in equations], dtype=bool)
+    slips = np.array([bool(equation.kind) for equation in equations], dtype=bool)
+    return list(best["corrected"].where(slips, best["printed"])[inside])
 
 
-def _surprises(df: pd.DataFrame) -> list[float]:
-    """For each repetition, how many verdicts differ from what the catalogue expects."""
-    best = residuals(df)
-    expected = np.array([bool(BY_KEY[key].kind) for key in best["equation"]])
-    return _by_repetition(best, _slip(best) != expected, np.sum)
+def _as_printed(key: str, df: pd.DataFrame) -> list[float]:
+    """The residuals of an equation as printed."""
+    return list(of(residuals(df), equation=key)["printed"])
 
 
-def _undecided(df: pd.DataFrame) -> list[float]:
-    best = residuals(df)
-    return _by_repetition(best, _slip(best) & (best["printed"].to_numpy() < CLEAR), np.sum)
+def _corrected(df: pd.DataFrame) -> list[float]:
+    return list(residuals(df)["corrected"])
+
+
+def _between(df: pd.DataFrame) -> list[float]:
+    """For each printed form, 1 if its residual is neither small nor clearly too large, else 0."""
+    printed = residuals(df)["printed"]
+    return list(((printed > TOLERANCE) & (printed < CLEAR)).astype(float))
 
 
 def _missing_equations(df: pd.DataFrame) -> str:
@@ -82,56 +68,65 @@ def _missing_equations(df: pd.DataFrame) -> str:
     return ""
 
 
-CRITERIA = [
-    Criterion(
-        "share of the displayed equations that hold as printed",
-        _share({"result", "definition"}),
-        Bounds(at_least=1),
-        partly=Bounds(at_least=0.5),
-        because="the claim is about every equation; below a half the text would mislead more often"
-        " than not",
-        statistic="min",
-        least_seeds=3,
-        needs=(_missing_equations,),
+# Of these slips a reader reads past; the others change what is computed.
+NOTATION = {"index", "argument order", "partial for total", "integral signs"}
+_NEEDS = (needs.seeds(3), _missing_equations)
+_ACCURACY = (
+    "the solves are accurate to 1e-12 and the differences to about 1e-10, amplified by less than"
+    " 1e3; a wrong sign, factor or transpose is an error of order one"
+)
+
+SIZE = MATHEMATICS
+
+CHECKS = [
+    Check(
+        "clear_residuals",
+        f"No residual of a printed equation lies between {TOLERANCE:g} and {CLEAR:g}",
+        _between,
+        Bounds(at_most=0),
+        "a verdict must not hang on the choice of the tolerance",
     ),
-    Criterion(
-        "share of those that assert, and do not only define, that hold as printed",
-        _share({"result"}),
-        Bounds(at_least=1),
-        partly=Bounds(at_least=0.5),
-        because="a definition can hardly be wrong and must not raise the share",
-        statistic="min",
-        least_seeds=3,
-        needs=(_missing_equations,),
-    ),
-    Criterion(
-        "largest residual of a corrected equation",
-        _worst_corrected,
+    Check(
+        "corrected_hold",
+        "Every corrected equation holds",
+        _corrected,
         Bounds(at_most=TOLERANCE),
-        because="the solves are accurate to 1e-12 and the differences to about 1e-10, amplified by"
-        " less than 1e3",
-        statistic="max",
-        least_seeds=3,
-        needs=(_missing_equations,),
+        "where even the corrected form fails, the problem or the solver is at fault",
     ),
-    Criterion(
-        "verdicts that differ from those expected of the fact sheet",
-        _surprises,
-        Bounds(at_most=0),
-        because="the list of slips was fixed before the run and is meant to be complete",
-        statistic="max",
-        least_seeds=3,
-        needs=(_missing_equations,),
-    ),
-    Criterion(
-        f"equations with a residual between {TOLERANCE:g} and {CLEAR:g}",
-        _undecided,
-        Bounds(at_most=0),
-        because="a verdict must not hang on the choice of the tolerance",
-        statistic="max",
-        least_seeds=3,
-        needs=(_missing_equations,),
-    ),
+]
+
+
+def _of_section(section: str) -> Statement:
+    return Statement(
+        f"section_{section}",
+        f'The mathematics of the section "{SECTION_NAMES[section]}" holds',
+        partial(_section, section),
+        Exact(Bounds(at_most=TOLERANCE)),
+        "each equation as printed, or as corrected where a slip of it is a statement of its own;"
+        f" {_ACCURACY}. The range is over equations and random problems",
+        needs=_NEEDS,
+        central=True,
+        rests_on=("clear_residuals",),
+    )
+
+
+def _of_print(equation: Equation) -> Statement:
+    return Statement(
+        f"printed_{equation.key}",
+        f'"{equation.name}" holds as printed: {equation.printed}',
+        partial(_as_printed, equation.key),
+        Exact(Bounds(at_most=TOLERANCE)),
+        f"expected to fail ({equation.kind}); corrected: {equation.corrected}. The range is over"
+        " random problems",
+        needs=_NEEDS,
+        central=equation.kind not in NOTATION,
+        rests_on=("clear_residuals", "corrected_hold"),
+    )
+
+
+STATEMENTS = [
+    *map(_of_section, SECTION_NAMES),
+    *(_of_print(e) for e in EQUATIONS if e.kind and e.role != "example"),
 ]
 
 
@@ -164,12 +159,17 @@ def worst_residuals(df: pd.DataFrame) -> list[WorstResiduals]:
 
 
 def caveats(df: pd.DataFrame) -> list[str]:
-    """Which slips are of notation only, which change what a reader computes, and the example."""
-    slips = [w.equation for w in worst_residuals(df) if w.slips and w.equation.role != "example"]
-    notation = {"index", "argument order", "partial for total", "integral signs"}
-    light = [e.name for e in slips if e.kind in notation]
-    heavy = [f"{e.name} ({e.kind or 'not expected'})" for e in slips if e.kind not in notation]
-    sentences = []
+    """How many hold, which slips are of notation alone, which are not, and the example."""
+    counted = [w for w in worst_residuals(df) if w.equation.role != "example"]
+    asserting = [w for w in counted if w.equation.role == "result"]
+    slips = [w.equation for w in counted if w.slips]
+    sound = sum(not w.slips for w in asserting)
+    light = [e.name for e in slips if e.kind in NOTATION]
+    heavy = [f"{e.name} ({e.kind or 'not expected'})" for e in slips if e.kind not in NOTATION]
+    sentences = [
+        f"Of {len(counted)} displayed equations {len(counted) - len(slips)} hold as printed; of the"
+        f" {len(asserting)} that assert and do not only define, {sound} do."
+    ]
     if light:
         sentences.append(f"{len(light)} slips are of notation: {', '.join(light)}.")
     if heavy:

@@ -1,17 +1,19 @@
 """How the rows are judged."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from odeclaims.claim import Bounds, Criterion
 from odeclaims.claims.euler_resnet.settings import DEPTHS, ORDERS, PRINTED, PROBLEMS, SCALES
 from odeclaims.kits import needs
+from odeclaims.kits.quantities import MATHEMATICS
 from odeclaims.kits.rows import ok
+from odeclaims.rules import Better, Bounds, Curve, Exact, Scales
+from odeclaims.statement import Check, Statement
 from odeclaims.statistics import log_slope, slope
 
 # Below this an error is rounding, and says nothing about the order.
@@ -25,20 +27,14 @@ def floats(df: pd.DataFrame, column: str) -> np.ndarray:
     return df[column].to_numpy(dtype=float)
 
 
-def _worst(name: str) -> Callable[[pd.DataFrame], list[float]]:
-    """For each repetition of a part, its largest error."""
-
-    def worst(df: pd.DataFrame) -> list[float]:
-        rows = ok(df, part=name)
-        errors, repetitions = floats(rows, "error"), floats(rows, "repetition")
-        return [float(errors[repetitions == r].max()) for r in np.unique(repetitions)]
-
-    return worst
+def _errors(part: str, df: pd.DataFrame) -> list[float]:
+    """The errors of a part."""
+    return list(floats(ok(df, part=part), "error"))
 
 
-def _three_layer_errors(df: pd.DataFrame) -> list[float]:
-    """For each repetition, the largest error at the depth at which the tutorial writes it out."""
-    return _worst("gradient")(df[(df["part"] != "gradient") | (df["depth"] == 3)])
+def _written_out(df: pd.DataFrame) -> list[float]:
+    """The errors at the depth at which the tutorial writes the gradient out."""
+    return list(floats(ok(df, part="gradient", depth=3), "error"))
 
 
 def gradient_slopes(df: pd.DataFrame, arm: str, scale: float) -> np.ndarray:
@@ -51,24 +47,26 @@ def gradient_slopes(df: pd.DataFrame, arm: str, scale: float) -> np.ndarray:
     )
 
 
-def _slope_errors(arm: str) -> Callable[[pd.DataFrame], list[float]]:
-    """For each repetition, the distance of a slope to its expectation at the worst scale."""
-
-    def errors(df: pd.DataFrame) -> list[float]:
-        distances = []
-        for scale in SCALES:
-            expected = floats(ok(df, part="gradient", arm=arm, scale=scale), "expected_slope")[:1]
-            distances.append(np.abs(gradient_slopes(df, arm, scale) - expected))
-        return list(np.max(distances, axis=0))
-
-    return errors
+def _slope_errors(df: pd.DataFrame) -> list[float]:
+    """For each kind of chain, scale and repetition, how far a slope is from its expectation."""
+    distances: list[float] = []
+    for arm, scale in product(("plain", "residual"), SCALES):
+        expected = floats(ok(df, part="gradient", arm=arm, scale=scale), "expected_slope")[:1]
+        distances += list(np.abs(gradient_slopes(df, arm, scale) - expected))
+    return distances
 
 
-def _small_weights(df: pd.DataFrame) -> list[float]:
+def _small_plain(df: pd.DataFrame) -> np.ndarray:
+    return gradient_slopes(df, "plain", min(SCALES))
+
+
+def _small_ratio(df: pd.DataFrame) -> np.ndarray:
     """|slope| of the residual chain over that of the plain one at the smallest weights."""
-    scale = min(SCALES)
-    ratio = gradient_slopes(df, "residual", scale) / gradient_slopes(df, "plain", scale)
-    return list(np.abs(ratio))
+    return np.abs(gradient_slopes(df, "residual", min(SCALES)) / _small_plain(df))
+
+
+def _large_residual(df: pd.DataFrame) -> np.ndarray:
+    return gradient_slopes(df, "residual", max(SCALES))
 
 
 def _wrong_digits(df: pd.DataFrame) -> list[float]:
@@ -85,24 +83,31 @@ def _step_one_error(df: pd.DataFrame) -> list[float]:
     return list(np.abs(floats(last, "value") / floats(last, "exact") - 1))
 
 
-def order_of(df: pd.DataFrame, method: str, problem: str) -> float:
-    """The slope of log error over log step, errors that are rounding left out."""
+def order_curve(df: pd.DataFrame, method: str, problem: str) -> Curve:
+    """The error over the step, errors that are rounding left out."""
     rows = ok(df, part="order", arm=method, problem=problem)
     step, error = floats(rows, "step"), floats(rows, "error")
-    return log_slope(step[error > ROUNDING], error[error > ROUNDING])
+    above = error > ROUNDING
+    return Curve(tuple(step[above].tolist()), tuple(error[above].tolist()))
 
 
-def _euler_orders(df: pd.DataFrame) -> list[float]:
-    return _order_distance(df, ["euler"])
+def order_of(df: pd.DataFrame, method: str, problem: str) -> float:
+    """The slope of log error over log step, errors that are rounding left out."""
+    curve = order_curve(df, method, problem)
+    return log_slope(curve.x, curve.y)
 
 
-def _other_orders(df: pd.DataFrame) -> list[float]:
-    return _order_distance(df, OTHER_FIXED)
+def _finest_euler_slope(df: pd.DataFrame) -> list[float]:
+    """The slope of log error over log step between the two smallest steps."""
+    curve = order_curve(df, "euler", "tutorial")
+    finest = np.argsort(curve.x)[:2]
+    return [log_slope(np.array(curve.x)[finest], np.array(curve.y)[finest])]
 
 
-def _order_distance(df: pd.DataFrame, methods: Sequence[str]) -> list[float]:
-    pairs = product(methods, PROBLEMS)
-    return [float(np.max([abs(order_of(df, m, p) - ORDERS[m]) for m, p in pairs]))]
+def _order_distances(df: pd.DataFrame) -> list[float]:
+    """How far the fitted orders of the fixed-grid methods are from their own."""
+    pairs = product(("euler", *OTHER_FIXED), PROBLEMS)
+    return [abs(order_of(df, method, problem) - ORDERS[method]) for method, problem in pairs]
 
 
 def exponents(arm: str, column: str) -> Callable[[pd.DataFrame], list[float]]:
@@ -118,104 +123,146 @@ def exponents(arm: str, column: str) -> Callable[[pd.DataFrame], list[float]]:
     return values
 
 
-_DEEP = needs.span("depth", 32, "depths over", partial(ok, part="limit"))
+_DEEP = needs.span("depth", 32, "depths span", partial(ok, part="limit"))
+_SEEDS = needs.seeds(6, partial(ok, part="gradient"))
+_LIMIT = (needs.seeds(6, partial(ok, part="limit")), _DEEP)
+# The two slopes that an ODE in the limit of depth asks for, and how far they may be off.
+_EULER = Bounds(-1.1, -0.9)
 
-CRITERIA = [
-    Criterion(
-        "gradient by autograd against the closed form at depth 3, largest relative error",
-        _three_layer_errors,
+SIZE = MATHEMATICS
+
+CHECKS = [
+    Check(
+        "autograd_is_the_closed_form",
+        "At depth 3 autograd gives the gradient that the tutorial writes out",
+        _written_out,
         Bounds(at_most=1e-12),
-        because="a few roundings in float64; deeper chains cancel where a w is near -1",
-        statistic="max",
+        "a few roundings in float64; deeper chains cancel where a w is near -1",
     ),
-    Criterion(
-        "plain chain: distance of d ln|gradient| / d depth to E ln|w|, worst scale",
-        _slope_errors("plain"),
+    Check(
+        "slopes_are_expected",
+        "Each chain's slope of ln|gradient| over depth is E ln|w|, or E ln|1 + w| with skips",
+        _slope_errors,
         Bounds(at_most=0.05),
-        because="the slope over 100 layers of 200 chains has a standard error of about 0.01",
-        least_seeds=3,
+        "the law of large numbers: the slope over 100 layers of 200 chains has a standard error of"
+        " about 0.01",
     ),
-    Criterion(
-        "residual chain: distance of d ln|gradient| / d depth to E ln|1 + w|, worst scale",
-        _slope_errors("residual"),
-        Bounds(at_most=0.05),
-        because="the slope over 100 layers of 200 chains has a standard error of about 0.01",
-        least_seeds=3,
+]
+_CHAINS = ("autograd_is_the_closed_form", "slopes_are_expected")
+
+STATEMENTS = [
+    Statement(
+        "plain_vanishes",
+        f"With weights of {min(SCALES)} the gradient of a plain chain vanishes with depth",
+        _small_plain,
+        Better(Bounds(at_most=0)),
+        "slope of ln|gradient| per layer: what vanishes has a negative one; small weights are those"
+        " of an initialised network",
+        needs=(_SEEDS,),
+        central=True,
+        rests_on=_CHAINS,
     ),
-    Criterion(
-        f"slope of the residual chain over that of the plain one at weights of {min(SCALES)}",
-        _small_weights,
-        Bounds(at_most=0.1),
-        because="for the residual chain not to vanish, its slope has to be small beside the plain"
-        " chain's; small weights are those of an initialised network",
-        statistic="max",
-        least_seeds=3,
+    Statement(
+        "residual_survives",
+        f"With weights of {min(SCALES)} the gradient of a residual chain does not vanish",
+        _small_ratio,
+        Better(Bounds(at_most=0.1)),
+        "|slope| over that of the plain chain: for it not to vanish it has to be small beside it",
+        needs=(_SEEDS,),
+        central=True,
+        rests_on=_CHAINS,
     ),
-    Criterion(
-        "entries of the Euler table that differ from the tutorial's",
+    Statement(
+        "residual_explodes",
+        f"With weights of {max(SCALES):g} the gradient of a residual chain explodes",
+        _large_residual,
+        Better(Bounds(at_least=0)),
+        "slope of ln|gradient| per layer: E ln|1 + w| is positive for large weights, so that skip"
+        " connections guard against one of the two evils alone",
+        needs=(_SEEDS,),
+        rests_on=_CHAINS,
+    ),
+    Statement(
+        "euler_table",
+        "Euler's method gives the tutorial's table, digit for digit",
         _wrong_digits,
-        Bounds(at_most=0),
-        because="the table holds integers, which float64 computes without rounding",
+        Exact(Bounds(at_most=0)),
+        "entries that differ: the table holds integers, which float64 computes without rounding",
+        central=True,
     ),
-    Criterion(
-        "order of Euler's method, distance to 1",
-        _euler_orders,
-        Bounds(at_most=0.1),
-        because="at these steps the next term of the error is a few percent",
-        statistic="max",
+    Statement(
+        "table_is_no_solution",
+        "The table's step is too large to say anything of the solution: h(2) is off by more than a"
+        " half",
+        _step_one_error,
+        Exact(Bounds(at_least=0.5)),
+        "the step times the rate is 5, and Euler's method asks for much less than 1",
     ),
-    Criterion(
-        "orders of the other fixed-grid methods, largest distance to their own",
-        _other_orders,
-        Bounds(at_most=0.3),
-        because="a distance of one half would be as near to the next order",
-        statistic="max",
+    Statement(
+        "euler_has_order_one",
+        "The error of Euler's method is in proportion to the step",
+        _finest_euler_slope,
+        Exact(Bounds(0.9, 1.1)),
+        "slope of log error over log step on the tutorial's example. The law is one of the limit,"
+        " so the two smallest steps judge it; the next term of the error is a few percent there",
+        central=True,
     ),
-    Criterion(
-        "residual network against Euler with step 1, largest relative difference",
-        _worst("equality"),
-        Bounds(at_most=1e-12),
-        because="both are the same sums, which may be rounded in another order",
-        statistic="max",
+    Statement(
+        "orders_are_their_own",
+        "The fixed-grid methods have the orders that they are said to have",
+        _order_distances,
+        Exact(Bounds(at_most=0.3)),
+        "distance of the fitted order: one half would be as near to the next order. The range is"
+        " over methods and problems",
     ),
-    Criterion(
-        "tied weights: d log(error) / d log N against the ODE",
-        exponents("tied", "error"),
-        Bounds(at_least=-1.1, at_most=-0.9),
-        because="Euler's method has order 1",
-        needs=(_DEEP,),
-        least_seeds=3,
+    Statement(
+        "resnet_is_euler",
+        "A residual network is Euler's method with step 1",
+        partial(_errors, "equality"),
+        Exact(Bounds(at_most=1e-12)),
+        "relative difference: both are the same sums, which may be rounded in another order. The"
+        " range is over depths to 100, tied and untied weights, and seeds",
+        central=True,
     ),
-    Criterion(
-        "weights smooth in depth: d log(error) / d log N against the ODE",
+    Statement(
+        "smooth_tends_to_ode",
+        "A residual network whose weights are smooth in depth tends to an ODE",
         exponents("smooth", "error"),
-        Bounds(at_least=-1.1, at_most=-0.9),
-        because="Euler's method has order 1 for a field that depends on time, too",
-        needs=(_DEEP,),
-        least_seeds=3,
+        Scales(_EULER),
+        "slope of the log distance to the ODE over log N: Euler's method has order 1",
+        needs=_LIMIT,
+        central=True,
     ),
-    Criterion(
-        "independent weights, step 1/N: d log(distance of N to 2N) / d log N",
+    Statement(
+        "tied_tends_to_ode",
+        "A residual network with tied weights tends to an ODE",
+        exponents("tied", "error"),
+        Scales(_EULER),
+        "the same for a field that does not depend on time",
+        needs=_LIMIT,
+    ),
+    Statement(
+        "independent_is_slower",
+        "Residual networks of independent weights and step 1/N approach each other more slowly",
         exponents("independent, 1/N", "difference"),
-        Bounds(at_least=-0.75),
-        because="independent layers only average out, at -1/2 by the central limit theorem; midway"
-        " to the -1 of an ODE tells the two apart",
-        needs=(_DEEP,),
-        least_seeds=3,
+        Scales(Bounds(at_least=-0.75)),
+        "slope of the log distance of depth N to 2N: independent layers only average out, at -1/2"
+        " by the central limit theorem; midway to the -1 of an ODE tells the two apart",
+        needs=_LIMIT,
     ),
-    Criterion(
-        "independent weights, step 1/sqrt(N): d log(distance of N to 2N) / d log N",
+    Statement(
+        "independent_has_no_limit",
+        "Residual networks of independent weights and step 1/sqrt(N) have no limit in depth",
         exponents("independent, 1/sqrt(N)", "difference"),
-        Bounds(at_least=-0.1),
-        because="without a limit the distance does not shrink",
-        needs=(_DEEP,),
-        least_seeds=3,
+        Scales(Bounds(at_least=-0.1)),
+        "slope of the log distance of depth N to 2N: without a limit it is 0",
+        needs=_LIMIT,
     ),
 ]
 
 
 def caveats(df: pd.DataFrame) -> list[str]:
-    """What the criteria do not say: exploding gradients, a useless step, the trivial limit."""
+    """What the statements do not say: exploding gradients, a useless step, the trivial limit."""
     sentences = []
     for scale in SCALES:
         slopes = gradient_slopes(df, "residual", scale)
@@ -225,7 +272,7 @@ def caveats(df: pd.DataFrame) -> list[str]:
                 f"With weights of {scale:g} the residual chain's gradient {verb} as well, by a"
                 f" factor of {math.exp(value):.2f} a layer."
             )
-    if errors := _worst("gradient")(df):
+    if errors := _errors("gradient", df):
         sentences.append(
             f"Over all depths to {max(DEPTHS)} the largest error of a gradient by autograd is"
             f" {max(errors):.1e}, where 1 + w cancels."

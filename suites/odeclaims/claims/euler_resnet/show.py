@@ -120,7 +120,7 @@ def _draw_orders(ax: Axes, df: pd.DataFrame) -> None:
         )
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xlim(1.5e-4, 0.4)
+    ax.set_xlim(3e-5, 0.4)
     ax.set(xlabel=r"Step $\alpha$", ylabel="Relative error at t = 1")
     ax.set_title("Fitted order of convergence")
 

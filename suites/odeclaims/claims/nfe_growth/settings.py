@@ -10,3 +10,8 @@ TOY_TOLERANCES = {"loose": 1e-3, "checked": 1e-6}
 ARMS = {"node": 0, "anode": 5}
 # Points behind an error rate, beside the training set.
 TEST_POINTS = 1000
+
+
+def looks(epochs: int) -> list[int]:
+    """After which epochs a curve is looked at: 1, 2, 4 and so on, and the last."""
+    return [*(2**i for i in range(epochs.bit_length()) if 2**i < epochs), epochs]

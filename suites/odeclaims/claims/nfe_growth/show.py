@@ -1,5 +1,6 @@
 """The figure and the table, from the rows alone."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,17 +31,11 @@ DASHES: dict[str, Any] = {"loose": "--", "checked": "-"}
 
 def figure(df: pd.DataFrame) -> Figure:
     """NFE forward over the epochs: of digits with their checks (3d), and of NODE and ANODE."""
-    fig, axes = panels(2, 3, height=2.3)
-    evaluations, reconstruction, error = axes[0]
-    draw_evaluations(evaluations, df)
-    for role in TOLERANCES:
-        _lines(reconstruction, solves(df, role), "reconstruction_error", LOOKS[role])
-    net = solves(df, "checked").assign(percent=lambda rows: 100 * rows["test_error"], valid=True)
-    _lines(error, net, "percent", LOOKS["net"])
-    evaluations.set(title="MNIST: NFE")
-    reconstruction.set(title="MNIST: check")
-    error.set(title="MNIST: learning", ylabel="test error (%)", ylim=(0, None))
-    spheres, sines, check = axes[1]
+    has_digits = len(of(df, task="mnist")) > 0
+    fig, axes = panels(2 if has_digits else 1, 3, height=2.3)
+    if has_digits:
+        _draw_digits(axes[0], df)
+    spheres, sines, check = axes[-1]
     _draw_arms(spheres, df, "spheres", "nfe_forward")
     _draw_arms(sines, df, "sines", "nfe_forward")
     _draw_arms(check, df, "spheres", "reconstruction_error")
@@ -48,22 +43,44 @@ def figure(df: pd.DataFrame) -> Figure:
     for ax, title in ((spheres, "Spheres: NFE"), (sines, "Sines: NFE")):
         ax.set(title=title, ylabel="NFE forward", yscale="log")
         plain_numbers(ax.yaxis)
-    for ax in (reconstruction, check):
-        marks.limit(ax, RECONSTRUCTION_LIMIT)
-        ax.set(ylabel="error after 0 to 1 to 0", yscale="log")
+    _limit_reconstruction(check)
     for ax in axes.flat:
         ax.set_xlabel("training epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_panels(axes.flat)
-    add_legend(fig, _legend(), ncols=5)
+    add_legend(fig, _legend(has_digits), ncols=5)
     return fig
+
+
+def _draw_digits(axes: Iterable[Axes], df: pd.DataFrame) -> None:
+    """The evaluations, the check and the error rate of the nets that are trained on digits."""
+    evaluations, reconstruction, error = axes
+    draw_evaluations(evaluations, df)
+    for role in TOLERANCES:
+        _lines(reconstruction, solves(df, role), "reconstruction_error", LOOKS[role])
+    net = solves(df, "checked").assign(percent=lambda rows: 100 * rows["test_error"], valid=True)
+    _lines(error, net, "percent", LOOKS["net"])
+    _limit_reconstruction(reconstruction)
+    evaluations.set(title="MNIST: NFE")
+    reconstruction.set(title="MNIST: check")
+    error.set(title="MNIST: learning", ylabel="test error (%)", ylim=(0, None))
+
+
+def _limit_reconstruction(ax: Axes) -> None:
+    marks.limit(ax, RECONSTRUCTION_LIMIT)
+    ax.set(ylabel="error after 0 to 1 to 0", yscale="log")
 
 
 def draw_evaluations(ax: Axes, df: pd.DataFrame) -> None:
     """The panel of Fig. 3d: evaluations over the epochs, at both tolerances."""
+    ax.set(title="NFE over training", xlabel="training epoch", ylabel="NFE forward")
+    if of(df, task="mnist").empty:
+        ax.text(0.5, 0.5, "no net was trained\non digits", transform=ax.transAxes, ha="center")
+        ax.set(xticks=[], yticks=[])
+        return
     for role in TOLERANCES:
         _lines(ax, solves(df, role), "nfe_forward", LOOKS[role])
-    ax.set(title="NFE over training", xlabel="training epoch", ylabel="NFE forward", yscale="log")
+    ax.set(yscale="log")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_numbers(ax.yaxis)
 
@@ -99,9 +116,9 @@ def tolerance_legend() -> list[Line2D]:
     ]
 
 
-def _legend() -> list[Line2D]:
+def _legend(has_digits: bool) -> list[Line2D]:
     """A hollow mark fails a check."""
-    digits = tolerance_legend()
+    digits = tolerance_legend() if has_digits else []
     for handle in digits:
         handle.set_label(f"MNIST at {handle.get_label()}")
     dashes = [

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from odeclaims.cell import Profile
-from odeclaims.claims.adjoint_gradients.judge import CRITERIA, GROUPS, caveats
+from odeclaims.claims.adjoint_gradients import CLAIM
+from odeclaims.claims.adjoint_gradients.judge import GROUPS, caveats
 from odeclaims.claims.adjoint_gradients.measure import ARMS, cells
 from odeclaims.claims.adjoint_gradients.problems import FAMILIES
 
@@ -38,40 +39,110 @@ def expected(arm, group, params):
     return params["tol"] * (math.exp(params["rate"]) if lost else 1.0)
 
 
-def outcomes(df):
-    return [criterion.judge(df).outcome for criterion in CRITERIA]
+def others_than_reproduced(df):
+    """The names of the statements with another outcome, each with it."""
+    judgements = CLAIM.judge(df).judgements
+    return {j.statement.name: j.outcome for j in judgements if j.outcome != "reproduced"}
 
 
-def test_the_criteria_hold_where_theory_does():
-    assert outcomes(rows_of(expected)) == ["reproduced"] * 8
+def test_the_statements_hold_where_theory_does():
+    verdict = CLAIM.judge(rows_of(expected))
+    assert not others_than_reproduced(rows_of(expected))
+    assert verdict.summary == "3 of 3 reproduced"
+    assert verdict.scale == "published size"
 
 
 @pytest.mark.parametrize(
     ("broken", "error"),
     [
-        (0, lambda arm, group, p: max(expected(arm, group, p), 1e-5)),
-        (1, lambda arm, group, p: 1e-7 if group == "benign" else expected(arm, group, p)),
-        (2, lambda arm, group, p: p["tol"] * math.exp(p["rate"] / 2)),
-        (3, lambda arm, group, p: expected("adjoint", group, p)),
-        (4, lambda arm, group, p: p["tol"] * (1e9 if group == "decaying" else 1)),
-        (7, lambda arm, group, p: expected("adjoint", group, p)),
+        (
+            {"right_by_input", "right_by_parameters", "error_follows_tolerance"},
+            lambda arm, group, p: max(expected(arm, group, p), 1e-5),
+        ),
+        (
+            {"error_follows_tolerance"},
+            lambda arm, group, p: 1e-7 if group == "benign" else expected(arm, group, p),
+        ),
+        (
+            {"lost_on_decaying", "amplified_exponentially"},
+            lambda arm, group, p: p["tol"] * math.exp(p["rate"] / 2 if arm == "adjoint" else 0),
+        ),
+        (
+            {"backprop_keeps_it"},
+            lambda arm, group, p: expected("adjoint" if arm == "backprop" else arm, group, p),
+        ),
+        (
+            {"amplified_exponentially"},
+            lambda arm, group, p: (
+                p["tol"] * (1e9 if group == "decaying" and arm == "adjoint" else 1)
+            ),
+        ),
+        (
+            {"interpolated_keeps_it"},
+            lambda arm, group, p: expected("adjoint" if arm == "interpolated" else arm, group, p),
+        ),
     ],
 )
-def test_each_criterion_can_fail(broken, error):
-    assert outcomes(rows_of(error))[broken] == "not reproduced"
+def test_each_statement_can_fail(broken, error):
+    assert others_than_reproduced(rows_of(error)) == dict.fromkeys(broken, "not reproduced")
 
 
-@pytest.mark.parametrize(("broken", "arm"), [(5, "checkpointed"), (6, "reversible")])
-def test_a_difference_to_backprop_is_seen(broken, arm):
-    judged = outcomes(rows_of(expected, different=arm))
-    assert judged[broken] == "not reproduced"
-    assert judged.count("reproduced") == 7
-
-
-def test_a_reference_that_is_not_confirmed_makes_no_judgement():
+@pytest.mark.parametrize(
+    ("column", "broken"),
+    [("error_y0", "right_by_input"), ("error_parameters", "right_by_parameters")],
+)
+def test_input_and_parameters_are_judged_apart(column, broken):
     df = rows_of(expected)
-    df["finite_difference_error"] = np.where(df["problem"] == "sine", 1e-3, 1e-10)
-    assert outcomes(df)[:2] == ["insufficient"] * 2
+    tight = (df["gradient"] == "adjoint") & (df["tol"] == 1e-10) & (df["problem"] == "sine")
+    df.loc[tight, column] = 1e-5
+    found = others_than_reproduced(df)
+    assert found.pop(broken) == "not reproduced"
+    assert set(found) <= {"error_follows_tolerance"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "arm"),
+    [("checkpointed_is_backprop", "checkpointed"), ("reversible_is_backprop", "reversible")],
+)
+def test_a_difference_to_backprop_is_seen(broken, arm):
+    found = others_than_reproduced(rows_of(expected, different=arm))
+    assert found == {broken: "not reproduced"}
+
+
+def test_few_problems_are_insufficient():
+    df = rows_of(expected)
+    few = df[df["problem"].isin(["sine", "linear", "decay", "relu"])]
+    assert others_than_reproduced(few) == dict.fromkeys(
+        ("right_by_input", "right_by_parameters", "error_follows_tolerance"), "insufficient"
+    )
+
+
+def test_a_gradient_that_failed_is_no_small_one():
+    df = rows_of(expected)
+    failed = (df["gradient"] == "adjoint") & (df["tol"] == 1e-3) & (df["rate"] == 40)
+    df.loc[failed, "status"] = "max_steps"
+    assert others_than_reproduced(df) == {"lost_on_decaying": "insufficient"}
+
+
+@pytest.mark.parametrize(
+    ("problem", "invalid"),
+    [
+        ("sine", {"right_by_input", "right_by_parameters", "error_follows_tolerance"}),
+        (
+            "relu",
+            {
+                "lost_on_decaying",
+                "backprop_keeps_it",
+                "amplified_exponentially",
+                "interpolated_keeps_it",
+            },
+        ),
+    ],
+)
+def test_a_reference_that_is_not_confirmed_makes_no_judgement(problem, invalid):
+    df = rows_of(expected)
+    df["finite_difference_error"] = np.where(df["problem"] == problem, 1e-3, 1e-10)
+    assert others_than_reproduced(df) == dict.fromkeys(invalid, "invalid")
 
 
 def test_every_problem_belongs_to_a_group_that_is_judged():

@@ -5,6 +5,7 @@ import pytest
 from neural_ode import StepLimit
 from odeclaims.cell import Profile
 from odeclaims.claims.annulus import CLAIM
+from odeclaims.claims.annulus import measure as room
 from odeclaims.claims.annulus.settings import TOLERANCES
 from odeclaims.kits.columns import STAMP_COLUMNS
 from tests.odeclaims.claims.annulus.examples import ARMS, FLOW, measure
@@ -52,9 +53,34 @@ def test_a_training_that_fails_is_left_to_the_runner(monkeypatch):
         measure(arm="node", dim=2, **{**FLOW, "training_tolerance": 1e-6})
 
 
-def test_arms_share_their_data_and_quick_has_five_seeds():
+@pytest.mark.parametrize(
+    ("dim", "found", "roles"),
+    [
+        (1, {"mse": 0.6}, ["loose", "checked", "tight"]),
+        (1, {"mse": 0.67}, ["loose", "checked"]),
+        (2, {"dense_accuracy": 1.0, "bridge_share": 0.0}, ["loose", "checked", "tight"]),
+        (2, {"dense_accuracy": 1.0, "bridge_share": 1e-6}, ["loose", "checked"]),
+    ],
+)
+def test_what_no_flow_can_is_solved_again(monkeypatch, dim, found, roles):
+    real = room.examine
+    monkeypatch.setattr(room, "examine", lambda *arguments: {**real(*arguments), **found})
+    for arm, expected in (("node", roles), ("anode", ["loose", "checked"])):
+        df = measure(1, arm=arm, dim=dim, **ARMS[arm])
+        assert df[df["kind"] == "result"]["role"].tolist() == expected
+
+
+def test_arms_share_their_data_and_what_cannot_be_has_more_seeds():
     seeds: dict[tuple[int, int], set[int]] = {}
+    counts: dict[str, set[int]] = {}
     for cell in CLAIM.cells(Profile("quick")):
         seeds.setdefault((cell.repetition, cell.params["dim"]), set()).add(cell.seed)
-    assert len(seeds) == 10
+        counts.setdefault(cell.params["arm"], set()).add(cell.repetition)
+    assert len(seeds) == 16
     assert all(len(each) == 1 for each in seeds.values())
+    assert {arm: len(each) for arm, each in counts.items()} == {
+        "node": 8,
+        "anode": 4,
+        "resnet": 4,
+        "resnet_relu": 4,
+    }

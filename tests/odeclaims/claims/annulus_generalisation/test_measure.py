@@ -6,11 +6,17 @@ import pytest
 import torch
 
 from neural_ode import StepLimit
-from odeclaims.cell import Profile
+from odeclaims.cell import Profile, ProfileName
 from odeclaims.claims.annulus_generalisation import CLAIM
 from odeclaims.claims.annulus_generalisation import measure as room
-from odeclaims.claims.annulus_generalisation.judge import LEAST_SEEDS
-from odeclaims.claims.annulus_generalisation.settings import AUGMENT_DIMS, TOLERANCES, WEDGES
+from odeclaims.claims.annulus_generalisation.settings import (
+    AUGMENT_DIMS,
+    CITED,
+    COMPARED,
+    DRAWN,
+    TOLERANCES,
+    WEDGES,
+)
 from odeclaims.kits.columns import STAMP_COLUMNS
 from odeclaims.kits.toy_models import Frozen
 from tests.odeclaims.claims.annulus_generalisation.examples import SMALL, cell, measure
@@ -24,11 +30,13 @@ def test_a_model_is_trained_and_looked_at(augment_dim):
     columns = ["held_out_accuracy", "seen_accuracy", "training_accuracy", "nfe_forward"]
     assert results[[*columns, *STAMP_COLUMNS]].notna().all(axis=None)
     assert df[df["kind"] == "training"]["epoch"].tolist() == [1, 2]
-    assert len(df[df["kind"] == "map"]) == room.MAP_SIDE**2
+    drawn = len(df[df["kind"] == "map"])
+    assert drawn == (room.MAP_SIDE**2 if augment_dim in COMPARED else 0)
 
 
-def test_one_wedge_of_one_repetition_is_drawn():
-    for one in (cell(0, repetition=1), cell(0, "pi/10")):
+def test_one_wedge_of_some_repetitions_is_drawn():
+    assert "map" in set(measure(cell(0, repetition=DRAWN - 1))["kind"])
+    for one in (cell(0, repetition=DRAWN), cell(0, "pi/8")):
         assert set(measure(one)["kind"]) == {"training", "result"}
 
 
@@ -69,9 +77,25 @@ def test_the_disc_has_a_third_of_the_weight():
     assert room._weighted(0, 1) == pytest.approx(2 / 3)
 
 
+def counts(profile: ProfileName) -> dict[tuple[str, int], int]:
+    """How many seeds each width and dimension has."""
+    found: dict[tuple[str, int], int] = {}
+    for one in CLAIM.cells(Profile(profile)):
+        key = (one.params["wedge"], one.params["augment_dim"])
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+def test_the_central_arms_have_forty_seeds_and_quick_runs_no_more_than_it_can_judge():
+    at_quick = {(CITED, 0): 40, (CITED, 1): 16, (CITED, 5): 40}
+    assert counts("quick") == at_quick
+    elsewhere = {(wedge, p): 20 for wedge in ("pi/8", "pi/3") for p in COMPARED}
+    assert counts("paper") == {**at_quick, **elsewhere}
+
+
 def test_widths_and_dimensions_share_their_sample():
     seeds: dict[int, set[int]] = {}
-    for one in CLAIM.cells(Profile("quick")):
+    for one in CLAIM.cells(Profile("paper")):
         seeds.setdefault(one.repetition, set()).add(one.seed)
-    assert len(seeds) == LEAST_SEEDS == 10
+    assert len(seeds) == 40
     assert all(len(each) == 1 for each in seeds.values())

@@ -3,9 +3,11 @@
 import pandas as pd
 
 from odeclaims.claims.augmentation_sweep import CLAIM
+from odeclaims.claims.augmentation_sweep.judge import PARAMETERS
 from odeclaims.claims.augmentation_sweep.measure import models
 from odeclaims.claims.augmentation_sweep.settings import TASKS, TOLERANCES
 
+TASK_NAMES = list(TASKS)
 MODELS = [(task, model) for task in TASKS for model in models(task)]
 
 GOOD = {
@@ -14,11 +16,11 @@ GOOD = {
     "second_order": {"loss": 0.01, "dense_accuracy": 1.0, "nfe_forward": 100, "mse": 1e-4},
     "input_layer": {"loss": 0.01, "dense_accuracy": 1.0, "nfe_forward": 100, "mse": 1e-4},
 }
-BUDGET = {"points": 3000, "epochs": 8, "batch_size": 64, "learning_rate": 1e-3}
+BUDGET = {"points": 3000, "epochs": 50, "batch_size": 64, "learning_rate": 1e-3}
 
 
 def make_rows(
-    seeds: int = 5,
+    seeds: int = 10,
     changed: dict[tuple[str, int | None], dict[str, float]] | None = None,
     invalid: tuple[tuple[str, int], ...] = (),
     **budget: int,
@@ -39,6 +41,7 @@ def make_rows(
                 values |= (changed or {}).get(key, {})
             quality = "mse" if task == "crossing" else "dense_accuracy"
             common = {**model, **BUDGET, **budget, "task": task, "repetition": seed, "status": "ok"}
+            common |= {"seed": 100 * seed + TASK_NAMES.index(task)}
             rows.append(
                 {**common, "kind": "training", "epoch": 1, "loss": 1.0, "training_nfe": 20.0}
             )
@@ -50,7 +53,7 @@ def make_rows(
                     "tolerance": tolerance,
                     "loss": values["loss"],
                     "training_nfe": 30.0,
-                    "parameters": 1253,
+                    "parameters": PARAMETERS.get(f"{arm} {p}", 1400),
                     "nfe_forward": values["nfe_forward"],
                     quality: values[quality],
                     "reconstruction_error": 1e-4,

@@ -19,4 +19,4 @@ def test_the_table_has_the_logs_with_their_correction_and_medians():
     ours = rows[(rows["net"] == "trained") & (rows["solver"] == "adams")]
     assert list(ours["tolerance"])[-1] == "1e-02 to 1e-05"
     assert set(ours["backward / forward"]) == {"0.800"}
-    assert set(ours["valid"]) == {"3 of 3", "12 of 12"}
+    assert set(ours["valid"]) == {"8 of 8", "32 of 32"}
