@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.claims.change_of_variables.settings import CONVERGED, JUDGED, SPENT
-from odeclaims.kits.quantities import chances_of_scores
+from odeclaims.kits.quantities import MATHEMATICS, chances_of_scores
 from odeclaims.kits.rows import of, ok, reversible
 from odeclaims.rules import Better, Bounds, Curve, Exact, Scales
-from odeclaims.statement import Check, Need, Size, Statement
+from odeclaims.statement import Check, Need, Statement
 from odeclaims.statistics import log_slope
 
 NOISE_JUDGED = 1e-5
@@ -159,11 +159,7 @@ def _above_overhead(quantity: str, df: pd.DataFrame) -> str:
     return f"{count} of at least {LEAST_DIMS} dimensions are above the overhead of a call"
 
 
-def _no_size(df: pd.DataFrame) -> float:
-    return 1.0
-
-
-SIZE = Size("a statement of mathematics, of no size", _no_size)
+SIZE = MATHEMATICS
 
 CHECKS = [
     Check(
