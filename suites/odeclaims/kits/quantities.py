@@ -79,3 +79,17 @@ def chances_below_zero(values: pd.Series, errors: pd.Series) -> list[float]:
 
     chances = stats.norm.cdf(np.asarray(values, dtype=float) / np.asarray(errors, dtype=float))
     return [min(1.0, len(chances) * float(chance)) for chance in chances]
+
+
+def chances_of_scores(scores: pd.Series) -> list[float]:
+    """How likely the errors of unbiased means are, in units of their standard errors.
+
+    Returns:
+        Two p-values: of Kolmogorov's and Smirnov's test against the standard normal, which looks at
+        all; and that of the one farthest from zero times how many there are, at most 1.
+    """
+    from scipy import stats
+
+    values = np.asarray(scores, dtype=float)
+    farthest = 2 * float(stats.norm.sf(np.abs(values).max())) * len(values)
+    return [float(stats.kstest(values, "norm").pvalue), min(1.0, farthest)]

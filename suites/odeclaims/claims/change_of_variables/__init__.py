@@ -11,7 +11,12 @@ The tutorial is "A tutorial on neural ordinary differential equations" by Alek D
 """
 
 from odeclaims.claim import Claim, Column, Evidence
-from odeclaims.claims.change_of_variables.settings import SLUG, TIMED_MATRICES, TIMED_POINTS
+from odeclaims.claims.change_of_variables.settings import (
+    LARGEST_SQUARE,
+    SLUG,
+    TIMED_MATRICES,
+    TIMED_POINTS,
+)
 from odeclaims.kits.columns import STAMP_COLUMNS
 
 LEDGER = [
@@ -53,7 +58,10 @@ DEVIATIONS = [
     " that the log-determinants are of size one, and not by any error.",
     "The paper's O(D) is the trace of a Jacobian at hand, or of a planar layer in closed form. By"
     " autograd the exact trace takes D vector-Jacobian products, each of which is O(D) itself.",
-    "The determinant's time leaves out the D vector-Jacobian products that its Jacobian takes.",
+    "The determinant's time leaves out the D vector-Jacobian products that its Jacobian takes."
+    f" It and the exact trace are timed up to dimension {LARGEST_SQUARE}, what is O(D) beyond it.",
+    "An exponent is taken over the dimensions at which a call takes eight times as long as at the"
+    " smallest one or longer, where it is nearly all overhead.",
     "The noise is renewed in random fields of a few dimensions, not in training on MNIST. Of the"
     " validity stamp these solves have the reconstruction alone, since no gradient is taken.",
     "The printed integral has the trace of a vector, which is read as the sum of its entries and as"
@@ -125,4 +133,10 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
+    revision=2,
+    earlier=[
+        "Revision 1 (quick and hour: reproduced) took exponents over three dimensions of which some"
+        " were mostly overhead, compared the largest of 160 errors with 4 standard errors, which is"
+        " once in a hundred by chance, and counted checks of the instrument as evidence.",
+    ],
 )

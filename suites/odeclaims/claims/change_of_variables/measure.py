@@ -27,13 +27,20 @@ from odeclaims.claims.change_of_variables.solves import END, at, flow, largest, 
 FIELDS = ("linear", "planar", "constant", "concatsquash")
 TOLERANCES = (1e-4, 1e-6, 1e-8, JUDGED)
 NOISE_DIM = 4
+# The dimensions at which times are measured: up to LARGEST_SQUARE all of them, and beyond only what
+# is O(D). The first has little but overhead, and so many lie above it that a slope over them has an
+# interval. Larger states leave the cache, which takes longer for each number.
+SQUARE_DIMS = (16, 64, 256, 384, 512, 768, 1024)
+LINEAR_DIMS = (4096, 5120, 6144, 7168, 8192, 10240, 12288, 14336, 16384)
+LARGEST_DIMS = (1536, 2048)
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each field, dimension and seed of a part."""
     dims = profile.pick(smoke=(2,), quick=(2, 8), paper=(2, 8, 32))
     estimated = profile.pick(smoke=(2, 4), quick=(2, 8, 32), paper=(2, 8, 32, 128))
-    cost = profile.pick(smoke=(4, 16), quick=(16, 64, 256, 1024), paper=(16, 64, 256, 1024, 2048))
+    timed = (*SQUARE_DIMS, *LINEAR_DIMS)
+    cost = profile.pick(smoke=(4, 16), quick=timed, paper=(*timed, *LARGEST_DIMS))
     draws = profile.pick(smoke=512, quick=16384, paper=16384)
     all_printed = ("linear", "planar", "concatsquash", "unit")
     printed = profile.pick(smoke=("planar", "unit"), quick=all_printed, paper=all_printed)
@@ -47,6 +54,7 @@ def cells(profile: Profile) -> Iterator[Cell]:
             yield _cell("printed", repetition, field=field, dim=2, most_intervals=most)
         for dim in estimated:
             yield _cell("estimate", repetition, field="concatsquash", dim=dim, draws=draws)
+    for repetition in profile.repetitions(smoke=1, quick=6, paper=10):
         yield _cell("noise", repetition, field="concatsquash", dim=NOISE_DIM)
     for dim in cost:
         yield Cell(SLUG, {"part": "cost", "field": "constant", "dim": dim})

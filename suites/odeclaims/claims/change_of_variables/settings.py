@@ -7,5 +7,10 @@ JUDGED = 1e-10
 CONVERGED = 5e-4
 # Steps of a solve with noise.
 STEP_LIMIT = 500
+# What a solve at the step limit has spent, at least: six evaluations a step of dopri5.
+SPENT = 6 * STEP_LIMIT
 # In a batch that is timed. Small batches of small states would time the overhead of a call.
 TIMED_POINTS, TIMED_MATRICES = 16, 4
+# Beyond this dimension only what is O(D) is timed: its overhead is still large where that of a
+# determinant is small.
+LARGEST_SQUARE = 2048

@@ -1,5 +1,7 @@
 """The figure and the table, from the rows alone."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +16,7 @@ from odeclaims.claims.change_of_variables.judge import (
     exponent,
     finest,
 )
-from odeclaims.claims.change_of_variables.settings import STEP_LIMIT
+from odeclaims.claims.change_of_variables.settings import SPENT
 from odeclaims.kits import marks
 from odeclaims.kits.rows import of, ok
 from odeclaims.record.wording import number
@@ -27,9 +29,6 @@ from odeclaims.report.style import (
     leave_room,
     panels,
 )
-
-# What a solve at the step limit has spent, at least: six evaluations a step of dopri5.
-SPENT = 6 * STEP_LIMIT
 
 FIELDS = {
     "linear": "linear",
@@ -122,10 +121,11 @@ def _formulas(ax: Axes, df: pd.DataFrame) -> None:
 
 
 def _costs(ax: Axes, df: pd.DataFrame) -> None:
-    """Time over dimension, with the exponent at the largest dimensions."""
+    """Time over dimension, with the exponent above the overhead of a call."""
     for name, (colour, marker) in COST_LOOKS.items():
         rows = ok(df, part="cost", quantity=name).sort_values("dim")
-        label = f"{COSTS[name]}: {exponent(name)(df)[0]:.1f}"
+        slope = exponent(df, name)
+        label = COSTS[name] if math.isnan(slope) else f"{COSTS[name]}: {slope:.1f}"
         ax.loglog(rows["dim"], rows["time_s"], color=colour, marker=marker, label=label)
     ax.set(title="Cost and its exponent", xlabel="dimension D", ylabel="time a point (s)")
     low, high = ax.get_ylim()

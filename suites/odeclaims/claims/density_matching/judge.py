@@ -83,7 +83,7 @@ def _parameter_ratios(df: pd.DataFrame) -> list[float]:
     if "cnf_constant" not in counts:
         return []
     ratios = counts[flows].rdiv(counts["cnf_constant"], axis=0)
-    return [float(ratio) for ratio in ratios.stack()]
+    return [float(ratio) for ratio in ratios.to_numpy(dtype=float).ravel() if ratio == ratio]
 
 
 def _share_of_published(df: pd.DataFrame) -> float:

@@ -7,6 +7,7 @@ from neural_ode.flows import CNF, PlanarField, StandardNormal, exact_trace
 from odeclaims.cell import Profile
 from odeclaims.claims.change_of_variables import (
     CLAIM,
+    costs,
     estimates,
     formulas,
     masses,
@@ -110,6 +111,12 @@ def test_products_are_counted():
     products = column(rows, "vjps", "quantity")
     assert products == {"determinant": 0, "exact": 4, "estimate": 1, "closed": 0}
     assert (rows["time_s"] > 0).all()
+
+
+def test_beyond_the_largest_square_only_what_is_linear_is_timed(monkeypatch):
+    monkeypatch.setattr(costs, "LARGEST_SQUARE", 3)
+    rows = measured("cost")
+    assert column(rows, "vjps", "quantity") == {"estimate": 1, "closed": 0}
 
 
 def test_estimates_are_unbiased_and_their_variance_is_that_of_the_theory():
