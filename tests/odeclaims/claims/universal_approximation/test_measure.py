@@ -74,8 +74,8 @@ def test_training_lowers_the_error():
         params = {"network": "tanh", "iterations": iterations}
         rows = measure_rows(CLAIM, Cell(SLUG, params))
         assert set(rows["kind"]) == {"result", "section"}
-        results = rows[rows["kind"] == "result"].set_index("grid")
-        assert results.loc[FINE_GRID, "largest_error"] >= results.loc[GRID, "largest_error"]
-        return float(results.loc[GRID, "unexplained"])
+        coarse, fine = (rows[rows["grid"] == count].iloc[0] for count in (GRID, FINE_GRID))
+        assert fine["largest_error"] >= coarse["largest_error"]
+        return float(coarse["unexplained"])
 
     assert unexplained(60) < unexplained(1) / 2
