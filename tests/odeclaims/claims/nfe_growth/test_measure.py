@@ -169,4 +169,4 @@ def test_a_profile_that_teaches_no_digits_trains_no_net_on_them():
 def test_points_are_looked_at_after_epochs_that_double():
     params = {"task": "spheres", "arm": "node", "augment_dim": 0, **SMALL_POINTS, "epochs": 5}
     rows = measure.measure(Cell(SLUG, params), Context())
-    assert sorted({row["epoch"] for row in rows}) == [0, 1, 2, 4, 5]
+    assert sorted({int(row["epoch"] or 0) for row in rows}) == [0, 1, 2, 4, 5]
