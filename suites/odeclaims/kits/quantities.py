@@ -50,10 +50,8 @@ def differences(rows: pd.DataFrame, others: pd.DataFrame, column: str) -> np.nda
 
 def log_ratios(rows: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndarray:
     """As ``differences``, of the natural logarithms, for what is compared by a factor."""
-    pairs = np.log(by_seed(rows)[column].astype(float)) - np.log(
-        by_seed(others)[column].astype(float)
-    )
-    return pairs.dropna().to_numpy(dtype=float)
+    one, other = (by_seed(each)[column].astype(float) for each in (rows, others))
+    return np.log((one / other).dropna().to_numpy(dtype=float))
 
 
 def _whole(df: pd.DataFrame) -> float:
