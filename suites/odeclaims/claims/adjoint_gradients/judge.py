@@ -120,7 +120,7 @@ STATEMENTS = [
     ),
     Statement(
         "error_follows_tolerance",
-        "There the adjoint's error shrinks with the tolerance",
+        "Where the flow can be reversed, the adjoint's error shrinks with the tolerance",
         tolerance_slopes,
         Exact(Bounds(at_least=0.5), least=10),
         "slope of log error over log tolerance: a solver whose global error follows its tolerance"
@@ -143,7 +143,8 @@ STATEMENTS = [
     ),
     Statement(
         "backprop_keeps_it",
-        "On the same flows and steps backprop keeps the gradient",
+        "On a flow that contracts by e^10 or more backprop at the tolerance 1e-3 keeps the"
+        " gradient",
         partial(_decaying_errors, "backprop"),
         Exact(Bounds(at_most=0.1), least=4),
         "the problems themselves are well conditioned, so it is the reversal that fails and not the"

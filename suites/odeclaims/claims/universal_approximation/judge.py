@@ -120,7 +120,7 @@ STATEMENTS = [
     ),
     Statement(
         "linear_cannot",
-        "A network whose hidden layer is linear cannot",
+        "A network whose hidden layer is linear cannot approximate the bump",
         partial(_gets_below_edge, "linear"),
         Impossible(),
         f"its level sets are lines: {_EDGE}",
@@ -139,7 +139,7 @@ STATEMENTS = [
     ),
     Statement(
         "width_n_cannot",
-        f"A deep ReLU network of width n = {INPUTS} cannot",
+        f"A deep ReLU network of width n = {INPUTS} cannot approximate the bump",
         partial(_gets_below_edge, "relu_n"),
         Impossible(),
         f"Lu et al. and Johnson: {_EDGE}",
@@ -148,7 +148,7 @@ STATEMENTS = [
     ),
     Statement(
         "width_n1_can",
-        f"A deep ReLU network of width n + 1 = {INPUTS + 1} can",
+        f"A deep ReLU network of width n + 1 = {INPUTS + 1} can approximate the bump",
         partial(_can, "relu_n1"),
         Possible(refuted_from=30),
         f"the least width by Hanin and Sellke, and by Park et al.; {_HALF}. So narrow a network is"
@@ -157,7 +157,8 @@ STATEMENTS = [
     ),
     Statement(
         "square_cannot",
-        "A hidden layer of squares, which is not linear either, cannot",
+        "A network whose hidden layer is one of squares, which are not linear, cannot approximate"
+        " the bump",
         _square_gets_below,
         Impossible(),
         "Leshno et al.: a polynomial is no activation of a universal approximator, whatever the"
