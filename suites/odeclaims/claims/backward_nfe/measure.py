@@ -46,14 +46,14 @@ def cells(profile: Profile) -> Iterator[Cell]:
     Within the minutes of the profile quick no net learns enough to be judged: it has one alone, for
     the picture.
     """
-    trained = profile.pick(smoke=1, quick=3, hour=12, paper=5)
+    trained = profile.pick(smoke=1, quick=3, hour=6, paper=5)
     for repetition in profile.repetitions(smoke=1, quick=1, hour=8, paper=8):
         for epochs in (0, trained):
             yield Cell(
                 SLUG,
                 {
                     "channels": profile.pick(smoke=4, quick=16, hour=32, paper=64),
-                    "images": profile.pick(smoke=16, quick=1280, hour=8192, paper=60_000),
+                    "images": profile.pick(smoke=16, quick=1280, hour=16_384, paper=60_000),
                     "batch_size": profile.pick(smoke=8, quick=16, hour=64, paper=128),
                     "epochs": epochs,
                     "test_images": profile.pick(smoke=20, quick=500, hour=1000, paper=10_000),

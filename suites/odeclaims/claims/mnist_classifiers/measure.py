@@ -31,7 +31,7 @@ from odeclaims.kits.validity import relative_error, stamp
 DATASETS = {"mnist": mnist.DIGEST}
 
 # What two cores manage in an hour, all six nets and eight seeds taken together.
-HOUR_EPOCHS = 12
+HOUR_EPOCHS = 6
 # Test digits whose flow and gradient are checked, and the steps of the gradient's reference.
 CHECKED = 8
 REFERENCE_STEPS = 64
@@ -61,7 +61,7 @@ def _trainings(profile: Profile) -> Iterator[Cell]:
     training = {
         "kind": "training",
         "channels": profile.pick(smoke=4, quick=32, hour=32, paper=64),
-        "images": profile.pick(smoke=16, quick=8192, hour=8192, paper=ALL_IMAGES),
+        "images": profile.pick(smoke=16, quick=16_384, hour=16_384, paper=ALL_IMAGES),
         "test_images": profile.pick(smoke=16, quick=10_000, paper=10_000),
         "batch_size": profile.pick(smoke=8, quick=64, hour=64, paper=128),
         "epochs": profile.pick(

@@ -50,10 +50,10 @@ def _digit_cells(profile: Profile) -> Iterator[Cell]:
             {
                 "task": "mnist",
                 "channels": profile.pick(smoke=4, quick=32, hour=32, paper=64),
-                "images": profile.pick(smoke=24, quick=8192, hour=8192, paper=60_000),
+                "images": profile.pick(smoke=24, quick=16_384, hour=16_384, paper=60_000),
                 "test_images": profile.pick(smoke=20, quick=1000, hour=1000, paper=10_000),
                 "batch_size": profile.pick(smoke=8, quick=64, hour=64, paper=128),
-                "epochs": profile.pick(smoke=2, quick=12, hour=12, paper=160),
+                "epochs": profile.pick(smoke=2, quick=6, hour=6, paper=160),
                 "evaluated": profile.pick(smoke=4, quick=4, hour=4, paper=32),
                 "reference_steps": profile.pick(smoke=16, quick=256, hour=256, paper=1024),
             },

@@ -41,8 +41,8 @@ def cells(profile: Profile) -> Iterator[Cell]:
             {
                 "channels": profile.pick(smoke=8, quick=16, hour=32, paper=64),
                 "batch_size": profile.pick(smoke=8, quick=32, hour=64, paper=128),
-                "images": profile.pick(smoke=16, quick=1024, hour=8192, paper=60_000),
-                "epochs": profile.pick(smoke=1, quick=2, hour=12, paper=5),
+                "images": profile.pick(smoke=16, quick=1024, hour=16_384, paper=60_000),
+                "epochs": profile.pick(smoke=1, quick=2, hour=6, paper=5),
                 "tightest": profile.pick(smoke=2, quick=5, paper=6),
             },
             repetition,
