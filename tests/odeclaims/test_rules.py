@@ -15,6 +15,7 @@ from odeclaims.rules import (
     Exact,
     Impossible,
     Level,
+    Outcome,
     Possible,
     Scales,
     Share,
@@ -51,7 +52,7 @@ def test_the_published_table_has_every_case_and_every_promise_is_kept():
         (c.rule.kind, c.truth) for c in CASES
     ]
     for case, cells in zip(CASES, lines, strict=True):
-        outcomes = ("reproduced", "not reproduced", "undecided")
+        outcomes: tuple[Outcome, ...] = ("reproduced", "not reproduced", "undecided")
         shares = dict(zip(outcomes, (float(each[:-1]) / 100 for each in cells[4:]), strict=True))
         # Three standard deviations of a share over 2,000 sets.
         assert case.error is None or shares[case.error] <= 0.05 + 0.015
