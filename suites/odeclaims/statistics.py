@@ -6,8 +6,7 @@ is spared.
 """
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,44 +207,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
-
-
-def interval(values: ArrayLike, statistic: Callable = np.median) -> tuple[float, float] | None:
-    """The 95% bias-corrected and accelerated bootstrap interval of a statistic over seeds.
-
-    Args:
-        values: one number for each seed.
-        statistic: a function of an array and an ``axis``; the median by default.
-
-    Returns:
-        Its two ends, the same at every call; ``None`` for fewer than two values. Where BCa is not
-        defined, as when a jackknife leaves the statistic unchanged, the percentile interval.
-
-    Source: Efron, J. Am. Stat. Assoc. 82 (1987), by ``scipy.stats.bootstrap``.
-    """
-    from scipy import stats
-
-    sample = np.asarray(values, dtype=float)
-    if len(sample) < 2:
-        return None
-    if np.ptp(sample) == 0:
-        return float(sample[0]), float(sample[0])
-    for method in ("BCa", "percentile"):
-        with warnings.catch_warnings():
-            # SciPy warns where BCa degenerates, NumPy where its acceleration is 0/0 for values that
-            # are nearly equal; the next method takes over then.
-            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-            warnings.simplefilter("ignore", RuntimeWarning)
-            ends = stats.bootstrap(
-                (sample,),
-                statistic,
-                n_resamples=RESAMPLES,
-                method=method,
-                rng=np.random.default_rng(0),
-            ).confidence_interval
-        if math.isfinite(ends.low) and math.isfinite(ends.high):
-            return float(ends.low), float(ends.high)
-    return None
 
 
 def log_slope(x: Numbers, y: Numbers) -> float:
