@@ -362,6 +362,25 @@ def test_two_runs_of_the_same_code_do_not_differ(done, tmp_path_factory):
     assert "0 of 1 statements agree; 1 differs: toy (quick) x_is_small." in output
 
 
+def test_rules_are_registered_and_one_that_moved_is_refused(toy):
+    code, output, errors = toy("register")
+    assert (code, errors) == (0, "")
+    assert "1 rules registered in results/registry.csv, 0 stood there" in output
+    assert toy("register", "--check")[0] == 0
+    claim = toy.folder / "toy.py"
+    claim.write_text(claim.read_text().replace("at_most=96", "at_most=97"))
+    code, output, _ = toy("register", "--check")
+    assert code == 1
+    assert "toy: not registered: x_is_small" in output
+    code, _, errors = toy("register", "--reason", "it was too strict")
+    assert code == 2
+    assert "raise the revision of the claim" in one_sentence(errors)
+    claim.write_text(claim.read_text().replace('slug="toy"', 'revision=2, slug="toy"'))
+    assert "--reason says why" in one_sentence(toy("register")[2])
+    assert toy("register", "--reason", "it was too strict")[0] == 0
+    assert len((toy.out / "registry.csv").read_text().splitlines()) == 3
+
+
 def test_an_error_in_a_cell_is_named_and_the_others_are_kept(toy):
     toy.claim(trouble="assert cell.repetition != 1, 'a bug'")
     code, output, _ = toy("run")
