@@ -82,7 +82,7 @@ OTHERS = {
     "claim": {"matplotlib", "numpy", "pandas"},
     "statistics": {"numpy", "scipy"},
     "judge": {"numpy", "pandas"},
-    "judging-kits": {"pandas"},
+    "judging-kits": {"numpy", "pandas", "scipy"},
     "measure": {"jaxtyping", "numpy", "pandas", "scipy", "torch"},
     "measured-with": {"jaxtyping", "numpy", "pandas", "scipy", "torch"},
 }

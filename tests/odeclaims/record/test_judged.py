@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 @pytest.fixture(scope="module")
 def judged() -> Judged:
-    return Judged(Results(RESULTS, "quick", find_claims()["backward_nfe"]))
+    return Judged(Results(RESULTS, "quick", find_claims()["adjoint_gradients"]))
 
 
 def test_every_cell_of_the_written_table_has_a_name_of_its_own(judged):
@@ -51,11 +51,11 @@ def test_a_number_is_found_by_its_name_and_no_longer_once_the_rows_are_others(ju
     cell = next(c for c in judged.cells if (c.table, c.column) == ("statements", "measured"))
     ((where, found),) = find_cells(cell.hash.upper(), [judged])
     assert (where, found) == (judged, cell)
-    shutil.copytree(judged.results.folder, tmp_path / "quick" / "backward_nfe")
+    shutil.copytree(judged.results.folder, tmp_path / "quick" / "adjoint_gradients")
     changed = Results(tmp_path, "quick", judged.claim)
     assert [found for _, found in find_cells(cell.hash, [Judged(changed)])] == [cell]
     df = changed.read()
-    df["ratio"] *= 1.5
+    df["error_y0"] *= 1.5
     changed.write(df, PROVENANCE)
     assert find_cells(cell.hash, [Judged(changed)]) == []
 

@@ -218,8 +218,8 @@ def path_in(folder: Path, module: str) -> Path | None:
     [
         ("odeclaims/report/style.py", '"colorblind"', '"deep"'),
         ("odeclaims/statistics.py", "def slope", "UNUSED = 1\n\n\ndef slope"),
-        ("odeclaims/claim.py", "least_seeds: int = 1", "least_seeds: int = 2"),
-        ("odeclaims/claims/crossing_1d/judge.py", "FLOOR, TOLERATED", "FLOOR_, TOLERATED"),
+        ("odeclaims/claim.py", "revision: int = 1", "revision: int = 2"),
+        ("odeclaims/claims/crossing_1d/judge.py", "FLOOR, PASSES", "FLOOR_, PASSES"),
         ("odeclaims/claims/crossing_1d/show.py", "The figure and the table", "Figure and table"),
         ("odeclaims/claims/crossing_1d/show.py", '"NODE: the order is kept"', '"In order"'),
         ("odeclaims/claims/crossing_1d/__init__.py", "the released notebook", "a notebook"),
