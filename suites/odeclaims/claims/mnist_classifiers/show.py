@@ -55,7 +55,7 @@ def figure(df: pd.DataFrame) -> Figure:
         ax.set(title=title, xlabel="blocks (ResNet), steps of rk4", ylabel=label)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-    for ax in axes[0]:
+    for ax in axes[0] if len(trained) else axes[0, 1:]:
         plain_numbers(ax.yaxis)
     _whole_epochs(error, trained)
     label_panels(axes[0])
