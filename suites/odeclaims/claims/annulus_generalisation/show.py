@@ -97,7 +97,7 @@ def _titles(
     """The model with how many seeds are as this NODE is; which seed, and what it has right."""
     rows = checked(df, augment_dim, CITED)
     count = int((wrong(rows) == (group == "wrong")).sum())
-    title = "ANODE" if augment_dim else f"NODE, {count} of {len(rows)} {group}"
+    title = "ANODE" if augment_dim else f"NODE: {count} {group}"
     shown = rows[rows["repetition"] == repetition]["held_out_accuracy"]
     if not len(shown):
         return title, "not drawn"
