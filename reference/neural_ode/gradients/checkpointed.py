@@ -137,6 +137,8 @@ class _CheckpointedFunction(torch.autograd.Function):
             a, *products = torch.autograd.grad(
                 ends, inputs, weights, allow_unused=True, retain_graph=keep
             )
+            # A graph that was kept must not stand beside that of the next step.
+            del ends
             for total, g in zip(totals, products[: len(params)], strict=True):
                 if g is not None:
                     total += g
