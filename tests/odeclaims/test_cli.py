@@ -275,7 +275,9 @@ def test_who_reads_results_does_not_wait_for_what_measures_and_draws(arguments, 
 
 
 def test_list_shows_the_verdict(done):
-    assert "reproduced (quick)" in done("list")[1]
+    output = done("list")[1]
+    assert "1 of 1 reproduced" in output
+    assert "published size" in output
     assert "not run yet" in done("list", "--out", "elsewhere")[1]
 
 

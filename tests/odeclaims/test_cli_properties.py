@@ -137,7 +137,7 @@ def folder(tmp_path, monkeypatch):
     """A folder to work in, for a command line that knows the toy alone."""
     monkeypatch.setattr(cli, "find_claims", lambda: {"toy": TOY})
     monkeypatch.setattr(run, "in_processes", here)
-    monkeypatch.setattr("odeclaims.record.provenance._git", lambda *arguments: None)
+    monkeypatch.setattr("odeclaims.record.provenance.ask_git", lambda *arguments, **more: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("a file where a folder could be")
     return tmp_path

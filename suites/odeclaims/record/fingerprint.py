@@ -98,7 +98,9 @@ class _Walk:
 
     def _globals(self, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         """What the function takes from its module, and from modules of the same packages."""
-        names = sorted(_names(function.__code__))
+        # What does not stand in the source was added by a check of types, as the tests have.
+        source = inspect.getsource(function)
+        names = sorted(name for name in _names(function.__code__) if name in source)
         for name in names:
             value = function.__globals__.get(name)
             if isinstance(value, types.ModuleType) and self._is_inside(value.__name__):

@@ -30,7 +30,7 @@ ABOVE_FLOOR, LINEAR_LEAD = 1.6, 0.03
 
 def figure(df: pd.DataFrame) -> Figure:
     """The paper's densities and samples of both flows; below, likelihood, gaps and the lead."""
-    heights = (4.0, 5.6) if in_column() else (2.4, 2.3)
+    heights = (3.8, 5.2) if in_column() else (2.4, 2.3)
     fig = Figure(figsize=(drawing_width(), sum(heights)))
     parts: Any = fig.subfigures(2, 1, height_ratios=heights)
     above, below = parts
@@ -78,8 +78,13 @@ def _down(fig: Any, df: pd.DataFrame) -> None:
     for i, data in enumerate(DATA):
         _show_data(grid[:, i * lines : (i + 1) * lines].T, df, data)
         for ax, name in zip(grid[0, i * lines :], _line_names("\n"), strict=False):
-            ax.set_title(name, fontsize=6, pad=3)
-        grid[0, i * lines].set_title(f"({'ab'[i]}) {data}\n\nCNF\ndensity", fontsize=6, pad=3)
+            ax.set_title(name.replace("density", "p(x)").replace("samples", "x"), fontsize=6, pad=3)
+        heading = grid[0, i * lines].annotate(
+            f"({'ab'[i]}) {data}", (0, 2.1), xycoords="axes fraction", fontsize=7, fontweight="bold"
+        )
+        heading.set_in_layout(False)
+    # The empty lines are the headings', which are longer than their panels are wide.
+    grid[0, 0].set_title("\n\nCNF\np(x)", fontsize=6, pad=3)
     look: dict[str, Any] = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7}
     for ax, (_, title) in zip(grid[:, 0], SHOWN, strict=True):
         ax.set_ylabel(title, **look)

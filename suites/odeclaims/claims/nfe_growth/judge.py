@@ -441,7 +441,7 @@ def flips(df: pd.DataFrame) -> FlipMap:
     return FlipMap(
         "NFE forward of the NODE after so many epochs over that after the first",
         pd.DataFrame(values),
-        "tolerance of the solve",
+        "tolerance",
         "epochs",
         # Above 1: counts are far below a thousand, so no growth lies between.
         Bounds(at_least=1.001),

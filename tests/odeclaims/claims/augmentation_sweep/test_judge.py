@@ -79,7 +79,7 @@ def test_draws_are_no_losses():
     judgement = CLAIM.judge(df).judgements[2]
     assert judgement.outcome == "reproduced"
     assert judgement.decision
-    assert judgement.decision.words == "8.5 of 10 seeds"
+    assert judgement.decision.words == "8.5 of 10 beyond the bound"
 
 
 def test_one_seed_turns_no_outcome():
