@@ -232,4 +232,4 @@ def test_rows_with_the_line_ends_of_windows_are_the_same_rows(toy):
             path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     code, said = toy("check")
     assert (code, toy.corrupt()) == (0, [])
-    assert "quick/toy: follows from its rows\n" in said
+    assert "quick/toy: follows from its rows;" in said
