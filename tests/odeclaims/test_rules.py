@@ -53,7 +53,8 @@ def test_the_published_table_has_every_case_and_every_promise_is_kept():
     ]
     for case, cells in zip(CASES, lines, strict=True):
         outcomes: tuple[Outcome, ...] = ("reproduced", "not reproduced", "undecided")
-        shares = dict(zip(outcomes, (float(each[:-1]) / 100 for each in cells[4:]), strict=True))
+        shown = (float(each[:-1]) / 100 for each in cells[4:])
+        shares: dict[Outcome, float] = dict(zip(outcomes, shown, strict=True))
         # Three standard deviations of a share over 2,000 sets.
         assert case.error is None or shares[case.error] <= 0.05 + 0.015
         assert case.power is None or shares[case.power[0]] >= case.power[1]
