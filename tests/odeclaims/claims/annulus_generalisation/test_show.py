@@ -23,8 +23,8 @@ def test_figure_and_table_show_every_model_and_width():
     assert len(fig.axes) == 2 * len(COMPARED) + 3
     # Trained for two epochs the only seed is wrong, and there is none that is right.
     titles = [ax.get_title() or ax.get_title(loc="left") for ax in fig.axes[:2]]
-    assert "1 of 1 wrong" in titles[0]
-    assert "0 of 1 right" in titles[1]
+    assert "NODE: 1 wrong" in titles[0]
+    assert "NODE: 0 right" in titles[1]
     table = CLAIM.table(df)
     assert table["model"].drop_duplicates().tolist() == ["NODE", "ANODE, 5", "ANODE, 1"]
     assert table["wedge"].drop_duplicates().tolist() == list(WEDGES)
