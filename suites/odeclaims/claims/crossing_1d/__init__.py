@@ -108,6 +108,6 @@ CLAIM = Claim(
     revision=2,
     earlier=[
         "Revision 1 (quick: reproduced; paper: not reproduced) asked every one of ten residual"
-        " networks to pass, and three did not learn to in 50 epochs. The paper says that they can.",
+        " networks to pass, and four did not in 50 epochs. The paper says that they can.",
     ],
 )
