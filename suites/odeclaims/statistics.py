@@ -1,4 +1,4 @@
-"""Intervals and tests over seeds, slopes and correlations: thin, over SciPy.
+"""Intervals and tests over seeds, slopes and rank correlations: thin, over SciPy.
 
 Every function gives the same numbers at every call: what it draws comes from a generator of its own
 with a fixed seed. SciPy's statistics take a second to import, which each worker that only measures
@@ -238,16 +238,6 @@ def slope(x: ArrayLike, y: ArrayLike) -> float:
     if len(np.unique(x[usable])) < 2:
         return math.nan
     return float(stats.linregress(x[usable], y[usable]).slope)
-
-
-def pearson(x: ArrayLike, y: ArrayLike) -> float:
-    """Pearson's correlation; NaN where it is not defined."""
-    from scipy import stats
-
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
-    return float(stats.pearsonr(x, y).statistic)
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:

@@ -12,7 +12,6 @@ from odeclaims.statistics import (
     mean_interval,
     median_interval,
     median_p,
-    pearson,
     prediction_interval,
     share_interval,
     share_p,
@@ -46,7 +45,6 @@ def test_log_slope_leaves_out_what_has_no_logarithm():
 def test_undefined_statistics_are_nan(y):
     assert math.isnan(log_slope([2.0] * len(y), y))
     assert math.isnan(slope([2.0] * len(y), y))
-    assert math.isnan(pearson([2.0] * len(y), y))
     assert math.isnan(spearman([2.0] * len(y), y))
 
 

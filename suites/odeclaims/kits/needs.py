@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from odeclaims.kits.rows import reversible
 from odeclaims.statement import Need
 
 Pick = Callable[[pd.DataFrame], pd.DataFrame]
@@ -143,21 +142,5 @@ def all_spent(least: int, column: str, who: str, among: Pick) -> Need:
     def need(df: pd.DataFrame) -> str:
         spent = int(among(df)[column].min())
         return "" if spent >= least else f"{who} had {spent} of at least {least} {column}"
-
-    return need
-
-
-def all_reversible(among: Pick, what: str) -> Need:
-    """Every row passes the reconstruction check.
-
-    Args:
-        among: the rows.
-        what: what a row stands for, as in "3 of 4 <what> fail the reconstruction check".
-    """
-
-    def need(df: pd.DataFrame) -> str:
-        rows = among(df)
-        bad = len(rows) - len(reversible(rows))
-        return f"{bad} of {len(rows)} {what} fail the reconstruction check" if bad else ""
 
     return need
