@@ -5,6 +5,7 @@ checkpoint holds all that the loop depends on, the order of the epoch under way 
 a CPU an interrupted run ends with the same bits as one that was not.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class Batch(NamedTuple):
         test_error: the fraction of test images got wrong after the last whole epoch; ``None``
             before there is one.
         nfe_forward, nfe_backward: evaluations of the batch, where there are any.
+        left_s: seconds that the updates still to come take, if each takes the mean of this epoch.
     """
 
     epoch: int
@@ -62,6 +64,7 @@ class Batch(NamedTuple):
     test_error: float | None
     nfe_forward: int | None
     nfe_backward: int | None
+    left_s: float
 
     def __str__(self) -> str:
         parts = [
@@ -73,6 +76,8 @@ class Batch(NamedTuple):
         if self.nfe_forward is not None:
             back = "" if self.nfe_backward is None else f" + {self.nfe_backward} back"
             parts.append(f"NFE {self.nfe_forward}{back}")
+        minutes = math.ceil(self.left_s / 60)
+        parts.append(f"{minutes // 60} h {minutes % 60:02d} min left")
         return ", ".join(parts)
 
 
@@ -232,15 +237,21 @@ class _State:
     def batch(self) -> Batch:
         """Where the training stands after the last update."""
         forward, backward = self.evaluations[-1] if self.evaluations else (None, None)
+        epochs, batches = (
+            self.settings["epochs"],
+            self.settings["images"] // self.settings["batch_size"],
+        )
+        left = (epochs - len(self.history)) * batches - len(self.losses)
         return Batch(
             epoch=len(self.history) + 1,
-            epochs=self.settings["epochs"],
+            epochs=epochs,
             number=len(self.losses),
-            batches=self.settings["images"] // self.settings["batch_size"],
+            batches=batches,
             loss=self.losses[-1],
             test_error=self.history[-1].test_error if self.history else None,
             nfe_forward=forward,
             nfe_backward=backward,
+            left_s=left * self.seconds / len(self.losses),
         )
 
     def end_epoch(self, test_error: float, observed: Any) -> None:

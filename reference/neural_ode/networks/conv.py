@@ -9,15 +9,22 @@ from neural_ode.networks.mlp import initialise
 
 
 class _TimeConv(nn.Module):
-    """A 3x3 convolution that sees the time as one more channel, constant over the image."""
+    """A 3x3 convolution that sees the time as one more channel, constant over the image.
+
+    A convolution is linear, so the share of that channel is ``t`` times what the channel's weights
+    make of ones. It is computed for one image and added to the others, which costs less than a
+    channel more for every image.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels + 1, channels, kernel_size=3, padding=1)
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
-        time = t.expand(x.shape[0], 1, *x.shape[2:])
-        return self.conv(torch.cat([time, x], dim=1))
+        weight = self.conv.weight
+        ones = x.new_ones(1, 1, *x.shape[2:])
+        of_time = nn.functional.conv2d(ones, weight[:, :1], padding=1)
+        return nn.functional.conv2d(x, weight[:, 1:], self.conv.bias, padding=1) + t * of_time
 
 
 class ConvField(nn.Module):

@@ -37,6 +37,7 @@ def _check_moment(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_check_printable), Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+NetworkName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]{0,99}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -176,6 +177,26 @@ class ProvenanceRecord(MachineRecord):
     sha256: Sha256 | None = None
 
 
+class NetworkRecord(MachineRecord):
+    """``network.json`` of a published network; ``sha256`` is the digest of all the rest."""
+
+    name: NetworkName
+    recipe: Name
+    net: Name
+    seed: Count
+    size: dict[Name, Scalar]
+    specification: RuleDigest
+    parameters: Count
+    test_error: Annotated[float, Field(ge=0, le=1)] | None
+    core_hours: Duration
+    commits: list[Commit | Literal["None"]]
+    finished: Moment
+    first_losses: Annotated[list[Number], Field(min_length=1)]
+    weights_sha256: Sha256
+    history_sha256: Sha256
+    sha256: Sha256
+
+
 class CellIdentity(_Record):
     """Which cell it is, as ``cells.describe`` has it."""
 
@@ -251,6 +272,18 @@ def read_provenance(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_network(path: Path) -> dict[str, Any]:
+    """The stored record of a network, checked.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        CorruptFile: where it is not such a record; the message says what is wrong.
+    """
+    content = read_json(path)
+    check_network(content, path)
+    return content
+
+
 def check_verdict(content: dict[str, Any], path: Path) -> None:
     """Check what is to be written to ``path``, or was read there.
 
@@ -263,6 +296,11 @@ def check_verdict(content: dict[str, Any], path: Path) -> None:
 def check_provenance(content: dict[str, Any], path: Path) -> None:
     """As ``check_verdict``, for a provenance."""
     _check_record(content, ProvenanceRecord, f"{path} is not a provenance")
+
+
+def check_network(content: dict[str, Any], path: Path) -> None:
+    """As ``check_verdict``, for the record of a network."""
+    _check_record(content, NetworkRecord, f"{path} is not the record of a network")
 
 
 def check_cell(content: dict[str, Any], name: str) -> None:

@@ -111,3 +111,19 @@ def test_the_classifier_reports_the_cost_of_its_solve():
     assert model.stats is not None
     assert model.stats.nfe_forward >= 8
     assert model.stats.nfe_backward is not None
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, -2.0])
+def test_the_field_is_that_whose_convolutions_see_the_time_as_a_channel(t):
+    """The released example concatenates; a map that is added costs less and is the same."""
+    field = ConvField(4, 2, generator=generator()).double()
+    y = torch.randn(3, 4, 6, 5, dtype=torch.float64, generator=generator(1))
+
+    def conv(layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        time = torch.full((3, 1, 6, 5), t, dtype=torch.float64)
+        return layer.conv(torch.cat([time, x], dim=1))  # type: ignore[operator]
+
+    x = conv(field.conv1, torch.relu(field.norm1(y)))
+    expected = field.norm3(conv(field.conv2, torch.relu(field.norm2(x))))
+    got = field(torch.tensor(t, dtype=torch.float64), y)
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
