@@ -221,5 +221,6 @@ def test_a_training_says_where_it_stands():
     assert None not in (last.nfe_forward, last.nfe_backward)
     assert str(last) == (
         f"epoch 3 of 3, batch 4 of 4, loss {last.loss:.3f}, test error"
-        f" {100 * history[-2].test_error:.2f}%, NFE {last.nfe_forward} + {last.nfe_backward} back"
+        f" {100 * history[-2].test_error:.2f}%, NFE {last.nfe_forward} + {last.nfe_backward} back,"
+        " 0 h 00 min left"
     )
