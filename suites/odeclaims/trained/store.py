@@ -30,7 +30,7 @@ from odeclaims.record.schema import check_network, read_network
 from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
 
-WEIGHTS, HISTORY, RECORD = "weights.safetensors", "history.csv", "network.json"
+WEIGHTS, HISTORY, RECORD = FILES = ("weights.safetensors", "history.csv", "network.json")
 
 
 def published_folder() -> Path:

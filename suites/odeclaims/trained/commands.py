@@ -1,0 +1,123 @@
+"""The commands of the pool of trained networks."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from odeclaims.record.files import CorruptFile
+from odeclaims.terminal import console, error_sentence, say
+
+Networks = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NETWORK]...", help="Networks by name; all where none is named."),
+]
+Out = Annotated[Path, typer.Option(help="The results folder.")]
+
+
+def train(
+    networks: Networks = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Networks side by side; by default one a core.")
+    ] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Train the networks of the pool that are missing; a training that was stopped goes on.
+
+    They are kept below cells/ in the results folder, and published by `odeclaims publish`. Exit
+    code 1 where a training failed.
+    """
+    from odeclaims.run.progress import progress_bar, reports_of_cells
+    from odeclaims.trained.publish import find_standing
+    from odeclaims.trained.training import train_all
+
+    missing = [s for s in _choose(networks) if find_standing(s, out).record is None]
+    count, failed = jobs or os.cpu_count() or 1, []
+    with progress_bar(console, out) as progress, reports_of_cells(console, out):
+        bar = progress.add_task("networks", total=len(missing), running=min(count, len(missing)))
+        for done, (name, sentence) in enumerate(train_all(missing, out, count), start=1):
+            progress.update(bar, advance=1, running=min(count, len(missing) - done))
+            say(sentence or f"trained {name}", "red" if sentence else "green")
+            failed += [name] if sentence else []
+    trained(networks, out=out)
+    if failed:
+        raise typer.Exit(1)
+
+
+def trained(
+    networks: Networks = None,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Train the first updates again and compare their losses."),
+    ] = False,
+    out: Out = Path("results"),
+) -> None:
+    """List the networks of the pool: error, epochs, time, commit and digest of the weights.
+
+    With --replay, exit code 1 where today's code does not train as the recorded one did.
+    """
+    from odeclaims.trained.publish import find_standing
+
+    standings = [find_standing(each, out) for each in _choose(networks)]
+    if replay:
+        _replay([each for each in standings if each.record])
+        return
+    table = Table("network", "state", "test error", "epochs", "core-hours", "commit", "weights")
+    for each in standings:
+        record = each.record or {}
+        error = record.get("test_error")
+        table.add_row(
+            each.specification.name,
+            each.state,
+            "" if error is None else f"{100 * error:.2f}%",
+            str(each.specification.size.get("epochs", "")),
+            f"{record['core_hours']:.2f}" if record else "",
+            ", ".join(commit[:10] for commit in record.get("commits", [])),
+            record.get("weights_sha256", "")[:12],
+        )
+    console.print(table)
+    count = sum(each.state == "published" for each in standings)
+    console.print(f"{count} of {len(standings)} networks are published.")
+
+
+def publish(networks: Networks = None, out: Out = Path("results")) -> None:
+    """Publish trained networks: their weights, history and record go into trained/.
+
+    Without names, all that are trained and not published.
+    """
+    from odeclaims.trained.publish import find_standing
+    from odeclaims.trained.publish import publish as publish_networks
+
+    chosen = _choose(networks)
+    if not networks:
+        chosen = [each for each in chosen if find_standing(each, out).state == "trained"]
+    for place in publish_networks(chosen, out):
+        say(f"published {place}")
+
+
+def _replay(standings: list) -> None:
+    from odeclaims.trained.training import replay
+
+    bad = 0
+    for each in standings:
+        result = replay(each.specification, each.record["first_losses"])
+        bad += not result.agrees
+        say(f"{result}.", "green" if result.agrees else "red")
+    console.print(f"{len(standings)} trainings repeated, {bad} of them with a problem.")
+    if bad:
+        raise typer.Exit(1)
+
+
+def _choose(names: list[str] | None) -> list:
+    from odeclaims.trained.recipes import find_specifications
+
+    known = find_specifications()
+    for name in names or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; `odeclaims trained` lists them"
+            raise ValueError(f"there is no network {name!r}{hint}")
+    return [known[name] for name in names or known]

@@ -1,0 +1,83 @@
+"""What is trained and what is published, and the way from one to the other."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from odeclaims.trained import store
+from odeclaims.trained.specification import Specification
+from odeclaims.trained.training import work_folder
+
+# What all published files may take in the repository, in bytes.
+MOST_BYTES = 40 * 2**20
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a network stands.
+
+    Attributes:
+        specification: the network.
+        state: published, trained (and not published), in training, or missing.
+        record: its record, where it is trained.
+    """
+
+    specification: Specification
+    state: str
+    record: dict[str, Any] | None = None
+
+
+def find_standing(specification: Specification, out: Path) -> Standing:
+    """Where a network stands in a results folder.
+
+    Raises:
+        CorruptFile: where its record cannot be trusted; it is set aside.
+    """
+    for folder, state in ((out / "trained", "published"), (work_folder(out), "trained")):
+        try:
+            return Standing(specification, state, store.read_record(folder, specification))
+        except FileNotFoundError:
+            continue
+    begun = (work_folder(out) / specification.name / "checkpoint").exists()
+    return Standing(specification, "in training" if begun else "missing")
+
+
+def publish(specifications: Sequence[Specification], out: Path) -> list[Path]:
+    """Put trained networks where they are published, each checked first.
+
+    Args:
+        specifications: the networks.
+        out: the results folder.
+
+    Returns:
+        The folders that were written.
+
+    Raises:
+        ValueError: where the network is published already, or the files would take too much.
+        FileNotFoundError: where it is not trained.
+        CorruptFile: where a file of it is not what was written.
+    """
+    target, written = out / "trained", []
+    for each in specifications:
+        place = target / each.name
+        if (place / store.RECORD).exists():
+            raise ValueError(f"{each.name} is published already: remove {place} to replace it")
+        store.read(work_folder(out), each)
+        files = [work_folder(out) / each.name / name for name in store.FILES]
+        size = sum(f.stat().st_size for f in [*files, *target.glob("*/*")] if f.is_file())
+        if size > MOST_BYTES:
+            raise ValueError(
+                f"with {each.name} the published networks would take {size / 2**20:.1f} MiB, at"
+                f" most {MOST_BYTES / 2**20:g} are allowed"
+            )
+        beside = target / f".{each.name}.part"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(file, beside / file.name)
+        beside.rename(place)
+        written.append(place)
+    return written
+
