@@ -17,7 +17,7 @@ from typing import Any
 
 from joblib import ParallelBackendBase, parallel_config, register_parallel_backend
 
-import odeclaims.cli
+import odeclaims.cli.choose
 import odeclaims.report.draw
 import odeclaims.report.page
 import odeclaims.run.claims
@@ -80,7 +80,7 @@ def begin(order: dict[str, Any]) -> None:
     exec(order["before"])
     if order["module"]:
         claims = import_module(order["module"]).CLAIMS
-        odeclaims.cli.find_claims = lambda: {claim.slug: claim for claim in claims}
+        odeclaims.cli.choose.find_claims = lambda: {claim.slug: claim for claim in claims}
     with answer:
         answer.write(f"{os.getpid()}\n")
 

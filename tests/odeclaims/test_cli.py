@@ -72,11 +72,11 @@ CLAIM = Claim(
 CLAIMS = [CLAIM]
 """
 MAIN = """
-import odeclaims.cli as cli
+from odeclaims.cli import choose, main
 import toy
 
-cli.find_claims = lambda: {"toy": toy.CLAIM}
-cli.main()
+choose.find_claims = lambda: {"toy": toy.CLAIM}
+main()
 """
 
 

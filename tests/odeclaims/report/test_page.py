@@ -292,7 +292,7 @@ def in_this_process() -> Iterator[None]:
 @pytest.mark.usefixtures("in_this_process")
 def test_the_command_writes_it_and_fails_for_rows_that_cannot_be_read(tmp_path, monkeypatch):
     known = {slug: claim(slug, animation=None, flips=None) for slug in ("toy", "broken")}
-    monkeypatch.setattr(cli, "find_claims", lambda: known)
+    monkeypatch.setattr(cli.choose, "find_claims", lambda: known)
     out = tmp_path / "results"
     for one in known.values():
         results(out, one)

@@ -1,0 +1,66 @@
+"""The command line: what a user types, each command a few lines over the module that does it.
+
+A command imports what it needs when it is called, since torch and matplotlib take seconds that
+``list``, ``cite`` and ``--help`` do without.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from odeclaims import __version__
+from odeclaims.cli import draw, measure, read
+from odeclaims.record.files import CorruptFile
+from odeclaims.terminal import console, error_sentence
+
+app = typer.Typer(
+    help="Measure the claims of the Neural ODE papers, judge them, and draw the papers' figures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    """Print the version where it is asked for."""
+    if show:
+        console.print(f"odeclaims {__version__}")
+        raise typer.Exit
+
+
+# In the order in which --help lists them.
+app.command("list")(read.list_claims)
+for command in (
+    measure.run,
+    draw.figures,
+    draw.tables,
+    draw.report,
+    draw.redraw,
+    read.check,
+    read.register,
+    read.cite,
+    read.verify,
+    read.compare,
+    measure.conform,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except (CorruptFile, ValueError, OSError) as error:
+        sys.stderr.write(f"odeclaims: {error_sentence(error)}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        # Before a command began or after it ended.
+        sys.stderr.write("odeclaims: stopped\n")
+        sys.exit(130)

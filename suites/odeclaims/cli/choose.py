@@ -1,0 +1,59 @@
+"""What commands are asked about: the options that they share, and the results that these mean."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odeclaims.cell import ProfileName
+from odeclaims.claim import Claim
+from odeclaims.claims import find_claims
+from odeclaims.record.results import Results, read_results
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CLAIM]...", help="Claims by name; all where none is named."),
+]
+Out = Annotated[Path, typer.Option(help="The results folder.")]
+AnyProfile = Annotated[
+    ProfileName | None, typer.Option(help="Only this profile; by default all that have results.")
+]
+
+
+def choose_claims(names: list[str] | None) -> list[Claim]:
+    """The claims of these names, or all.
+
+    Raises:
+        ValueError: for a name that is no claim's.
+    """
+    known = find_claims()
+    for name in names or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the claims are {', '.join(known)}"
+            raise ValueError(f"there is no claim {name!r}; {hint}")
+    return [known[name] for name in dict.fromkeys(names or known)]
+
+
+def existing_results(claims: list[str] | None, profile: str | None, out: Path) -> list[Results]:
+    """The results asked for.
+
+    Raises:
+        FileNotFoundError: where there are none, or none of a claim that was named.
+    """
+    chosen = choose_claims(claims)
+    results = read_results(out, chosen, profile)
+    missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in results})
+    if not results or (claims and missing):
+        what = ", ".join(missing) if claims else "any claim"
+        under = f" under the profile {profile}" if profile else ""
+        raise FileNotFoundError(
+            f"{out} has no results of {what}{under}; `odeclaims run` makes them"
+        )
+    return results
+
+
+def leave_out_smoke(results: list[Results], profile: str | None) -> list[Results]:
+    """Those that mean something: smoke walks the code, and is shown only where it is named."""
+    return [r for r in results if profile or r.profile != "smoke"]

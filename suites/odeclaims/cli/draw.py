@@ -1,0 +1,134 @@
+"""The commands that draw and write again what follows from stored rows; nothing is measured."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from odeclaims.cell import PROFILES
+from odeclaims.claim import Claim
+from odeclaims.cli.choose import (
+    AnyProfile,
+    Names,
+    Out,
+    choose_claims,
+    existing_results,
+    leave_out_smoke,
+)
+from odeclaims.record.judged import Judged, read_judged
+from odeclaims.record.results import Results, read_results
+from odeclaims.terminal import say, say_written
+
+
+def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+    """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
+    for paths, _ in _draw(existing_results(claims, profile, out)):
+        say_written(paths)
+    say_written(_draw_joint_figures(profile, out))
+
+
+def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+    """Write verdicts and tables again from the stored rows; nothing is measured.
+
+    The tables are Markdown, LaTeX and CSV. The README in the results folder, and the verdicts and
+    the gallery in the one beside that folder, are written again too.
+    """
+    chosen = {(r.profile, r.claim.slug) for r in existing_results(claims, profile, out)}
+    judged = [Judged(r) for r in read_results(out, choose_claims(None), None)]
+    _write_tables([j for j in judged if (j.profile, j.claim.slug) in chosen])
+    _write_overviews(out, judged)
+
+
+def report(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page; report.html in the results folder."),
+    ] = None,
+) -> None:
+    """Write all results as one self-contained HTML page; nothing is measured.
+
+    Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
+    the rows of a claim cannot be read; the page then says so in their place.
+    """
+    results, problems = read_judged(
+        leave_out_smoke(existing_results(claims, profile, out), profile)
+    )
+    drawn = _draw([each.results for each in results], files=False, pictures=True)
+    pictures = (shown for _, shown in drawn)
+    _write_page(results, pictures, problems, choose_claims(claims), to or out / "report.html")
+
+
+def redraw(out: Out = Path("results")) -> None:
+    """Draw every figure, and write every table, verdict, README and the page again.
+
+    It is figures, tables and report in one, over all results: each is read, judged and drawn once.
+    Nothing is measured.
+    """
+    results, problems = read_judged(leave_out_smoke(existing_results(None, None, out), None))
+    # Other processes draw while this one judges.
+    drawn = _draw([each.results for each in results], pictures=True)
+    _write_tables(results)
+    _write_overviews(out, results)
+    pictures = []
+    for paths, shown in drawn:
+        say_written(paths)
+        pictures.append(shown)
+    say_written(_draw_joint_figures(None, out))
+    _write_page(results, pictures, problems, choose_claims(None), out / "report.html")
+
+
+def _draw(results: list[Results], **what: bool) -> Iterable[tuple[list[Path], list]]:
+    """What ``draw`` gives for each of the results, in their order, drawn side by side."""
+    from joblib import Parallel, delayed
+
+    from odeclaims.report.draw import draw
+
+    jobs = max(1, min(len(results), os.cpu_count() or 1))
+    parallel: Any = Parallel(n_jobs=jobs, return_as="generator")
+    return parallel(delayed(draw)(r, **what) for r in results)
+
+
+def _draw_joint_figures(profile: str | None, out: Path) -> list[Path]:
+    """Draw what several claims show together."""
+    from odeclaims.claims._figure3 import draw_figure3
+
+    return [
+        path for name in ([profile] if profile else PROFILES) for path in draw_figure3(out, name)
+    ]
+
+
+def _write_tables(results: list[Judged]) -> None:
+    from odeclaims.report.draw import write_tables
+
+    for judged in results:
+        say_written(write_tables(judged))
+
+
+def _write_overviews(out: Path, results: list[Judged]) -> None:
+    from odeclaims.report.draw import write_overviews
+
+    shown = [judged for judged in results if judged.profile != "smoke"]
+    say_written(write_overviews(out, shown, choose_claims(None)))
+
+
+def _write_page(
+    results: list[Judged],
+    pictures: Iterable[list],
+    problems: list[tuple[Results, str]],
+    claims: list[Claim],
+    path: Path,
+) -> None:
+    """Write the page; exit code 1 where rows cannot be read."""
+    from odeclaims.report.page import write_page
+
+    write_page(results, pictures, problems, claims, path)
+    for _, sentence in problems:
+        say(sentence, "red")
+    say_written([path])
+    if problems:
+        raise typer.Exit(1)

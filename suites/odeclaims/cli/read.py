@@ -1,0 +1,160 @@
+"""The commands that read results, and register the rules by which they are judged."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from odeclaims.cli.choose import AnyProfile, Names, Out, choose_claims, existing_results
+from odeclaims.record.files import CorruptFile, escape_controls
+from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.results import Results, possible_results, read_results
+from odeclaims.terminal import claims_table, console, error_sentence, print_comparison, say
+
+
+def list_claims(out: Out = Path("results")) -> None:
+    """List the claims with the verdicts found in the results folder."""
+    claims = choose_claims(None)
+    console.print(claims_table(claims, {c.slug: read_results(out, [c], None) for c in claims}))
+
+
+def check(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Also compare the files with those of a Git commit."),
+    ] = None,
+) -> None:
+    """Check that every stored verdict still follows from its CSV; exit code 1 if not.
+
+    A digest says that the files of a folder belong together, not who wrote them; --against says
+    whether they are those of a commit.
+    """
+    from odeclaims.record.against import find_revision
+
+    revision = find_revision(out, against) if against is not None else None
+    results = existing_results(claims, profile, out)
+    if revision:
+        possible = possible_results(out, choose_claims(claims), profile)
+        results += [each for each in possible if each not in results and revision.has(each)]
+    bad = 0
+    for each in results:
+        problem = _problem(each, out) or (revision.differences(each) if revision else "")
+        bad += bool(problem)
+        style, state = ("red", problem) if problem else ("green", _praise(each))
+        line = Text(f"{each.profile}/{each.claim.slug}: ").append(escape_controls(state), style)
+        console.print(line, highlight=False)
+    console.print(f"{len(results)} results checked, {bad} of them with a problem.")
+    if bad:
+        raise typer.Exit(1)
+
+
+def _praise(results: Results) -> str:
+    """What can be said for stored files without a problem."""
+    why_not = Judged(results).unregistered
+    registered = f"no, {why_not}" if why_not else "yes"
+    whole = (
+        ""
+        if "sha256" in results.read_provenance()
+        else ("; its provenance.json has no digest, so may have been changed")
+    )
+    return f"follows from its rows; registered before measured: {registered}{whole}"
+
+
+def _problem(results: Results, out: Path) -> str:
+    """What is wrong with the stored files; "" where nothing is."""
+    from odeclaims.record.registry import check_history
+
+    try:
+        judged = Judged(results)
+        return judged.stale() or check_history(judged.claim, judged.provenance, out)
+    except (CorruptFile, OSError) as error:
+        return error_sentence(error)
+
+
+def register(
+    claims: Names = None,
+    reason: Annotated[str, typer.Option(help="Why registered rules are revised.")] = "",
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 where a rule is missing.")
+    ] = False,
+    out: Out = Path("results"),
+) -> None:
+    """Register the rules of claims, so that a run can say that they stood before it measured.
+
+    Adds a line to registry.csv in the results folder for each rule that is new or revised. Commit
+    the file before the run. A revised rule needs a higher revision of its claim and a reason.
+    """
+    from odeclaims.record import registry
+
+    entries = registry.read_registry(out)
+    chosen = choose_claims(claims)
+    if only_check:
+        missing = {c.slug: names for c in chosen if (names := registry.unregistered(c, entries))}
+        for slug, names in missing.items():
+            say(f"{slug}: not registered: {', '.join(names)}", "red")
+        console.print(f"{len(chosen)} claims checked, {len(missing)} of them with a problem.")
+        raise typer.Exit(1 if missing else 0)
+    added = [entry for claim in chosen for entry in registry.register(claim, entries, reason)]
+    registry.write_registry(out, [*registry.fill_commits(out, entries), *added])
+    say(f"{len(added)} rules registered in {out / registry.FILE}, {len(entries)} stood there.")
+
+
+def cite(
+    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim by its name.")],
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+) -> None:
+    """Print BibTeX for a claim's source and for this suite, and a sentence with the numbers.
+
+    Each number is followed by the name of its table cell, which `odeclaims verify` takes.
+    """
+    from odeclaims.record.cite import bibtex, cited_sentence
+
+    for results in existing_results([claim], profile, out):
+        judged = Judged(results)
+        sentence = escape_controls(cited_sentence(judged))
+        sys.stdout.write(f"{bibtex(judged)}\n{sentence}\n\n")
+
+
+def verify(
+    name: Annotated[str, typer.Argument(metavar="HASH", help="The name of a table cell.")],
+    out: Out = Path("results"),
+) -> None:
+    """Derive a cited number again out of the raw rows; exit code 1 where no cell has that name."""
+    from odeclaims.record.provenance import commit_of
+
+    cells = find_cells(name, map(Judged, read_results(out, choose_claims(None), None)))
+    for judged, cell in cells:
+        made = judged.provenance
+        say(
+            f"{judged.profile}/{judged.claim.slug}, {cell.table}, row {cell.row + 1},"
+            f" {cell.column}: {cell.text}"
+        )
+        say(
+            f"made again from the {made['rows']} rows of {judged.results.data}, measured at commit"
+            f" {commit_of(made)}"
+        )
+    if not cells:
+        say(f"no cell of the results in {out} has the name {name} any more", "red")
+        raise typer.Exit(1)
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="A results folder, or that of a profile.")],
+    after: Annotated[Path, typer.Argument(help="The other.")],
+) -> None:
+    """Show which statements differ between two results folders, beyond what chance explains.
+
+    Exit code 1 where one differs.
+    """
+    from odeclaims.record.compare import compare as compare_folders
+
+    comparison = compare_folders(before, after)
+    print_comparison(comparison)
+    if len(comparison.differing):
+        raise typer.Exit(1)
