@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from odeclaims import __version__
-from odeclaims.cli import draw, measure, read
+from odeclaims.cli import draw, measure, read, trained
 from odeclaims.record.files import CorruptFile
 from odeclaims.terminal import console, error_sentence
 
@@ -49,6 +49,9 @@ for command in (
     read.verify,
     read.compare,
     measure.conform,
+    trained.train,
+    trained.trained,
+    trained.publish,
 ):
     app.command()(command)
 

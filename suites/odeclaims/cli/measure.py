@@ -1,11 +1,5 @@
 """The commands that measure: claims, and solvers that are put to the test."""
 
-import math
-import signal
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,45 +7,12 @@ import typer
 
 from odeclaims.cell import Profile, ProfileName
 from odeclaims.cli.choose import Names, Out, choose_claims
+from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.results import read_results
 from odeclaims.terminal import console, print_verdicts, say, say_written
 
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
 MOST_SEEDS = 10_000
-# Seconds in which a run that was told to end has ended, and is not told again.
-ENDING_S = 5.0
-
-
-class Terminated(KeyboardInterrupt):
-    """The system asked this process to end, as a scheduler does before it kills."""
-
-
-@contextmanager
-def _ends_in_a_sentence() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a run with a sentence and their exit codes, 130 and 143."""
-
-    signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
-
-    told = -math.inf
-
-    def stop(number: int, _: object) -> None:
-        nonlocal told
-        # What a signal ends is not to be torn from its end by the next. Python may also drop what
-        # is raised here, as in a callback; then a later one counts.
-        if time.monotonic() - told > ENDING_S:
-            told = time.monotonic()
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-    before = [(each, signal.signal(each, stop)) for each in signals]
-    try:
-        yield
-    except KeyboardInterrupt as end:
-        before = [(each, signal.SIG_IGN) for each in signals]
-        sys.stderr.write("odeclaims: stopped; finished cells are kept, run again to go on\n")
-        raise typer.Exit(143 if isinstance(end, Terminated) else 130) from None
-    finally:
-        for each, handler in before:
-            signal.signal(each, handler)
 
 
 def run(
@@ -91,7 +52,7 @@ def run(
     """
     chosen = choose_claims(claims)
     _check_device(device, here=scheduler is None)
-    with _ends_in_a_sentence():
+    with ends_in_a_sentence("finished cells are kept"):
         from odeclaims.run.claims import run_claims
 
         summary = run_claims(

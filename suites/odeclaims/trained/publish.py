@@ -80,4 +80,3 @@ def publish(specifications: Sequence[Specification], out: Path) -> list[Path]:
         beside.rename(place)
         written.append(place)
     return written
-

@@ -169,7 +169,7 @@ def read(folder: Path, specification: Specification) -> Network:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, float_precision="round_trip")
+    return pd.read_csv(path)
 
 
 def _read_checked(path: Path, digest: str) -> bytes:

@@ -73,8 +73,7 @@ def train(
     test = first(mnist.load("test"), size["test_images"])
 
     def observe() -> list[Row]:
-        adaptive = isinstance(model, OdeClassifier)
-        return _observe(model, size) if adaptive else []
+        return _observe(model, size) if isinstance(model, OdeClassifier) else []
 
     def on_batch(batch: Batch) -> None:
         on_update((batch.epoch - 1) * batch.batches + batch.number, batch.loss)

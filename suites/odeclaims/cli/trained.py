@@ -3,19 +3,23 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from odeclaims.record.files import CorruptFile
-from odeclaims.terminal import console, error_sentence, say
+from odeclaims.cli.choose import Out
+from odeclaims.cli.ending import ends_in_a_sentence
+from odeclaims.terminal import console, say
+
+if TYPE_CHECKING:
+    from odeclaims.trained.publish import Standing
+    from odeclaims.trained.specification import Specification
 
 Networks = Annotated[
     list[str] | None,
     typer.Argument(metavar="[NETWORK]...", help="Networks by name; all where none is named."),
 ]
-Out = Annotated[Path, typer.Option(help="The results folder.")]
 
 
 def train(
@@ -30,18 +34,8 @@ def train(
     They are kept below cells/ in the results folder, and published by `odeclaims publish`. Exit
     code 1 where a training failed.
     """
-    from odeclaims.run.progress import progress_bar, reports_of_cells
-    from odeclaims.trained.publish import find_standing
-    from odeclaims.trained.training import train_all
-
-    missing = [s for s in _choose(networks) if find_standing(s, out).record is None]
-    count, failed = jobs or os.cpu_count() or 1, []
-    with progress_bar(console, out) as progress, reports_of_cells(console, out):
-        bar = progress.add_task("networks", total=len(missing), running=min(count, len(missing)))
-        for done, (name, sentence) in enumerate(train_all(missing, out, count), start=1):
-            progress.update(bar, advance=1, running=min(count, len(missing) - done))
-            say(sentence or f"trained {name}", "red" if sentence else "green")
-            failed += [name] if sentence else []
+    with ends_in_a_sentence("trainings are kept"):
+        failed = _train(_choose(networks), jobs or os.cpu_count() or 1, out)
     trained(networks, out=out)
     if failed:
         raise typer.Exit(1)
@@ -98,12 +92,29 @@ def publish(networks: Networks = None, out: Out = Path("results")) -> None:
         say(f"published {place}")
 
 
-def _replay(standings: list) -> None:
+def _train(specifications: "list[Specification]", jobs: int, out: Path) -> list[str]:
+    """Train what is missing, with progress; the names of those that failed."""
+    from odeclaims.run.progress import progress_bar, reports_of_cells
+    from odeclaims.trained.publish import find_standing
+    from odeclaims.trained.training import train_all
+
+    missing = [each for each in specifications if find_standing(each, out).record is None]
+    failed = []
+    with progress_bar(console, out) as progress, reports_of_cells(console, out):
+        bar = progress.add_task("networks", total=len(missing), running=min(jobs, len(missing)))
+        for done, (name, sentence) in enumerate(train_all(missing, out, jobs), start=1):
+            progress.update(bar, advance=1, running=min(jobs, len(missing) - done))
+            say(sentence or f"trained {name}", "red" if sentence else "green")
+            failed += [name] if sentence else []
+    return failed
+
+
+def _replay(standings: "list[Standing]") -> None:
     from odeclaims.trained.training import replay
 
     bad = 0
     for each in standings:
-        result = replay(each.specification, each.record["first_losses"])
+        result = replay(each.specification, each.record["first_losses"] if each.record else [])
         bad += not result.agrees
         say(f"{result}.", "green" if result.agrees else "red")
     console.print(f"{len(standings)} trainings repeated, {bad} of them with a problem.")
@@ -111,7 +122,7 @@ def _replay(standings: list) -> None:
         raise typer.Exit(1)
 
 
-def _choose(names: list[str] | None) -> list:
+def _choose(names: list[str] | None) -> "list[Specification]":
     from odeclaims.trained.recipes import find_specifications
 
     known = find_specifications()

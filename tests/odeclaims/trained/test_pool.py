@@ -1,0 +1,252 @@
+"""The pool of trained networks: trained, kept, published, read again, and never believed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from odeclaims.record.files import CorruptFile, sha256
+from odeclaims.trained import store, training
+from odeclaims.trained.publish import find_standing, publish
+from odeclaims.trained.recipes import find_recipes, find_specifications, recipe_of
+from odeclaims.trained.specification import Specification
+
+TINY = {
+    "channels": 2,
+    "images": 16,
+    "test_images": 10,
+    "batch_size": 4,
+    "epochs": 2,
+    "evaluated": 2,
+    "reference_steps": 4,
+}
+
+
+def tiny(net: str = "ode_net", seed: int = 0, **size) -> Specification:
+    return Specification("table1", net, seed, {**TINY, **size})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A results folder with one tiny network, trained and published."""
+    out = tmp_path_factory.mktemp("results")
+    training.train(tiny(), out)
+    publish([tiny()], out)
+    return out
+
+
+@pytest.fixture
+def published(trained, tmp_path) -> Path:
+    """A copy of the published networks."""
+    place = tmp_path / "trained" / tiny().name
+    place.mkdir(parents=True)
+    for path in (trained / "trained" / tiny().name).iterdir():
+        (place / path.name).write_bytes(path.read_bytes())
+    return tmp_path / "trained"
+
+
+def test_names_and_digests_are_one_to_one():
+    specifications = find_specifications().values()
+    assert len({s.digest for s in specifications}) == len(specifications)
+    assert all(s.name == name for name, s in find_specifications().items())
+    seeds = [s.seed for s in specifications]
+    assert seeds == sorted(seeds)
+
+
+def test_every_recipe_builds_what_it_specifies():
+    for recipe in find_recipes().values():
+        first = recipe.specifications()[0]
+        a, b = recipe.build(first), recipe.build(first)
+        pairs = zip(a.parameters(), b.parameters(), strict=True)
+        assert all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_nets_of_a_seed_see_the_same_data_and_have_their_own_weights():
+    a, b, other = tiny("resnet"), tiny("ode_net"), tiny("ode_net", 1)
+    states = [s.data_generator().get_state() for s in (a, b, other)]
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[1], states[2])
+    assert not torch.equal(a.weights_generator().get_state(), b.weights_generator().get_state())
+
+
+def test_a_published_network_is_the_trained_one(trained):
+    network = store.read(trained / "trained", tiny())
+    assert network.digest == sha256(
+        (trained / "trained" / tiny().name / store.WEIGHTS).read_bytes()
+    )
+    assert list(network.history.query("kind == 'epoch'")["epoch"]) == [0, 1, 2]
+    flows = network.history.query("kind == 'flow'")
+    assert list(flows["role"]) == ["loose", "checked"] * 3
+    assert network.record["test_error"] == network.history["test_error"].dropna().iloc[-1]
+    # 16 images in batches of 4 for 2 epochs
+    assert len(network.record["first_losses"]) == 8
+    assert network.record["parameters"] == sum(p.numel() for p in network.model.parameters())
+    assert find_standing(tiny(), trained).state == "published"
+    assert not (trained / "cells" / "trained" / tiny().name / "checkpoint").exists()
+
+
+def test_its_error_is_measured_again_from_its_weights(trained):
+    from neural_ode.data import mnist
+    from neural_ode.training import error_rate
+    from odeclaims.kits.digits import first
+
+    network = store.read(trained / "trained", tiny())
+    test = first(mnist.load("test"), TINY["test_images"])
+    assert error_rate(network.model, test) == network.record["test_error"]
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
+    save = training._Lines.add
+    count = 0
+
+    def stop(self, line: str) -> None:
+        nonlocal count
+        save(self, line)
+        count += " " in line
+        if count == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Lines, "add", stop)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tiny(), tmp_path)
+    assert find_standing(tiny(), tmp_path).state == "in training"
+    monkeypatch.undo()
+    training.train(tiny(), tmp_path)
+    again = store.read(tmp_path / "cells" / "trained", tiny())
+    whole = store.read(trained / "trained", tiny())
+    assert again.digest == whole.digest
+    assert again.record["first_losses"] == whole.record["first_losses"]
+
+
+def test_a_replay_repeats_the_recorded_losses(trained):
+    recorded = store.read_record(trained / "trained", tiny())["first_losses"]
+    result = training.replay(tiny(), recorded)
+    assert result.agrees
+    assert result.difference < 1e-6
+    assert "agree" in str(result)
+    wrong = training.replay(tiny(), [recorded[0], 1.1 * recorded[1]])
+    assert not wrong.agrees
+    assert wrong.difference == pytest.approx(0.1 / 1.1)
+    assert "do not agree" in str(wrong)
+
+
+def test_a_missing_network_is_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no network table1-ode_net-0 .*odeclaims train"):
+        store.read(tmp_path, tiny())
+
+
+@pytest.mark.parametrize("name", [store.WEIGHTS, store.HISTORY])
+def test_one_flipped_byte_is_named_and_set_aside(published, name):
+    path = published / tiny().name / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptFile, match=f"{name} is not the file that was published.*set aside"):
+        store.read(published, tiny())
+    assert not path.exists()
+    assert bytes(content) in [p.read_bytes() for p in path.parent.glob(f"{name}.corrupt-*")]
+
+
+def forge(published: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Put other weights in place, with a record that fits them."""
+    place = published / tiny().name
+    save_file(weights, place / store.WEIGHTS)
+    sign(published, weights_sha256=sha256((place / store.WEIGHTS).read_bytes()))
+
+
+def sign(published: Path, **changed) -> None:
+    path = published / tiny().name / store.RECORD
+    record = json.loads(path.read_text()) | changed
+    path.write_text(json.dumps(record | {"sha256": store._content(record)}))
+
+
+def test_weights_of_another_architecture_are_named(published):
+    weights = load_file(published / tiny().name / store.WEIGHTS)
+    forge(published, weights | {"stem.0.weight": torch.zeros(3, 1, 3, 3)})
+    with pytest.raises(CorruptFile, match=r"another architecture: stem.0.weight has the shape \(3"):
+        store.read(published, tiny())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"{}" * 10])
+def test_what_is_no_safetensors_file_is_one_sentence(published, content):
+    place = published / tiny().name
+    (place / store.WEIGHTS).write_bytes(content)
+    sign(published, weights_sha256=sha256(content))
+    with pytest.raises(CorruptFile, match="set aside"):
+        store.read(published, tiny())
+
+
+@pytest.mark.parametrize("content", ["{}", "[3]", "no json", '{"name": 3}'])
+def test_a_record_that_is_none_is_one_sentence(published, content):
+    path = published / tiny().name / store.RECORD
+    path.write_text(content)
+    with pytest.raises(CorruptFile, match="set aside"):
+        store.read(published, tiny())
+    assert not path.exists()
+
+
+def test_a_changed_record_is_noticed(published):
+    path = published / tiny().name / store.RECORD
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"core_hours": 0.0 if record["core_hours"] else 1.0}))
+    with pytest.raises(CorruptFile, match="not the one that was written"):
+        store.read_record(published, tiny())
+
+
+def test_the_record_of_another_size_is_not_taken(published):
+    with pytest.raises(CorruptFile, match="another specification"):
+        store.read(published, tiny(epochs=3))
+
+
+def test_what_is_published_is_not_replaced(trained):
+    with pytest.raises(ValueError, match="published already"):
+        publish([tiny()], trained)
+
+
+def test_what_is_not_trained_is_not_published(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no network"):
+        publish([tiny()], tmp_path)
+
+
+def test_published_files_stay_small(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("odeclaims.trained.publish.MOST_BYTES", 100)
+    training_folder = tmp_path / "cells" / "trained" / tiny().name
+    training_folder.mkdir(parents=True)
+    for path in (trained / "trained" / tiny().name).iterdir():
+        (training_folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="at most"):
+        publish([tiny()], tmp_path)
+    assert not (tmp_path / "trained" / tiny().name).exists()
+
+
+def test_two_processes_do_not_train_one_network(tmp_path):
+    from filelock import FileLock
+
+    place = tmp_path / "cells" / "trained" / tiny().name
+    place.mkdir(parents=True)
+    with (
+        FileLock(place / ".lock"),
+        pytest.raises(ValueError, match="another process trains table1-ode_net-0"),
+    ):
+        training.train(tiny(), tmp_path)
+
+
+def test_networks_are_trained_side_by_side(tmp_path):
+    chosen = [tiny("mlp", epochs=1), tiny("mlp", 1, epochs=1)]
+    assert sorted(training.train_all(chosen, tmp_path, 2)) == [(s.name, "") for s in chosen]
+    assert {find_standing(s, tmp_path).state for s in chosen} == {"trained"}
+
+
+def test_the_committed_networks_are_whole():
+    folder = store.published_folder()
+    for specification in find_specifications().values():
+        if (folder / specification.name).exists():
+            assert store.read(folder, specification).model is not None
+    assert recipe_of(tiny()) is find_recipes()["table1"]
+
+
+def test_a_specification_names_its_size():
+    assert tiny().digest != replace(tiny(), size={**TINY, "epochs": 3}).digest
