@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from odeclaims import __version__
-from odeclaims.cli import draw, measure, read, trained
+from odeclaims.cli import draw, measure, read, reproduce, trained
 from odeclaims.record.files import CorruptFile
 from odeclaims.terminal import console, error_sentence
 
@@ -38,6 +38,7 @@ def version(
 # In the order in which --help lists them.
 app.command("list")(read.list_claims)
 for command in (
+    reproduce.reproduce,
     measure.run,
     draw.figures,
     draw.tables,

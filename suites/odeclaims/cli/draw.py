@@ -69,7 +69,12 @@ def redraw(out: Out = Path("results")) -> None:
     It is figures, tables and report in one, over all results: each is read, judged and drawn once.
     Nothing is measured.
     """
-    results, problems = read_judged(leave_out_smoke(existing_results(None, None, out), None))
+    draw_again(existing_results(None, None, out), out)
+
+
+def draw_again(existing: list[Results], out: Path) -> None:
+    """Draw, judge and tabulate some results of a folder, and write the page of them."""
+    results, problems = read_judged(leave_out_smoke(existing, None))
     # Other processes draw while this one judges.
     drawn = _draw([each.results for each in results], pictures=True)
     _write_tables(results)

@@ -6,7 +6,7 @@ or profiles can be compared even where a claim has changed in between.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class Comparison:
         return "; ".join(parts)
 
 
+# Verdicts by profile and claim; the profile is "" where they lie in the folder of one.
+Verdicts = dict[tuple[str, str], dict[str, Any]]
+
+
 def compare(before: Path, after: Path) -> Comparison:
     """Compare all verdicts of two folders.
 
@@ -67,9 +71,9 @@ def compare(before: Path, after: Path) -> Comparison:
         ValueError: where the two have no claim in common.
         CorruptFile: where a file is not a verdict.
     """
-    old, new = _verdicts(before), _verdicts(after)
-    common = sorted(set(old) & set(new))
-    if not common:
+    old, new = read_verdicts(before), read_verdicts(after)
+    comparison = compare_verdicts(old, new)
+    if comparison.statements.empty:
         raise ValueError(
             f"{before} and {after} have no claim in common; expected two results folders, or two"
             " folders of a profile"
@@ -79,14 +83,26 @@ def compare(before: Path, after: Path) -> Comparison:
         for folder, own, other in ((before, old, new), (after, new, old))
         for key in sorted(set(own) - set(other))
     ]
+    return replace(comparison, alone=alone)
+
+
+def compare_verdicts(old: Verdicts, new: Verdicts) -> Comparison:
+    """Compare the verdicts of the claims that both have."""
     rows = [
-        {"claim": _name(*key), **row} for key in common for row in _statements(old[key], new[key])
+        {"claim": _name(*key), **row}
+        for key in sorted(set(old) & set(new))
+        for row in _statements(old[key], new[key])
     ]
-    return Comparison(pd.DataFrame(rows, columns=COLUMNS), alone)
+    return Comparison(pd.DataFrame(rows, columns=COLUMNS), [])
 
 
-def _verdicts(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """The verdicts by profile and claim; the profile is "" where the folder is that of one."""
+def read_verdicts(folder: Path) -> Verdicts:
+    """The verdicts in a results folder, or in the folder of a profile.
+
+    Raises:
+        FileNotFoundError: where there are none.
+        CorruptFile: where a file is not a verdict.
+    """
     verdicts = {
         (profile, path.parent.name): _verdict(path)
         for profile in ("", *PROFILES)

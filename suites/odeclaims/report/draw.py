@@ -26,6 +26,8 @@ from odeclaims.report.style import (
 from odeclaims.report.tables import claim_markdown, column_frame, latex, markdown
 
 # Where in the README what is written, between two comments.
+# The name of the folder that holds the published record.
+PUBLISHED = "results"
 VERDICTS = (
     "<!-- verdicts: written by `odeclaims tables`, do not edit -->",
     "<!-- end of verdicts -->",
@@ -158,12 +160,13 @@ def refresh_readme(text: str, results: Sequence[Judged]) -> str:
 def write_overviews(out: Path, results: Sequence[Judged], claims: Sequence[Claim]) -> list[Path]:
     """Write what lists all results: the README in their folder, and the one beside that folder.
 
-    The latter is left alone where it has no place for them, or where there is none.
+    The latter is left alone where it has no place for them, where there is none, and where the
+    folder has another name than ``results``: a README shows the published record.
     """
     contents = {out / "README.md": index(results, claims)}
     readme = out.resolve().parent / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if VERDICTS[0] in text:
+    if VERDICTS[0] in text and out.resolve().name == PUBLISHED:
         contents[readme] = refresh_readme(text, results)
     for path, content in contents.items():
         write_text(path, content)

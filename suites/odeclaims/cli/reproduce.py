@@ -1,0 +1,90 @@
+"""The main job: measure the claims here, and say whether that agrees with the published record."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from odeclaims.cell import Profile
+from odeclaims.claim import Claim
+from odeclaims.cli.choose import Names, choose_claims
+from odeclaims.cli.draw import draw_again
+from odeclaims.cli.ending import ends_in_a_sentence
+from odeclaims.record.compare import Comparison, Verdicts, compare_verdicts, read_verdicts
+from odeclaims.record.results import read_results
+from odeclaims.terminal import console, say
+
+PROFILE = "quick"
+
+
+def reproduce(
+    claims: Names = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells side by side; by default one a core.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to write; the record is left as it is.")] = Path(
+        "out"
+    ),
+    record: Annotated[Path, typer.Option(help="The published record.")] = Path("results"),
+    update: Annotated[
+        bool, typer.Option("--update", help="Write into the record, as whoever publishes does.")
+    ] = False,
+) -> None:
+    """Measure every claim at the profile quick, and compare with the published record.
+
+    Figures, tables and a page are written as well. Exit code 1 where a statement differs from the
+    record, or a cell failed.
+    """
+    from odeclaims.run.claims import run_claims
+
+    chosen = choose_claims(claims)
+    slugs = {claim.slug for claim in chosen}
+    published = {k: v for k, v in read_verdicts(record / PROFILE).items() if k[1] in slugs}
+    target = record if update else out
+    with ends_in_a_sentence("finished cells are kept"):
+        summary = run_claims(
+            chosen, Profile(PROFILE), target, jobs=jobs, fresh=False, console=console
+        )
+    for sentence in summary.failures:
+        say(sentence, "red")
+    results = read_results(target, chosen, PROFILE)
+    if not results:
+        raise typer.Exit(1)
+    draw_again(results, target)
+    measured = {("", each.claim.slug): each.read_verdict() for each in results}
+    comparison = compare_verdicts(published, measured)
+    console.print(_agreement_table(chosen, published, measured, comparison))
+    say(f"The page of all results is {target / 'report.html'}.")
+    say(f"{comparison.summary} with the published record.")
+    if summary.failures or len(comparison.differing):
+        raise typer.Exit(1)
+
+
+def _agreement_table(
+    claims: list[Claim], published: Verdicts, measured: Verdicts, comparison: Comparison
+) -> Table:
+    """For each claim what holds here, what was published, and where they differ and why."""
+    table = Table("claim", "here", "published", "agreement")
+    for claim in claims:
+        key = ("", claim.slug)
+        rows = comparison.statements[comparison.statements["claim"] == claim.slug]
+        states = rows["state"].value_counts().to_dict()
+        agree, differ = states.get("agrees", 0), states.get("differs", 0)
+        says = [f"{agree} of {agree + differ} statements"] if agree + differ else ["not compared"]
+        says += [
+            f"{row['statement']}: {row['says']}"
+            for row in rows[rows["state"] == "differs"].to_dict("records")
+        ]
+        table.add_row(
+            claim.slug,
+            Text(_summary(measured.get(key))),
+            Text(_summary(published.get(key))),
+            Text("; ".join(says), "red" if differ else "green" if agree else ""),
+        )
+    return table
+
+
+def _summary(verdict: dict[str, Any] | None) -> str:
+    return verdict["summary"] if verdict else "no result"
