@@ -250,3 +250,26 @@ def test_the_committed_networks_are_whole():
 
 def test_a_specification_names_its_size():
     assert tiny().digest != replace(tiny(), size={**TINY, "epochs": 3}).digest
+
+
+@pytest.mark.parametrize("net", ["spheres_anode", "crossing_node"])
+def test_a_toy_is_trained_and_repeated(net, tmp_path):
+    size = {**find_specifications()[f"toys-{net}-0"].size}
+    small = {**size, "points": 32, "test_points": 30, "batch_size": 16, "epochs": 4}
+    specification = Specification("toys", net, 0, small)
+    training.train(specification, tmp_path)
+    network = store.read(tmp_path / "cells" / "trained", specification)
+    assert list(network.history["epoch"]) == [1, 2, 3, 4]
+    assert network.record["core_hours"] >= 0
+    assert 0 <= network.record["test_error"] <= 1
+    assert len(network.record["first_losses"]) == 3
+    assert training.replay(specification, network.record["first_losses"]).difference < 1e-6
+
+
+def test_the_cheapest_published_network_trains_as_it_did():
+    """Later commits do not make a network stale; that they train alike is tried on this one."""
+    specification = find_specifications()["table1-mlp-0"]
+    record = store.read_record(store.published_folder(), specification)
+    assert len(record["first_losses"]) == training.FIRST_UPDATES
+    result = training.replay(specification, record["first_losses"])
+    assert result.agrees, str(result)
