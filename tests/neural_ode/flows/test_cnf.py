@@ -77,7 +77,7 @@ def loud(module: nn.Module, factor: float = 3.0) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "count"),
     [
-        # 231 units + 1120, as derived for the fact sheet.
+        # 231 a unit and 1120 for the layers before: 32 + 32 (time), 32 x 32 + 32.
         (lambda: PlanarField(2, 2, hidden=32), 1582),
         (lambda: PlanarField(2, 8, hidden=32), 2968),
         (lambda: PlanarField(2, 32, hidden=32), 8512),

@@ -13,7 +13,7 @@ WITHOUT_WALLS = {"U1": u1, "U2": u2, "U3": u3, "U4": u4}
 
 
 def by_numpy(name: str, a: float, b: float) -> float:
-    """The energy with walls, as the fact sheet writes it."""
+    """The energy of Rezende and Mohamed 2015, Table 1, with walls."""
     exp, w1 = np.exp, np.sin(2 * np.pi * a / 4)
     w2, w3 = 3 * exp(-0.5 * ((a - 1) / 0.6) ** 2), 3 / (1 + exp(-(a - 1) / 0.3))
     if name == "U1":
@@ -57,7 +57,7 @@ def test_the_walls_begin_at_the_box_and_are_smooth():
     ("name", "expected"), [("U1", 1.8775), ("U2", 2.0823), ("U3", 2.6420), ("U4", 2.6849)]
 )
 def test_normalisers_of_the_hard_box(name, expected):
-    """Against the fact sheet, whose last digits come from a coarser grid."""
+    """Against values by a coarser grid, from which the last digits come."""
     found = log_normaliser(WITHOUT_WALLS[name], HALF_WIDTH)
     assert found == pytest.approx(expected, abs=4e-4)
 

@@ -102,7 +102,7 @@ class _Spring(torch.nn.Module):
 
 
 def test_one_large_euler_step_changes_places_and_the_flow_does_not():
-    """The fact sheet's example, f = -2h: one step is exact, the flow shrinks by exp(-2)."""
+    """For f = -2h one step of Euler is exact, and the flow shrinks by exp(-2)."""
     x, ts = torch.tensor([[-1.0], [1.0]], dtype=torch.float64), torch.tensor([0.0, 1.0])
 
     def field(t, y):
