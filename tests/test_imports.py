@@ -22,15 +22,31 @@ ORDER: list[tuple[str, str, str]] = [
     ("numbers", "odeclaims.kits.constants", ""),
     ("cell", "odeclaims.cell", "solver"),
     ("measuring-kits", "odeclaims.kits", "solver cell numbers"),
-    # Every module of a claim's folder that its measure imports, directly or not.
-    ("measured-with", "", "solver cell numbers measuring-kits"),
-    ("measure", "odeclaims.claims.*.measure", "solver cell numbers measuring-kits measured-with"),
     ("statistics", "odeclaims.statistics", ""),
     ("statement", "odeclaims.rules odeclaims.statement", "statistics"),
+    # What reads and writes files, and says what made them.
+    (
+        "files",
+        "odeclaims.record.files odeclaims.record.provenance odeclaims.record.schema",
+        "version cell statement",
+    ),
+    ("pool", "odeclaims.trained", "solver cell measuring-kits files"),
+    # Every module of a claim's folder that its measure imports, directly or not.
+    ("measured-with", "", "solver cell numbers measuring-kits pool"),
+    (
+        "measure",
+        "odeclaims.claims.*.measure",
+        "solver cell numbers measuring-kits pool measured-with",
+    ),
     ("claim", "odeclaims.claim", "cell statement"),
-    ("record", "odeclaims.record", "version cell statement claim"),
-    ("run", "odeclaims.run", "cell claim record"),
-    ("report", "odeclaims.report", "version cell statement claim record"),
+    ("record", "odeclaims.record", "version cell statement claim files"),
+    ("run", "odeclaims.run", "cell claim files record"),
+    (
+        "training",
+        "odeclaims.trained.work odeclaims.trained.publish",
+        "solver cell files run pool",
+    ),
+    ("report", "odeclaims.report", "version cell statement claim files record"),
     (
         "judging-kits",
         "odeclaims.kits.needs odeclaims.kits.quantities odeclaims.kits.rows",
@@ -46,33 +62,34 @@ ORDER: list[tuple[str, str, str]] = [
     (
         "judge",
         "odeclaims.claims.*.judge",
-        "numbers statistics statement claim record judging-kits measured-with published",
+        "numbers statistics statement claim files record judging-kits measured-with published",
     ),
     (
         "show",
         "odeclaims.claims.*.show",
-        "numbers statistics statement claim record report judging-kits showing-kits measured-with"
-        " published judge",
+        "numbers statistics statement claim files record report judging-kits showing-kits"
+        " measured-with published judge",
     ),
     ("ledger", "odeclaims.claims.*", "numbers claim showing-kits measured-with published"),
     (
         "one-file-claim",
         "",
-        "solver cell numbers measuring-kits statistics statement claim record report judging-kits"
-        " showing-kits",
+        "solver cell numbers measuring-kits statistics statement claim files record report"
+        " judging-kits showing-kits",
     ),
     ("find-claims", "odeclaims.claims", "claim"),
-    ("joint-figures", "odeclaims.claims._*", "record report showing-kits ledger show"),
+    ("joint-figures", "odeclaims.claims._*", "files record report showing-kits ledger show"),
     ("conform", "odeclaims.conform", "solver version cell statistics claim workloads backends"
+     " files record report"),
+    ("speed", "odeclaims.speed", "solver version cell statistics claim workloads backends files"
      " record report"),
-    ("speed", "odeclaims.speed", "solver version cell statistics claim workloads backends record"
-     " report"),
     ("simulations", "odeclaims.simulations", "statement"),
-    ("terminal", "odeclaims.terminal", "claim record"),
+    ("terminal", "odeclaims.terminal", "claim files record"),
     (
         "commands",
         "odeclaims.cli odeclaims.__main__",
-        "version cell claim record run report backends conform find-claims joint-figures terminal",
+        "version cell claim files record run report backends conform find-claims joint-figures"
+        " terminal pool training",
     ),
 ]  # fmt: skip
 # What of other people's packages a part may import; a part that is not named may import any.

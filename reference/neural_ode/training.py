@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from neural_ode.checkpoint import load_state, save_state
@@ -331,13 +331,17 @@ def random_crop(
 
 
 @torch.no_grad()
+def predict(
+    model: nn.Module, images: UInt8[Tensor, "count height width"], *, batch_size: int = 1000
+) -> Int64[Tensor, " count"]:
+    """The class that the model finds most likely, ``batch_size`` images at a time."""
+    device = next(model.parameters()).device
+    parts = [model(normalised(part.to(device))).argmax(dim=1) for part in images.split(batch_size)]
+    return torch.cat(parts)
+
+
 def error_rate(model: nn.Module, data: MNIST, *, batch_size: int = 1000) -> float:
     """The fraction of images that the model gets wrong, ``batch_size`` of them at a time."""
-    device = next(model.parameters()).device
-    wrong = 0
-    for images, labels in zip(
-        data.images.split(batch_size), data.labels.split(batch_size), strict=True
-    ):
-        predicted = model(normalised(images.to(device))).argmax(dim=1)
-        wrong += int((predicted != labels.to(device)).sum())
+    predicted = predict(model, data.images, batch_size=batch_size)
+    wrong = int((predicted != data.labels.to(predicted.device)).sum())
     return wrong / len(data.images)

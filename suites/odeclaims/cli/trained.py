@@ -96,7 +96,7 @@ def _train(specifications: "list[Specification]", jobs: int, out: Path) -> list[
     """Train what is missing, with progress; the names of those that failed."""
     from odeclaims.run.progress import progress_bar, reports_of_cells
     from odeclaims.trained.publish import find_standing
-    from odeclaims.trained.training import train_all
+    from odeclaims.trained.work import train_all
 
     missing = [each for each in specifications if find_standing(each, out).record is None]
     failed = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from odeclaims.trained import store
 from odeclaims.trained.specification import Specification
-from odeclaims.trained.training import work_folder
+from odeclaims.trained.work import work_folder
 
 # What all published files may take in the repository, in bytes.
 MOST_BYTES = 40 * 2**20

@@ -1,43 +1,25 @@
-"""Train what the pool lacks, and repeat the first updates of what it has."""
+"""Train a network in this process, and repeat the first updates of one that was trained."""
 
 import ctypes
-import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import torch
-from filelock import FileLock, Timeout
-from joblib import Parallel, delayed
 
-from neural_ode import SolverFailure
-from odeclaims.cell import Context
-from odeclaims.record.provenance import commit, machine
-from odeclaims.run.tasks import THREADS
-from odeclaims.run.watch import end_with
-from odeclaims.trained import store
+from odeclaims.cell import Context, Row
 from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
+from odeclaims.trained.store import Network
 
 # So many first losses are recorded with a network and compared when its training is repeated.
 FIRST_UPDATES = 100
-# Codes of mallopt in the GNU C library, and the largest threshold that it takes.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST_MMAP = -1, -3, 32 * 2**20
 # The largest relative difference between a first loss and its repetition on another machine, where
 # sums are rounded in another order.
 REPLAY_WITHIN = 0.02
-
-# Of a training that ends early, which says so itself.
-warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed", UserWarning)
-
-
-def work_folder(out: Path) -> Path:
-    """Where trainings in progress and finished networks lie until they are published."""
-    return out / "cells" / "trained"
+# Codes of mallopt in the GNU C library, and the largest threshold that it takes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST_MMAP = -1, -3, 32 * 2**20
 
 
 def keep_freed_memory() -> None:
@@ -54,104 +36,28 @@ def keep_freed_memory() -> None:
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def train(specification: Specification, out: Path) -> Path:
-    """Train one network in this process and keep it; a training that was stopped goes on.
+def train_here(specification: Specification, context: Context, device: str = "cpu") -> Network:
+    """Train a network for a measurement; nothing is published.
 
     Args:
         specification: the network.
-        out: the results folder; the network is kept below its ``cells/trained``.
-
-    Returns:
-        The network's folder.
+        context: keeps the state of the training, and is told how far it is.
+        device: a torch device.
 
     Raises:
-        ValueError: where another process trains it.
         SolverFailure: where a solve fails.
     """
-    torch.set_num_threads(THREADS)
-    keep_freed_memory()
-    place = work_folder(out) / specification.name
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(place / ".lock").acquire(timeout=0):
-            return _train(specification, place)
-    except Timeout:
-        raise ValueError(f"another process trains {specification.name}") from None
-
-
-def _train(specification: Specification, place: Path) -> Path:
     recipe = recipe_of(specification)
-    begun, losses = _Lines(place / "commits.txt"), _Lines(place / "losses.txt")
-    begun.add(str(commit()))
-    progress = place.with_suffix(".progress")
-    context = Context(place / "checkpoint", progress, specification.name)
-    model = recipe.build(specification)
-
-    def on_update(number: int, loss: float) -> None:
-        if number <= FIRST_UPDATES:
-            losses.add(f"{number} {loss!r}")
-
-    try:
-        history = recipe.train(specification, model, context, on_update)
-    finally:
-        progress.unlink(missing_ok=True)
-    first = dict(line.split() for line in losses.read())
-    seconds = sum(float(row.get("seconds") or 0) for row in history)
-    errors = [row["test_error"] for row in history if row.get("test_error") is not None]
-    made = {
-        "test_error": errors[-1] if errors else None,
-        "core_hours": round(seconds / 3600, 4),
-        "commits": sorted(set(begun.read())),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "first_losses": [float(first[number]) for number in sorted(first, key=int)],
-        **machine("cpu"),
-    }
-    done = store.write(place.parent, specification, model, history, made)
-    for left in (place / "checkpoint", begun.path, losses.path):
-        left.unlink(missing_ok=True)
-    return done
+    model = recipe.build(specification).to(device)
+    history = recipe.train(specification, model, context, lambda number, loss: None)
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    record = {"core_hours": core_hours(history), "weights_sha256": ""}
+    return Network(specification, weights, pd.DataFrame(history), record)
 
 
-class _Lines:
-    """A text file to which lines are added, each whole before the next update."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def add(self, line: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-
-    def read(self) -> list[str]:
-        return self.path.read_text(encoding="utf-8").split("\n")[:-1]
-
-
-def train_all(
-    specifications: Sequence[Specification], out: Path, jobs: int
-) -> Iterator[tuple[str, str]]:
-    """Train networks in processes of their own, ``jobs`` of them at a time.
-
-    Yields:
-        For each, as it ends, its name, and "" or a sentence that says why it failed.
-    """
-    parallel: Any = Parallel(
-        # With a single job joblib would train in this process, where the progress is shown.
-        n_jobs=max(2, jobs),
-        pre_dispatch=jobs,  # type: ignore[arg-type]
-        batch_size=1,  # type: ignore[arg-type]
-        return_as="generator_unordered",
-        initializer=end_with,
-        initargs=(os.getpid(),),
-    )
-    yield from parallel(delayed(_train_or_say)(each, out) for each in specifications)
-
-
-def _train_or_say(specification: Specification, out: Path) -> tuple[str, str]:
-    try:
-        train(specification, out)
-    except (SolverFailure, ValueError, OSError) as error:
-        return specification.name, f"{specification.name} was not trained: {error}"
-    return specification.name, ""
+def core_hours(history: Sequence[Row]) -> float:
+    """The time of all updates in hours of one core."""
+    return round(sum(float(row.get("seconds") or 0) for row in history) / 3600, 4)
 
 
 @dataclass(frozen=True)
@@ -193,7 +99,7 @@ def replay(specification: Specification, recorded: Sequence[float]) -> Replay:
         specification: the network.
         recorded: the losses of its first updates.
     """
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
     keep_freed_memory()
     recipe = recipe_of(specification)
     repeated: list[float] = []

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from odeclaims.record.files import CorruptFile, sha256
-from odeclaims.trained import store, training
+from odeclaims.trained import store, training, work
 from odeclaims.trained.publish import find_standing, publish
 from odeclaims.trained.recipes import find_recipes, find_specifications, recipe_of
 from odeclaims.trained.specification import Specification
@@ -33,7 +33,7 @@ def tiny(net: str = "ode_net", seed: int = 0, **size) -> Specification:
 def trained(tmp_path_factory) -> Path:
     """A results folder with one tiny network, trained and published."""
     out = tmp_path_factory.mktemp("results")
-    training.train(tiny(), out)
+    work.train(tiny(), out)
     publish([tiny()], out)
     return out
 
@@ -99,7 +99,7 @@ def test_its_error_is_measured_again_from_its_weights(trained):
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
-    save = training._Lines.add
+    save = work._Lines.add
     count = 0
 
     def stop(self, line: str) -> None:
@@ -109,12 +109,12 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, 
         if count == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Lines, "add", stop)
+    monkeypatch.setattr(work._Lines, "add", stop)
     with pytest.raises(KeyboardInterrupt):
-        training.train(tiny(), tmp_path)
+        work.train(tiny(), tmp_path)
     assert find_standing(tiny(), tmp_path).state == "in training"
     monkeypatch.undo()
-    training.train(tiny(), tmp_path)
+    work.train(tiny(), tmp_path)
     again = store.read(tmp_path / "cells" / "trained", tiny())
     whole = store.read(trained / "trained", tiny())
     assert again.digest == whole.digest
@@ -231,12 +231,12 @@ def test_two_processes_do_not_train_one_network(tmp_path):
         FileLock(place / ".lock"),
         pytest.raises(ValueError, match="another process trains table1-ode_net-0"),
     ):
-        training.train(tiny(), tmp_path)
+        work.train(tiny(), tmp_path)
 
 
 def test_networks_are_trained_side_by_side(tmp_path):
     chosen = [tiny("mlp", epochs=1), tiny("mlp", 1, epochs=1)]
-    assert sorted(training.train_all(chosen, tmp_path, 2)) == [(s.name, "") for s in chosen]
+    assert sorted(work.train_all(chosen, tmp_path, 2)) == [(s.name, "") for s in chosen]
     assert {find_standing(s, tmp_path).state for s in chosen} == {"trained"}
 
 
@@ -257,7 +257,7 @@ def test_a_toy_is_trained_and_repeated(net, tmp_path):
     size = {**find_specifications()[f"toys-{net}-0"].size}
     small = {**size, "points": 32, "test_points": 30, "batch_size": 16, "epochs": 4}
     specification = Specification("toys", net, 0, small)
-    training.train(specification, tmp_path)
+    work.train(specification, tmp_path)
     network = store.read(tmp_path / "cells" / "trained", specification)
     assert list(network.history["epoch"]) == [1, 2, 3, 4]
     assert network.record["core_hours"] >= 0

@@ -1,5 +1,6 @@
 """Table 1 judged on made-up rows: each statement can fail, and too little training is said."""
 
+import numpy as np
 import pytest
 
 from neural_ode.data import mnist
@@ -39,15 +40,15 @@ def others(rows) -> dict[str, str]:
     return {n: j.outcome for n, j in judgements(rows).items() if j.outcome != "reproduced"}
 
 
-# With the published numbers a net without a block is 0.16 points worse.
-WORSE = {"no_block_equals_ode_net": "not reproduced"}
+# With the published numbers a net without a block is 0.16 points worse, which is too near to 0.15.
+NEAR = {"no_block_equals_ode_net": "undecided"}
 
 
 def test_the_published_numbers_reproduce_the_claim():
     verdict = CLAIM.judge(frame(training() + costs()))
     assert verdict.summary == "5 of 5 reproduced"
     assert verdict.scale == "published size"
-    assert others(training() + costs()) == WORSE
+    assert others(training() + costs()) == NEAR
     assert any("not evidence of a benefit" in caveat for caveat in verdict.caveats)
 
 
@@ -55,7 +56,7 @@ def test_the_published_numbers_reproduce_the_claim():
     ("change", "refuted"),
     [
         (
-            {"ode_net": 0.95},
+            {"ode_net": 1.1},
             {
                 "ode_net_equals_resnet",
                 "ode_net_error",
@@ -63,36 +64,55 @@ def test_the_published_numbers_reproduce_the_claim():
                 "no_block_equals_ode_net",
             },
         ),
-        ({"rk_net": 0.8}, {"rk_net_equals_resnet", "rk_net_error", *WORSE}),
-        ({"one_block": 0.8}, {"one_block_equals_ode_net", *WORSE}),
-        ({"no_block": 0.5}, set()),
-        (
-            {"resnet": 0.7},
-            {"resnet_error", "ode_net_equals_resnet", "rk_net_equals_resnet", *WORSE},
-        ),
+        ({"rk_net": 0.9}, {"rk_net_equals_resnet", "rk_net_error"}),
+        ({"one_block": 0.9}, {"one_block_equals_ode_net"}),
+        ({"no_block": 1.0}, {"no_block_equals_ode_net"}),
+        ({"no_block": 0.45}, set()),
+        ({"resnet": 1.0}, {"resnet_error", "ode_net_equals_resnet", "rk_net_equals_resnet"}),
     ],
 )
 def test_each_statement_on_errors_can_fail(change, refuted):
-    assert others(training(ERRORS | change) + costs()) == dict.fromkeys(refuted, "not reproduced")
+    near = {} if "no_block" in change else NEAR
+    expected = near | dict.fromkeys(refuted, "not reproduced")
+    assert others(training(ERRORS | change) + costs()) == expected
 
 
 def test_a_gap_that_seeds_disagree_on_is_undecided():
     rows = training()
     for row in rows:
-        if row["net"] == "ode_net" and row["repetition"] % 2:
-            row["test_error"] += 0.003
+        if row["kind"] == "network" and row["net"] == "ode_net" and row["repetition"] % 2:
+            row["wrong"] += " " + " ".join(map(str, range(9000, 9030)))
     found = judgements(rows + costs())["ode_net_equals_resnet"]
     assert found.outcome == "undecided"
     assert found.decision is not None
     assert found.decision.seeds_needed is None or found.decision.seeds_needed > 8
 
 
-def test_stems_of_one_seed_are_one_value():
-    rows = training()
-    both = rows + [{**row, "downsampling": "res"} for row in rows if row["net"] != "mlp"]
-    decision = judgements(both + costs())["ode_net_equals_resnet"].decision
+def test_the_answers_to_each_digit_decide():
+    """Equal counts of errors on other digits have a gap of 0, and more chance in it."""
+    rows, other = training(), training()
+    for row in other:
+        if row["kind"] == "network" and row["net"] == "ode_net":
+            places = [9999 - int(place) for place in row["wrong"].split()]
+            row["wrong"] = " ".join(map(str, sorted(places)))
+    same, moved = (judgements(r + costs())["ode_net_equals_resnet"].decision for r in (rows, other))
+    assert same is not None
+    assert moved is not None
+    assert same.value == pytest.approx(0.01)
+    assert moved.value == pytest.approx(0.01)
+    assert same.interval is not None
+    assert moved.interval is not None
+    assert np.ptp(moved.interval) > 2 * np.ptp(same.interval)
+
+
+def test_a_net_without_a_fault_is_read_back_as_a_gap():
+    rows = training(dict.fromkeys(ERRORS, 0.1))
+    for row in rows:
+        if row["kind"] == "network" and row["net"] == "resnet":
+            row |= {"wrong": np.nan, "test_error": 0.0}
+    decision = judgements(rows + costs())["ode_net_equals_resnet"].decision
     assert decision is not None
-    assert decision.count == 8
+    assert decision.value == pytest.approx(0.105)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +128,7 @@ def test_stems_of_one_seed_are_one_value():
 )
 def test_each_order_can_fail(memory, duration, refuted):
     found = others(training() + costs(memory, duration))
-    assert found == WORSE | {refuted: "not reproduced"}
+    assert found == NEAR | {refuted: "not reproduced"}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +165,7 @@ def test_costs_alone_are_judged_by_the_size_of_their_update():
 
 @pytest.mark.parametrize(
     ("kind", "column", "rested"),
-    [("training", "parameters", False), ("cost", "nfe_forward", True)],
+    [("network", "parameters", False), ("cost", "nfe_forward", True)],
 )
 def test_a_failed_check_invalidates_what_rests_on_it(kind, column, rested):
     rows = training() + costs()
@@ -158,5 +178,5 @@ def test_a_failed_check_invalidates_what_rests_on_it(kind, column, rested):
 
 def test_the_budget_is_a_caveat():
     (first, *_) = caveats(frame(training(epochs=5) + costs()))
-    assert first.startswith("Trained for 5 epochs of 60000 images at 64 channels, not for 160")
-    assert not any("Trained for" in caveat for caveat in caveats(frame(training() + costs())))
+    assert first.startswith("The nets were trained for 5 epochs of 60000 images at 64 channels")
+    assert not any("were trained for" in caveat for caveat in caveats(frame(training() + costs())))
