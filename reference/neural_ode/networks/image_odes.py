@@ -89,11 +89,14 @@ class ImageOdeModel(nn.Module):
         time_dependent: whether the field depends on time. The parameter counts of the paper are
             those of fields that do not, the released configuration has fields that do.
         shape: channels, height and width of an image.
+        shrink: pixels of a side of the square whose mean becomes one pixel of the state; 1 as
+            published.
         generator: the source of the initial weights.
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``gradient``.
 
     Raises:
-        ValueError: for a negative ``augment_dim``, or a number below 1 elsewhere.
+        ValueError: for a negative ``augment_dim``, a number below 1 elsewhere, or a ``shrink`` that
+            does not divide height and width.
         TypeError: for an argument of another type, or a keyword that ``solve`` does not know. What
             it is called with is checked as well.
     """
@@ -105,17 +108,23 @@ class ImageOdeModel(nn.Module):
         augment_dim: int = 0,
         time_dependent: bool = False,
         shape: tuple[int, int, int] = (1, 28, 28),
+        shrink: int = 1,
         generator: torch.Generator | None = None,
         **solver: Any,
     ) -> None:
         super().__init__()
         check_count("augment_dim", augment_dim, 0)
         check_counts("shape", shape, 3)
+        check_count("shrink", shrink)
         self.shape = shape
         channels, height, width = shape
-        channels += augment_dim
+        if height % shrink or width % shrink:
+            raise ValueError(f"shrink is {shrink}, expected a divisor of {height} and {width}")
+        channels, height, width = channels + augment_dim, height // shrink, width // shrink
         field = ImageField(channels, filters, time_dependent=time_dependent)
-        self.lift, self.block = ChannelPad(augment_dim), OdeBlock(field, **solver)
+        pad = ChannelPad(augment_dim)
+        self.lift = nn.Sequential(nn.AvgPool2d(shrink), pad) if shrink > 1 else pad
+        self.block = OdeBlock(field, **solver)
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, CLASSES))
         initialise(self, generator)
 

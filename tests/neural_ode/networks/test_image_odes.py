@@ -112,3 +112,15 @@ def test_the_cost_of_the_last_solve_is_known():
 def test_a_negative_augmentation_is_refused():
     with pytest.raises(ValueError, match="augment_dim is -1, expected at least 0"):
         ImageOdeModel(4, augment_dim=-1)
+
+
+def test_a_shrunk_image_is_the_mean_of_its_squares():
+    model = ImageOdeModel(2, augment_dim=1, shrink=2, rtol=1e-2, atol=1e-2)
+    images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    state = model.lift(images)
+    assert state.shape == (3, 2, 14, 14)
+    torch.testing.assert_close(state[1, 0, 3, 5], images[1, 0, 6:8, 10:12].mean())
+    assert not state[:, 1].any()
+    assert model(images).shape == (3, 10)
+    with pytest.raises(ValueError, match="shrink is 3, expected a divisor of 28 and 28"):
+        ImageOdeModel(2, shrink=3)
