@@ -16,7 +16,7 @@ from matplotlib.mathtext import MathTextParser
 # What a font has for laying out words and formulas.
 _LAYOUT_TABLES = {"GDEF", "GPOS", "GSUB", "kern", "MATH"}
 # Objects that come to be before Python looks for garbage among them; 700 where nobody says so.
-_YOUNG_OBJECTS = 100_000
+_YOUNG_OBJECTS = 10_000
 # What formulas were parsed to.
 _FORMULAS: dict[tuple, Any] = {}
 
