@@ -12,6 +12,8 @@ from odeclaims.claims.nfe_growth.show import draw_evaluations, tolerance_legend
 from odeclaims.claims.tolerance_tradeoff.show import draw_error, draw_time, method_legend
 from odeclaims.kits import marks
 from odeclaims.record.results import Results
+from odeclaims.report.pictures import Picture
+from odeclaims.report.reuse import formulas_parsed_once, garbage_left_alone
 from odeclaims.report.style import (
     COLUMN_WIDTH,
     add_legend,
@@ -27,7 +29,7 @@ NAME = "figure3"
 WIDTH = 9.2
 
 
-def draw_figure3(out: Path, profile: str) -> list[Path]:
+def draw_figure3(out: Path, profile: str) -> tuple[list[Path], list[Picture]]:
     """Draw it into the profile's folder, wide and for a column.
 
     Args:
@@ -35,19 +37,21 @@ def draw_figure3(out: Path, profile: str) -> list[Path]:
         profile: whose results are drawn.
 
     Returns:
-        The files; none where a claim has no rows under that profile.
+        The files, none where a claim has no rows under that profile; and no picture, since the page
+        has the panels with their claims.
 
     Raises:
         CorruptFile: where the rows of a claim are not what was written.
     """
     results = [Results(out, profile, claim) for claim in CLAIMS]
     if not all(r.data.exists() for r in results):
-        return []
+        return [], []
     rows, folder = [r.read() for r in results], out / profile
-    with style(WIDTH):
-        paths = save(figure3(*rows), folder, NAME)
-    with style(COLUMN_WIDTH):
-        return paths + save(figure3(*rows), folder, f"{NAME}-column", ["pdf"])
+    with formulas_parsed_once(), garbage_left_alone():
+        with style(WIDTH):
+            paths = save(figure3(*rows), folder, NAME)
+        with style(COLUMN_WIDTH):
+            return paths + save(figure3(*rows), folder, f"{NAME}-column", ["pdf"]), []
 
 
 def figure3(tradeoff: pd.DataFrame, backward: pd.DataFrame, growth: pd.DataFrame) -> Figure:

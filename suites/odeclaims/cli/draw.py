@@ -1,9 +1,9 @@
 """The commands that draw and write again what follows from stored rows; nothing is measured."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -21,12 +21,14 @@ from odeclaims.record.judged import Judged, read_judged
 from odeclaims.record.results import Results, read_results
 from odeclaims.terminal import say, say_written
 
+T = TypeVar("T")
+
 
 def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
-    for paths, _ in _draw(existing_results(claims, profile, out)):
+    joint = [profile] if profile else PROFILES
+    for paths, _ in _draw(existing_results(claims, profile, out), [(out, name) for name in joint]):
         say_written(paths)
-    say_written(_draw_joint_figures(profile, out))
 
 
 def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
@@ -58,7 +60,7 @@ def report(
     results, problems = read_judged(
         leave_out_smoke(existing_results(claims, profile, out), profile)
     )
-    drawn = _draw([each.results for each in results], files=False, pictures=True)
+    drawn = _draw([each.results for each in results], [], files=False, pictures=True)
     pictures = (shown for _, shown in drawn)
     _write_page(results, pictures, problems, choose_claims(claims), to or out / "report.html")
 
@@ -76,35 +78,57 @@ def draw_again(existing: list[Results], out: Path) -> None:
     """Draw, judge and tabulate some results of a folder, and write the page of them."""
     results, problems = read_judged(leave_out_smoke(existing, None))
     # Other processes draw while this one judges.
-    drawn = _draw([each.results for each in results], pictures=True)
+    joint = [(out, name) for name in PROFILES]
+    drawn = _draw([each.results for each in results], joint, pictures=True)
     _write_tables(results)
     _write_overviews(out, results)
     pictures = []
     for paths, shown in drawn:
         say_written(paths)
         pictures.append(shown)
-    say_written(_draw_joint_figures(None, out))
-    _write_page(results, pictures, problems, choose_claims(None), out / "report.html")
+    _write_page(
+        results, pictures[: len(results)], problems, choose_claims(None), out / "report.html"
+    )
 
 
-def _draw(results: list[Results], **what: bool) -> Iterable[tuple[list[Path], list]]:
-    """What ``draw`` gives for each of the results, in their order, drawn side by side."""
+def _draw(
+    results: list[Results], joint: list[tuple[Path, str]], **what: bool
+) -> Iterator[tuple[list[Path], list]]:
+    """Draw results, and what several claims show together, side by side.
+
+    Args:
+        results: what is drawn, each by ``draw``.
+        joint: the folders of results and the profiles of which joint figures are drawn.
+        what: further arguments of ``draw``.
+
+    Returns:
+        What ``draw`` gives for each of the results, in their order, and then the files of each of
+        ``joint``, without pictures.
+    """
     from joblib import Parallel, delayed
 
+    from odeclaims.claims._figure3 import draw_figure3
     from odeclaims.report.draw import draw
 
-    jobs = max(1, min(len(results), os.cpu_count() or 1))
+    # What takes long must not begin last, when there is nothing left to do beside it: it is what
+    # has many rows, and the joint figures, which are read from three claims.
+    order = sorted(range(len(results)), key=lambda i: -results[i].data.stat().st_size)
+    order = [*range(len(results), len(results) + len(joint)), *order]
+    calls = [delayed(draw)(each, **what) for each in results]
+    calls += [delayed(draw_figure3)(*each) for each in joint]
+    jobs = max(1, min(len(calls), os.cpu_count() or 1))
     parallel: Any = Parallel(n_jobs=jobs, return_as="generator")
-    return parallel(delayed(draw)(r, **what) for r in results)
+    return _sort(parallel(calls[i] for i in order), order)
 
 
-def _draw_joint_figures(profile: str | None, out: Path) -> list[Path]:
-    """Draw what several claims show together."""
-    from odeclaims.claims._figure3 import draw_figure3
-
-    return [
-        path for name in ([profile] if profile else PROFILES) for path in draw_figure3(out, name)
-    ]
+def _sort(drawn: Iterator[T], order: list[int]) -> Iterator[T]:
+    """What comes in this order, in the order of the numbers, each as soon as it is there."""
+    there: dict[int, T] = {}
+    coming = zip(order, drawn, strict=True)
+    for i in range(len(order)):
+        while i not in there:
+            there.update([next(coming)])
+        yield there.pop(i)
 
 
 def _write_tables(results: list[Judged]) -> None:

@@ -13,20 +13,20 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
-from fontTools import subset
-from fontTools.ttLib import TTFont
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from odeclaims.record.files import write_bytes
+from odeclaims.report.reuse import fix_places, fonts_without_layout
 
 # Widths of a column and of a page in a two-column paper, in inches.
 COLUMN_WIDTH = 3.35
@@ -40,9 +40,6 @@ _BESIDE, _ABOVE_AND_BELOW = 0.6, 0.6
 _LONG_AXIS = 300
 # Of an animation: pixels an inch, and frames a second.
 ANIMATION_DPI, ANIMATION_FPS = 110, 8
-
-# What a font has for laying out words and formulas.
-_LAYOUT_TABLES = {"GDEF", "GPOS", "GSUB", "kern", "MATH"}
 
 # seaborn's palette for the colour-blind; the arms of a comparison also differ in marker and dash.
 COLOURS = [to_hex(c) for c in sns.color_palette("colorblind")]
@@ -263,31 +260,12 @@ def freeze_layout(figure: Figure) -> Iterator[None]:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
+        if isinstance(engine, ConstrainedLayoutEngine):
+            fix_places(figure)
     # After each file Matplotlib sets the engine anew, to that of the settings where it was None.
     with mpl.rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
         yield
-
-
-@contextmanager
-def _fonts_without_layout() -> Iterator[None]:
-    """Put fonts into files without the tables by which words are laid out: a PDF has its glyphs.
-
-    To shorten these tables takes most of the time that a font takes, and no reader looks at them.
-    """
-    load = subset.load_font
-
-    def load_font(*args: Any, **options: Any) -> TTFont:
-        font = load(*args, **options)
-        for table in _LAYOUT_TABLES & set(font.keys()):
-            del font[table]
-        return font
-
-    subset.load_font = load_font
-    try:
-        yield
-    finally:
-        subset.load_font = load
 
 
 def save(
@@ -299,7 +277,7 @@ def save(
     # It warns that a font was made long ago, at each one that goes into a PDF.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     paths = []
-    with freeze_layout(figure), _fonts_without_layout():
+    with freeze_layout(figure), fonts_without_layout():
         for kind in kinds:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=metadata[kind])

@@ -200,14 +200,17 @@ def _looks(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def _equal_iterations(df: pd.DataFrame) -> Iterator[tuple[float, pd.Series]]:
+    # One search among all rows, and not one for each look.
+    training = ok(df, kind="training", data="moons")
     for iteration in _looks(df)["iteration"]:
-        yield iteration, lead(df, "cnf", "nf", "moons", "iteration", iteration)
+        yield iteration, lead(training, "cnf", "nf", "moons", "iteration", iteration)
 
 
 def _equal_time(df: pd.DataFrame) -> Iterator[tuple[float, pd.Series]]:
     longest = ok(df, kind="training", arm="nf_long")["train_s"].max()
+    training = ok(df, kind="training", data="moons")
     for _, look in _looks(df).iterrows():
-        leads = lead(df, "cnf", "nf_long", "moons", "train_s", look["train_s"])
+        leads = lead(training, "cnf", "nf_long", "moons", "train_s", look["train_s"])
         if len(leads) and look["train_s"] <= longest:
             yield look["iteration"], leads
 
