@@ -13,7 +13,7 @@ from odeclaims.claims.tolerance_tradeoff.show import draw_error, draw_time, meth
 from odeclaims.kits import marks
 from odeclaims.record.results import Results
 from odeclaims.report.pictures import Picture
-from odeclaims.report.reuse import formulas_parsed_once, garbage_left_alone
+from odeclaims.report.reuse import formulas_parsed_once
 from odeclaims.report.style import (
     COLUMN_WIDTH,
     add_legend,
@@ -47,7 +47,7 @@ def draw_figure3(out: Path, profile: str) -> tuple[list[Path], list[Picture]]:
     if not all(r.data.exists() for r in results):
         return [], []
     rows, folder = [r.read() for r in results], out / profile
-    with formulas_parsed_once(), garbage_left_alone():
+    with formulas_parsed_once():
         with style(WIDTH):
             paths = save(figure3(*rows), folder, NAME)
         with style(COLUMN_WIDTH):

@@ -16,7 +16,7 @@ from odeclaims.record.speaking import first_central, speaking
 from odeclaims.record.wording import describe_overall
 from odeclaims.report.flips import flip_caption, flip_figure
 from odeclaims.report.pictures import Picture, caption, drawing, moving
-from odeclaims.report.reuse import formulas_parsed_once, garbage_left_alone
+from odeclaims.report.reuse import formulas_parsed_once
 from odeclaims.report.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
@@ -58,7 +58,7 @@ def draw(
         CorruptFile: where the rows are not what was written, or the claim cannot draw them.
     """
     df = results.read()
-    with formulas_parsed_once(), garbage_left_alone():
+    with formulas_parsed_once():
         return derive(lambda: _draw(results, df, files, pictures), "drawn", results.data)
 
 

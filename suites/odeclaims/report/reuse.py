@@ -3,7 +3,6 @@
 No figure changes by it.
 """
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +14,6 @@ from matplotlib.mathtext import MathTextParser
 
 # What a font has for laying out words and formulas.
 _LAYOUT_TABLES = {"GDEF", "GPOS", "GSUB", "kern", "MATH"}
-# Objects that come to be before Python looks for garbage among them; 700 where nobody says so.
-_YOUNG_OBJECTS = 10_000
 # What formulas were parsed to.
 _FORMULAS: dict[tuple, Any] = {}
 
@@ -64,21 +61,6 @@ def formulas_parsed_once() -> Iterator[None]:
         yield
     finally:
         MathTextParser.parse = parse
-
-
-@contextmanager
-def garbage_left_alone() -> Iterator[None]:
-    """Look for garbage seldom: nearly all of a figure's many objects live as long as it does."""
-    before, frozen = gc.get_threshold(), gc.get_freeze_count()
-    if not frozen:
-        gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        if not frozen:
-            gc.unfreeze()
 
 
 def fix_places(figure: Figure) -> None:

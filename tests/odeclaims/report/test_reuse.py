@@ -1,13 +1,12 @@
 """What saves time in drawing changes no figure, and leaves nothing behind."""
 
-import gc
 import io
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 
-from odeclaims.report.reuse import fix_places, formulas_parsed_once, garbage_left_alone
+from odeclaims.report.reuse import fix_places, formulas_parsed_once
 from odeclaims.report.style import freeze_layout, panels, style
 
 
@@ -23,25 +22,6 @@ def test_a_formula_is_parsed_once_for_all_files():
     assert type(pixels) is not type(first)
     # What Matplotlib itself makes of it.
     assert MathTextParser("path").parse("$10^{-3}$", 72)[:3] == first[:3]
-
-
-def test_garbage_is_looked_for_as_before_when_drawing_has_failed():
-    # The tests themselves are run with another threshold.
-    usual, frozen = gc.get_threshold(), gc.get_freeze_count()
-    before = (700, 10, 10)
-    gc.set_threshold(*before)
-    during = []
-
-    def fail() -> None:
-        during.append(gc.get_threshold()[0])
-        raise ValueError("no figure")
-
-    with pytest.raises(ValueError, match="no figure"), garbage_left_alone():
-        fail()
-    after = gc.get_threshold(), gc.get_freeze_count()
-    gc.set_threshold(*usual)
-    assert during[0] > before[0]
-    assert after == (before, frozen)
 
 
 def figure(largest: float) -> Figure:
