@@ -11,6 +11,8 @@ from odeclaims.claims.anode_mnist.settings import (
     ALL_IMAGES,
     ARMS,
     PUBLISHED_EPOCHS,
+    PUBLISHED_SIDE,
+    REDUCED_SIDE,
     TOLERANCES,
 )
 from odeclaims.kits import needs
@@ -34,27 +36,28 @@ PUBLISHED = {
     "anode": Published("ANODE", 98.2, 0.1, 84_816),
 }
 PUBLISHED_RUNS = 5
-# The worst replication has 94.16% after 8 epochs: what is worse has not learnt the digits.
-LARGEST_ERROR = 0.06
+# What has not learnt the digits has a larger error, by the pixels of a side. The worst replication
+# has 94.16% after 8 epochs of the published size. In the reduced arm a net has to be better than a
+# linear classifier, which gets 12% wrong (LeCun et al. 1998, sec. III).
+LARGEST_ERROR = {PUBLISHED_SIDE: 0.06, REDUCED_SIDE: 0.1}
 LEAST_RATIO, LEAST_SHARE = 1.2, 0.8
 # A prediction interval that is wider than two points would hold almost any number.
 WIDEST = 2
 
 
-def last_epochs(df: pd.DataFrame, arm: str, time_dependent: bool) -> pd.DataFrame:
-    """The last epoch of every seed of an arm, of one of the two variants."""
-    rows = ok(df, kind="training", arm=arm, time_dependent=time_dependent)
-    return rows[rows["epoch"] == rows["epochs"]]
+def networks(df: pd.DataFrame, arm: str, time_dependent: bool) -> pd.DataFrame:
+    """The trained nets of an arm, of one of the two variants: a row a seed."""
+    return ok(df, kind="network", arm=arm, time_dependent=time_dependent)
 
 
 def accuracies(df: pd.DataFrame, arm: str, time_dependent: bool) -> pd.Series:
-    """Test accuracy in percent after the last epoch, of every seed of an arm."""
-    return 100 * last_epochs(df, arm, time_dependent)["test_accuracy"]
+    """Test accuracy in percent of every trained net of an arm."""
+    return 100 * networks(df, arm, time_dependent)["test_accuracy"]
 
 
 def _gains(df: pd.DataFrame, time_dependent: bool) -> np.ndarray:
     """By how many points the ANODE is more accurate than the NODE, seed by seed."""
-    node, anode = (last_epochs(df, arm, time_dependent) for arm in PUBLISHED)
+    node, anode = (networks(df, arm, time_dependent) for arm in PUBLISHED)
     return 100 * differences(anode, node, "test_accuracy")
 
 
@@ -85,37 +88,44 @@ def _beyond_published(df: pd.DataFrame) -> list[float]:
 
 
 def _relative_sizes(df: pd.DataFrame) -> list[float]:
-    """The parameters of the ANODE over those of the NODE, without and with time."""
-    return [
+    """The parameters of the ANODE over those of the NODE: published, with time, and reduced."""
+    published = [
         anode / node
         for time_dependent in (False, True)
         for node in _counts(df, "node", time_dependent)
         for anode in _counts(df, "anode", time_dependent)
     ]
+    small = of(networks(df, "node", False), side=REDUCED_SIDE)["parameters"].unique()
+    large = of(networks(df, "anode", False), side=REDUCED_SIDE)["parameters"].unique()
+    return published + [float(anode / node) for node in small for anode in large]
 
 
 def _learnt(df: pd.DataFrame, time_dependent: bool = False) -> str:
     """What the training lacks before its nets can be compared."""
     for arm, net in PUBLISHED.items():
-        among = partial(_last_with_error, arm=arm, time_dependent=time_dependent)
-        if among(df).empty:
+        among = partial(_with_error, arm=arm, time_dependent=time_dependent)
+        nets = among(df)
+        if nets.empty:
             return "nothing was trained"
+        largest = LARGEST_ERROR[int(nets["side"].iloc[0])]
         what = f"the median test error of {net.name}"
-        if missed := needs.floor("error", LARGEST_ERROR, what, among)(df):
+        if missed := needs.floor("error", largest, what, among)(df):
             return missed
     return ""
 
 
-def _last_with_error(df: pd.DataFrame, arm: str, time_dependent: bool) -> pd.DataFrame:
-    rows = last_epochs(df, arm, time_dependent)
+def _with_error(df: pd.DataFrame, arm: str, time_dependent: bool) -> pd.DataFrame:
+    rows = networks(df, arm, time_dependent)
     return rows.assign(error=1 - rows["test_accuracy"])
 
 
 def _share_of_published(df: pd.DataFrame) -> float:
-    rows = of(df, kind="training")
+    """The share of the pixels that a published training sees."""
+    rows = of(df, kind="network")
     if rows.empty:
         return 0.0
-    return float((rows["images"] * rows["epochs"]).median()) / (ALL_IMAGES * PUBLISHED_EPOCHS)
+    spent = float((rows["images"] * rows["epochs"] * rows["side"] ** 2).median())
+    return spent / (ALL_IMAGES * PUBLISHED_EPOCHS * PUBLISHED_SIDE**2)
 
 
 def _at_published_size(df: pd.DataFrame) -> str:
@@ -129,7 +139,7 @@ def _checked(time_dependent: bool) -> list[Need]:
     return [
         needs.share(
             partial(_solved, arm=arm, time_dependent=time_dependent),
-            partial(last_epochs, arm=arm, time_dependent=time_dependent),
+            partial(networks, arm=arm, time_dependent=time_dependent),
             f"of {net.name} pass the validity checks",
             least_share=LEAST_SHARE,
         )
@@ -137,12 +147,12 @@ def _checked(time_dependent: bool) -> list[Need]:
     ]
 
 
-SIZE = Size("60,000 images x 20 epochs", _share_of_published, _learnt)
+SIZE = Size("60,000 images of 28 x 28 pixels x 20 epochs", _share_of_published, _learnt)
 
 CHECKS = [
     Check(
         "equal_parameters",
-        "The published nets have equal numbers of parameters, with and without time",
+        "The nets that are compared have equal numbers of parameters",
         _relative_sizes,
         Bounds(0.99, 1.01),
         "the comparison is one at equal size; the published counts differ by half a percent",
@@ -211,25 +221,22 @@ STATEMENTS = [
 
 def caveats(df: pd.DataFrame) -> list[str]:
     """The budget, and whether the trained flows were solved well."""
-    trained = ok(df, kind="training")
-    if trained.empty:
-        return [
-            "Nothing was trained under this profile: what two cores train in minutes is too little"
-            " to judge, and only the parameters of the published nets were counted."
-        ]
-    size = trained.iloc[0]
-    caveats = []
+    nets = ok(df, kind="network")
+    if nets.empty:
+        return ["There is no trained net among these rows: parameters were counted."]
+    size, sentences = nets.iloc[0], []
     if (size["epochs"], size["images"]) != (PUBLISHED_EPOCHS, ALL_IMAGES):
-        caveats.append(
-            f"Trained for {size['epochs']:g} epochs of {size['images']:g} images in batches of"
-            f" {size['batch_size']:g}, not for {PUBLISHED_EPOCHS} of {ALL_IMAGES} in batches of"
-            f" 256, and tested on {size['test_images']:g} images: that is too little training"
-            " to judge the published accuracies."
+        sentences.append(
+            f"Trained for {size['epochs']:g} epochs of {size['images']:g} images of"
+            f" {size['side']:g} x {size['side']:g} pixels in batches of {size['batch_size']:g}, not"
+            f" for {PUBLISHED_EPOCHS} of {ALL_IMAGES} of 28 x 28 in batches of 256, and tested on"
+            f" {size['test_images']:g} images: the published accuracies are not judged by these"
+            " nets."
         )
     for role, tolerance in TOLERANCES.items():
         results = ok(df, kind="result", role=role)
-        caveats.append(
+        sentences.append(
             f"{len(valid(results))} of {len(results)} trained flows pass the validity checks at"
             f" {tolerance:g}."
         )
-    return caveats
+    return sentences

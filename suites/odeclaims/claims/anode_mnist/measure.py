@@ -1,4 +1,4 @@
-"""Train a net on digits and test it after every epoch, then solve the frozen net."""
+"""Train nets on digits or take trained ones, test them, and solve them frozen."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,19 +8,24 @@ import torch
 from neural_ode import Adjoint
 from neural_ode.data import mnist
 from neural_ode.networks import ImageOdeModel
-from neural_ode.training import train_classifier
+from neural_ode.training import error_rate, train_classifier
 from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.claims.anode_mnist.settings import (
     ALL_IMAGES,
     ALL_TESTS,
     ARMS,
     PUBLISHED_EPOCHS,
+    PUBLISHED_SIDE,
+    RECIPE,
+    REDUCED_SIDE,
     SLUG,
     TOLERANCES,
     Arm,
 )
 from odeclaims.kits.digits import frozen_flow
 from odeclaims.kits.validity import at_each
+from odeclaims.trained.provide import provide, published
+from odeclaims.trained.specification import Specification
 
 DATASETS = {"mnist": mnist.DIGEST}
 LEARNING_RATE = 1e-3
@@ -28,25 +33,46 @@ LEARNING_RATE = 1e-3
 STEP_LIMIT = 1000
 
 
-def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each net that is trained, or whose parameters are counted.
+# What the nets of the reduced arm are looked at with: test digits for the accuracy, some of them
+# for the solves of the frozen net, and the steps of the gradient's reference.
+REDUCED = {"test_images": 2000, "evaluated": 4, "reference_steps": 256}
+SMALLEST = {
+    "images": 16,
+    "test_images": 10,
+    "batch_size": 8,
+    "epochs": 1,
+    "evaluated": 2,
+    "reference_steps": 4,
+}
 
-    What two cores train in an hour is a toy, of which nothing would be judged: under quick and hour
-    the published nets are counted and not trained.
+
+def cells(profile: Profile) -> Iterator[Cell]:
+    """One cell for each net that is trained or evaluated, or whose parameters are counted.
+
+    Two cores train a published net in days. Under quick and hour these are counted, and the
+    published nets of the reduced arm are evaluated.
     """
     if profile.name in ("quick", "hour"):
         for time_dependent in (False, True):
             for name, arm in ARMS.items():
                 yield Cell(SLUG, {"kind": "count", **_net(name, arm, time_dependent)})
+        for specification, weights in published(RECIPE):
+            yield _reduced(profile, specification, weights, REDUCED)
         return
-    size = {
-        "images": profile.pick(smoke=16, quick=0, paper=ALL_IMAGES),
-        "test_images": profile.pick(smoke=10, quick=0, paper=ALL_TESTS),
-        "batch_size": profile.pick(smoke=8, quick=0, paper=256),
-        "epochs": profile.pick(smoke=1, quick=0, paper=PUBLISHED_EPOCHS),
-        "evaluated": profile.pick(smoke=2, quick=0, paper=16),
-        "reference_steps": profile.pick(smoke=4, quick=0, paper=512),
+    if profile.name == "smoke":
+        widths = {"filters": 2, "augment_dim": 1}
+        size = {name: SMALLEST[name] for name in ("images", "test_images", "batch_size", "epochs")}
+        smallest = Specification(RECIPE, "anode", 0, {**widths, **size})
+        yield _reduced(profile, smallest, "", SMALLEST)
+    published_size = {
+        "images": ALL_IMAGES,
+        "test_images": ALL_TESTS,
+        "batch_size": 256,
+        "epochs": PUBLISHED_EPOCHS,
+        "evaluated": 16,
+        "reference_steps": 512,
     }
+    size = profile.pick(smoke=SMALLEST, quick=SMALLEST, paper=published_size)
     shrink = profile.pick(smoke=16, quick=1, paper=1)
     # One seed more than published: a difference of paired seeds is decided from six on.
     for repetition in profile.repetitions(smoke=1, quick=0, paper=6):
@@ -64,17 +90,71 @@ def cells(profile: Profile) -> Iterator[Cell]:
 
 
 def _net(name: str, arm: Arm, time_dependent: bool) -> dict[str, Any]:
-    """A published net as parameters of a cell."""
-    return {"arm": name, **arm._asdict(), "time_dependent": time_dependent}
+    """A net of digits of the published size as parameters of a cell."""
+    return {
+        "arm": name,
+        **arm._asdict(),
+        "time_dependent": time_dependent,
+        "side": PUBLISHED_SIDE,
+    }
+
+
+def _reduced(
+    profile: Profile, specification: Specification, weights: str, looks: dict[str, int]
+) -> Cell:
+    """A net of the reduced arm: how it was trained, and what it is looked at with."""
+    net = {"arm": specification.net, "time_dependent": False, "side": REDUCED_SIDE}
+    params = {"kind": "network", "weights": weights, **net, **specification.size}
+    trained_on = {"trained_tests": specification.size["test_images"]}
+    return Cell(SLUG, {**params, **trained_on, **looks}, specification.seed, profile.device)
 
 
 def measure(cell: Cell, context: Context) -> list[Row]:
-    """Train a net and test it after every epoch, then solve the frozen net; or count it."""
+    """Train a net or take a trained one, test it and solve it frozen; or count its parameters."""
     params = cell.params
     if params.get("kind") == "count":
         return [{"parameters": _count(_model(cell))}]
+    if params.get("kind") == "network":
+        return _evaluate(cell, context)
     model = _model(cell).to(cell.device)
     return [{**row, "parameters": _count(model)} for row in _train(model, cell, context)]
+
+
+def _evaluate(cell: Cell, context: Context) -> list[Row]:
+    """A net of the reduced arm: the history of its training, its accuracy, and its solves."""
+    params = cell.params
+    names = ("filters", "augment_dim", "images", "batch_size", "epochs")
+    size = {name: params[name] for name in names} | {"test_images": params["trained_tests"]}
+    specification = Specification(RECIPE, params["arm"], cell.repetition, size)
+    network = provide(specification, params["weights"], context, cell.device)
+    model = network.model.to(cell.device)
+    if not isinstance(model, ImageOdeModel):
+        raise TypeError(f"the network is a {type(model).__name__}, expected an ImageOdeModel")
+    rows: list[Row] = [
+        {
+            "kind": "training",
+            "epoch": int(row["epoch"]),
+            "loss": float(row["loss"]),
+            "test_accuracy": 1 - float(row["test_error"]),
+            "test_images": params["trained_tests"],
+            "training_nfe_forward": float(row["nfe_forward"]),
+        }
+        for row in network.history.to_dict("records")
+    ]
+    test = mnist.spread(mnist.load("test"), params["test_images"])
+    rows.append({"kind": "network", "test_accuracy": 1 - error_rate(model, test)})
+    return [{**row, "parameters": _count(model)} for row in rows + _solve_frozen(model, cell)]
+
+
+def _solve_frozen(model: ImageOdeModel, cell: Cell) -> list[Row]:
+    """What a solve of the trained net costs at either tolerance, with its stamp."""
+    frozen = frozen_flow(
+        model,
+        mnist.spread(mnist.load("test"), cell.params["evaluated"]),
+        cell.params["reference_steps"],
+        max_num_steps=STEP_LIMIT,
+    )
+    return [{"kind": "result", **row} for row in at_each(TOLERANCES, frozen.observe)]
 
 
 def _model(cell: Cell) -> ImageOdeModel:
@@ -97,11 +177,10 @@ def _count(model: ImageOdeModel) -> int:
 
 def _train(model: ImageOdeModel, cell: Cell, context: Context) -> list[Row]:
     params = cell.params
-    train, unseen = (mnist.load(split) for split in ("train", "test"))
     history = train_classifier(
         model,
-        mnist.spread(train, params["images"]),
-        mnist.spread(unseen, params["test_images"]),
+        mnist.spread(mnist.load("train"), params["images"]),
+        mnist.spread(mnist.load("test"), params["test_images"]),
         epochs=params["epochs"],
         batch_size=params["batch_size"],
         optimiser=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
@@ -120,10 +199,5 @@ def _train(model: ImageOdeModel, cell: Cell, context: Context) -> list[Row]:
         }
         for epoch in history
     ]
-    frozen = frozen_flow(
-        model,
-        mnist.spread(unseen, params["evaluated"]),
-        params["reference_steps"],
-        max_num_steps=STEP_LIMIT,
-    )
-    return rows + [{"kind": "result", **row} for row in at_each(TOLERANCES, frozen.observe)]
+    rows.append({"kind": "network", "test_accuracy": 1 - history[-1].test_error})
+    return rows + _solve_frozen(model, cell)

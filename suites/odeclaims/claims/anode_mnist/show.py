@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from odeclaims.claims.anode_mnist.judge import PUBLISHED, accuracies, last_epochs
+from odeclaims.claims.anode_mnist.judge import PUBLISHED, accuracies
 from odeclaims.claims.anode_mnist.settings import TOLERANCES
 from odeclaims.kits import marks
 from odeclaims.kits.rows import of, ok, valid
@@ -122,20 +122,25 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
 def _table_row(nets: pd.DataFrame, arm: str, time_dependent: bool) -> dict[str, str]:
     """The nets of an arm, in one of the two variants."""
     accuracy = accuracies(nets, arm, time_dependent)
-    parameters = {"parameters": f"{nets['parameters'].iloc[0]:,.0f}"}
+    trained = of(nets, kind="network")
+    counted = trained if len(trained) else nets
+    parameters = {"parameters": f"{counted['parameters'].iloc[0]:,.0f}"}
     if accuracy.empty:
         net = {"net": PUBLISHED[arm].name, "from": "ours, not trained"}
         return {**net, "field": VARIANTS[time_dependent], **parameters}
-    training = last_epochs(nets, arm, time_dependent)
+    epochs = of(nets, kind="training")
+    last = epochs[epochs["epoch"] == epochs["epochs"]]
+    side = nets.loc[nets["kind"] == "network", "side"].iloc[0]
+    count = len(accuracy)
+    nfe = [number(last[f"training_nfe_{way}"].mean()) for way in ("forward", "backward")]
     row = {
         "net": PUBLISHED[arm].name,
-        "from": f"ours, {len(accuracy)} seeds",
+        "from": f"ours, {count} {'seed' if count == 1 else 'seeds'}, {side:g} x {side:g} pixels",
         "field": VARIANTS[time_dependent],
         "test accuracy (%)": number(accuracy.mean())
-        + (f" +- {number(accuracy.std(), 2)}" if len(accuracy) > 1 else ""),
+        + (f" +- {number(accuracy.std(), 2)}" if count > 1 else ""),
         **parameters,
-        "NFE in training": f"{number(training['training_nfe_forward'].mean())}"
-        f" + {number(training['training_nfe_backward'].mean())}",
+        "NFE in training": " + ".join(each for each in nfe if each),
     }
     for role, tolerance in TOLERANCES.items():
         solved = of(nets, kind="result", role=role)

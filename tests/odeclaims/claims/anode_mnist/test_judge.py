@@ -103,8 +103,8 @@ def test_nets_that_have_not_learnt_are_not_compared():
 def test_nets_that_were_only_counted_tell_of_their_parameters_alone():
     verdict = CLAIM.judge(count_rows())
     assert broken(count_rows()) == dict.fromkeys([*ABOUT_NETS, *WITH_TIME], "insufficient")
-    assert verdict.size == "0% of 60,000 images x 20 epochs; nothing was trained"
-    assert verdict.caveats[0].startswith("Nothing was trained under this profile")
+    assert verdict.size == "0% of 60,000 images of 28 x 28 pixels x 20 epochs; nothing was trained"
+    assert verdict.caveats[0].startswith("There is no trained net among these rows")
 
 
 def test_other_counts_are_another_net():
@@ -121,7 +121,36 @@ def test_other_counts_are_another_net():
 
 def test_the_budget_is_a_caveat():
     small = CLAIM.judge(make_rows(epochs=4, images=100, invalid=(("node", 0),))).caveats
-    assert small[0].startswith("Trained for 4 epochs of 100 images in batches of 4, not for 20 of")
+    assert small[0].startswith("Trained for 4 epochs of 100 images of 28 x 28 pixels")
     assert "0 of 24 trained flows pass the validity checks at 0.001." in small
     assert "22 of 24 trained flows pass the validity checks at 1e-06." in small
     assert not any("Trained for" in caveat for caveat in CLAIM.judge(make_rows()).caveats)
+
+
+def test_the_reduced_arm_says_which_net_is_better_and_no_level():
+    small = make_rows(
+        {"node": (92.0, 93, 92.5, 91, 92, 93), "anode": (95.0, 96, 95, 95, 95, 96)},
+        variants=(False,),
+        epochs=5,
+        images=12_000,
+        side=14,
+    )
+    small["parameters"] = small["arm"].map({"node": 22_040, "anode": 22_039})
+    small["filters"] = small["arm"].map({"node": 47, "anode": 33})
+    verdict = CLAIM.judge(pd.concat([count_rows(), small]))
+    assert verdict.scale == "reduced"
+    assert verdict.summary == "1 of 3 reproduced, 2 insufficient"
+    found = {j.statement.name: j for j in verdict.judgements}
+    assert found["anode_is_better"].outcome == "reproduced"
+    assert found["fewer_evaluations"].outcome == "reproduced"
+    assert found["node_level"].lacking == "1.25% of the published training"
+    assert "12000 images of 14 x 14 pixels" in verdict.caveats[0]
+
+
+def test_the_reduced_arm_has_a_floor_of_its_own():
+    """A linear classifier gets 12% wrong; what gets 8% wrong has learnt more."""
+    for error, said in ((8.0, ""), (11.0, "the median test error of NODE is 0.11, at most 0.1")):
+        worse = make_rows({"node": (100 - error,) * 6, "anode": (98.0,) * 6}, side=14)
+        judged = {j.statement.name: j for j in CLAIM.judge(worse).judgements}
+        assert judged["anode_is_better"].lacking.startswith(said)
+        assert bool(judged["anode_is_better"].lacking) == bool(said)

@@ -39,6 +39,7 @@ def measure(
         "filters": 3,
         "augment_dim": ARMS[arm].augment_dim,
         "time_dependent": time_dependent,
+        "side": 28,
         **SMALL,
     }
     return measure_rows(CLAIM, Cell(CLAIM.slug, params), context)
@@ -92,6 +93,9 @@ def test_what_cannot_be_judged_is_not_trained(profile):
     """The paper states the first two counts, the released configuration has the others."""
     found = {}
     for cell in CLAIM.cells(Profile(profile)):
+        if cell.params["kind"] == "network":
+            assert cell.params["weights"]
+            continue
         df = measure_rows(CLAIM, cell)
         assert df["kind"].tolist() == ["count"]
         found[cell.params["arm"], cell.params["time_dependent"]] = df["parameters"].item()
@@ -109,3 +113,12 @@ def test_paper_is_the_published_budget_and_arms_see_the_same_images():
     assert {cell.repetition for cell in paper} == set(range(6))
     assert len({cell.seed for cell in paper}) == 6
     assert not any(CLAIM.alone(cell) for cell in paper)
+
+
+def test_a_net_of_the_reduced_arm_is_trained_where_none_is_published():
+    (cell,) = [c for c in CLAIM.cells(Profile("smoke")) if c.params.get("kind") == "network"]
+    df = measure_rows(CLAIM, cell)
+    assert df["kind"].tolist() == ["training", "network", "result", "result"]
+    assert df["parameters"].nunique() == 1
+    assert df["test_accuracy"].iloc[:2].between(0, 1).all()
+    assert df["valid"].iloc[2:].notna().all()
