@@ -19,6 +19,7 @@ from tests.neural_ode.random_problems import F32, F64
 from tests.neural_ode.test_overwriting import CHANGED, FILLED, Turning, problem
 from tests.neural_ode.ways import FOR_EVERY_METHOD
 
+COMPILES = pytest.mark.slow  # Compiling takes seconds.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
@@ -72,7 +73,7 @@ class Ring(Turning):
         return self.outs[-1].copy_(f)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     spoilt=st.one_of(
         st.tuples(st.just("argument"), st.integers(0, 9)),
@@ -89,7 +90,6 @@ def test_what_is_spoilt_at_any_call_is_not_what_the_solver_keeps(
     spoilt, way, call, method, adaptive, mode, direction
 ):
     chosen = problem(method, adaptive, F64, direction)
-    chosen["rtol"] = 1e-6
     start = chosen["y0"].clone()
     with torch.set_grad_enabled(mode == "grad"), torch.inference_mode(mode == "inference"):
         wanted = solve(Turning(), **chosen).ys
@@ -129,11 +129,11 @@ def test_a_gradient_is_right_where_the_argument_of_the_call_before_is_spoilt(gra
     torch.testing.assert_close(*(f.a.grad for f in fields), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("count", range(1, 9))
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
 def test_a_field_that_returns_any_number_of_tensors_in_turn_has_the_right_solution(count, mode):
     for method in ("dopri5", "bosh3", "dopri8", "reversible_heun", "adams"):
-        chosen = problem(method, True, F64) | {"rtol": 1e-4, "atol": 1e-4}
+        chosen = problem(method, True, F64)
         if method in ("dopri5", "bosh3"):
             # Rejected again and again.
             chosen |= {"first_step": 1.0}
@@ -141,8 +141,8 @@ def test_a_field_that_returns_any_number_of_tensors_in_turn_has_the_right_soluti
             assert torch.equal(solve(Ring(count), **chosen).ys, solve(Turning(), **chosen).ys)
 
 
-@pytest.mark.parametrize("count", range(1, 9))
-@pytest.mark.parametrize("method", ["dopri5", "rk4", "reversible_heun", "dopri8"])
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "reversible_heun"])
 def test_a_gradient_through_any_number_of_tensors_in_turn_is_right_or_an_error(count, method):
     chosen = problem(method, True, F64)
     wanted, field = Turning(F64, True), Ring(count, F64, True)
@@ -184,7 +184,12 @@ def test_a_field_that_changes_the_time_does_not_change_the_output_times():
 
 @pytest.mark.parametrize(
     ("dtype", "compile", "sign"),
-    [(F32, False, 1), (F32, False, -1), (F64, False, 1), (F32, True, 1)],
+    [
+        (F32, False, 1),
+        (F32, False, -1),
+        (F64, False, 1),
+        pytest.param(F32, True, 1, marks=COMPILES),
+    ],
 )
 def test_a_norm_that_overflows_is_not_a_state_that_does(dtype, compile, sign):
     """A slope that is large in units of the absolute tolerance: its square overflows."""
@@ -201,7 +206,7 @@ def test_a_norm_that_overflows_is_not_a_state_that_does(dtype, compile, sign):
     torch.testing.assert_close(large / size, unit, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=COMPILES)])
 def test_a_norm_that_never_passes_ends_the_solve(compile):
     """From the time 0 on, where a step can shrink to the smallest number there is."""
     with torch.no_grad(), pytest.raises(StepUnderflow, match="too small to move"):
@@ -211,4 +216,6 @@ def test_a_norm_that_never_passes_ends_the_solve(compile):
             torch.tensor([0.0, 1e-300], dtype=F64),
             norm=lambda x: x.sum() * 0 + 3,
             compile=compile,
+            # The compiled loop chooses it by itself.
+            first_step=None if compile else 1e-315,
         )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, trainable
+from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable
 from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.integrate import integrate
 from neural_ode.run import Run, Visit
@@ -42,6 +42,9 @@ class Checkpointed:
     """
 
     params: Sequence[Tensor] | None = None
+
+    def __post_init__(self):
+        keep_params(self)
 
     def solve(
         self,
