@@ -206,6 +206,14 @@ def test_a_norm_that_overflows_is_not_a_state_that_does(dtype, compile, sign):
     torch.testing.assert_close(large / size, unit, rtol=1e-4, atol=1e-4)
 
 
+def test_a_norm_that_overflows_in_one_sample_of_a_batch():
+    y0 = torch.tensor([[1e30, 0], [1, 0]])
+    end = torch.func.vmap(
+        lambda y: solve(lambda t, x: torch.stack([-x[1], x[0]]), y, torch.tensor([0.0, 1])).ys[-1]
+    )(y0)
+    torch.testing.assert_close(end[0] / 1e30, end[1])
+
+
 @pytest.mark.parametrize("compile", [False, pytest.param(True, marks=COMPILES)])
 def test_a_norm_that_never_passes_ends_the_solve(compile):
     """From the time 0 on, where a step can shrink to the smallest number there is."""

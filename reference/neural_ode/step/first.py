@@ -84,4 +84,6 @@ def _measure(
     largest = max(float(unwrap(x).abs().amax()) for x in (y, q) if x is not None and x.numel())
     if largest == 0:
         return 0.0
-    return largest * float(unwrap(test.measure(y / largest, None if q is None else q / largest)))
+    norm = check_norm(test.measure(y / largest, None if q is None else q / largest))
+    # Where the samples of a batch share their steps, the largest holds for all.
+    return largest * float(unwrap(norm).max() if isinstance(norm, Tensor) else norm)
