@@ -10,7 +10,7 @@ from neural_ode.gradients import (
 )
 from neural_ode.methods import METHODS
 from neural_ode.methods.tableau import ButcherTableau
-from neural_ode.odeint import odeint, odeint_adjoint
+from neural_ode.odeint import odeint, odeint_adjoint, odeint_dense, odeint_event
 from neural_ode.solution import Counts, Solution, Stats
 from neural_ode.solve import solve
 from neural_ode.step.controllers import IntegralController, PIController
@@ -35,6 +35,8 @@ __all__ = [
     "StepUnderflow",
     "odeint",
     "odeint_adjoint",
+    "odeint_dense",
+    "odeint_event",
     "rms_norm",
     "solve",
 ]

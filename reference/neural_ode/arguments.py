@@ -8,7 +8,9 @@ after torch has failed on it, so that a call which works costs nothing; each err
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -131,24 +133,66 @@ def check_dense(name: str, x: Tensor) -> None:
         raise TypeError(f"{name} is a {kind} tensor, expected a dense one") from None
 
 
-def explain_call(field: Callable[..., Any], t: Tensor, y: Tensor) -> TypeError | None:
+def explain_call(
+    field: Callable[..., Any], t: Tensor, y: Tensor, error: Exception
+) -> TypeError | None:
     """What is wrong with a field whose first call has failed; ``None`` where that is not plain."""
     try:
         inspect.signature(field.forward if isinstance(field, nn.Module) else field).bind(t, y)
     except ValueError:
         # Something built in, which tells nothing of its arguments.
         pass
-    except TypeError as error:
-        return TypeError(f"the field is called as field(t, y), which does not fit: {error}")
-    parameters = field.parameters() if isinstance(field, nn.Module) else ()
-    dtypes = {p.dtype for p in parameters if p.is_floating_point()}
+    except TypeError as misfit:
+        return TypeError(f"the field is called as field(t, y), which does not fit: {misfit}")
+    if isinstance(field, nn.Module):
+        what, dtypes = f"the parameters of {type(field).__name__}", _dtypes(field)
+    elif _SPEAKS_OF_DTYPES.search(str(error)):
+        tensors = {name: _dtypes(x) for name, x in _values_used(field).items()}
+        names = [name for name, of_value in tensors.items() if of_value - {y.dtype}]
+        what = f"what the field uses ({', '.join(names)})"
+        dtypes = {dtype for name in names for dtype in tensors[name]}
+    else:
+        return None
     if len(dtypes) == 1 and y.dtype not in dtypes:
         (dtype,) = dtypes
+        have = "have" if isinstance(field, nn.Module) else "has"
         return TypeError(
-            f"y0 has dtype {y.dtype}, the parameters of {type(field).__name__} have {dtype}:"
+            f"y0 has dtype {y.dtype}, {what} {have} {dtype}:"
             f" convert one of them, as y0.to({dtype}) does"
         )
     return None
+
+
+# Words in torch's own messages about numbers of two kinds.
+_SPEAKS_OF_DTYPES = re.compile(r"dtype|scalar type|Float|Double|Half|float|double")
+
+
+def _dtypes(value: Any) -> set[torch.dtype]:
+    """The floating-point dtypes of a tensor, or of a module's parameters."""
+    tensors = value.parameters() if isinstance(value, nn.Module) else [value]
+    return {x.dtype for x in tensors if isinstance(x, Tensor) and x.is_floating_point()}
+
+
+def _values_used(function: Any) -> dict[str, Any]:
+    """What a function closes over, finds among the globals, or has in its object, by name.
+
+    What a ``functools.partial`` binds counts too.
+    """
+    values: dict[str, Any] = {}
+    if isinstance(function, partial):
+        values |= {str(i): x for i, x in enumerate(function.args)} | function.keywords
+        function = function.func
+    owner = getattr(function, "__self__", None)
+    if owner is None and not inspect.isroutine(function):
+        owner = function
+    values |= getattr(owner, "__dict__", {})
+    if isinstance(owner, nn.Module):
+        values[type(owner).__name__] = owner
+    try:
+        closed = inspect.getclosurevars(function)
+    except TypeError:
+        return values
+    return values | dict(closed.globals) | dict(closed.nonlocals)
 
 
 def check_shape(name: str, x: Any, *shape: int | str) -> None:

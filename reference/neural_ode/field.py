@@ -11,57 +11,20 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from neural_ode.arguments import explain_call
+from neural_ode.kept import version
 from neural_ode.step.base import Evaluate, Slope
-from neural_ode.transforms import transforming, unwrap
+from neural_ode.transforms import transforming
 
 Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
-
-
-class FirstOutputs:
-    """Finds a field that fills one tensor anew at each call and returns it, by its first outputs.
-
-    What such a field has returned before is lost, so the solver must keep copies. Two tensors that
-    take turns are found too.
-    """
-
-    LOOKS = 3
-
-    def __init__(self) -> None:
-        self.missing = self.LOOKS
-        self._kept: list[tuple[torch.UntypedStorage, int, int]] = []
-
-    def reused(self, f: Float[Tensor, "*state"]) -> bool:
-        """Whether an earlier output lay in the memory of this one.
-
-        Raises:
-            ValueError: where it was overwritten although autograd needs it.
-        """
-        plain, version = unwrap(f), _version(f)
-        storage, place = plain.untyped_storage(), int(plain.storage_offset())
-        address = storage.data_ptr()
-        before = [(p, v) for s, p, v in self._kept if address and s.data_ptr() == address]
-        # While they are kept, nothing else can be put where they lie.
-        self._kept.append((storage, place, version))
-        self.missing -= 1
-        if not self.missing:
-            self._kept.clear()
-        if f.requires_grad and any(p == place and v != version for p, v in before):
-            raise ValueError(
-                "the field returns one tensor that it fills anew at each call, through which"
-                " autograd cannot go back: return a new one, such as its clone()"
-            )
-        return bool(before)
-
-
-def _version(x: Tensor) -> int:
-    """How often the tensor was changed in place; always 0 where that is not counted."""
-    return 0 if x.is_inference() else x._version
 
 
 class Plain:
     """A field as the stepper calls it: without integrals, and with a check of its output.
 
-    The first calls also look whether it overwrites what it has returned; then copies are kept.
+    The first calls also look at the values that the field is called with, since memory that is
+    shared with NumPy, or changed through ``.data``, changes without being counted. A later change
+    of this kind has no effect: whatever the solver keeps over a call is lent to the field as a
+    copy (``neural_ode.kept``).
 
     Raises:
         TypeError, ValueError: for an output that cannot be the derivative of the state, and for a
@@ -71,8 +34,7 @@ class Plain:
     def __init__(self, field: Field, y0: Float[Tensor, "*state"]) -> None:
         self.field = field
         self._shape, self._dtype, self._device = y0.shape, y0.dtype, y0.device
-        self._first: FirstOutputs | None = FirstOutputs()
-        self._copies = False
+        self._looks = 3
         # In inference mode nobody counts how often a tensor was changed.
         self._counted = not torch.is_inference_mode_enabled()
 
@@ -88,38 +50,35 @@ class Plain:
             f = self.field(t, y.clone())
             self._check(f)
             return f.clone(), None
-        if self._first is not None:
-            return self._look(self._first, t, y), None
+        if self._looks:
+            return self._look(t, y), None
         before = y._version if self._counted else 0
         f = self.field(t, y)
         if self._counted and y._version != before:
             raise _changed()
         self._check(f)
-        return f.clone() if self._copies else f, None
+        return f, None
 
-    def _look(self, first: FirstOutputs, t: Tensor, y: Tensor) -> Tensor:
-        """One of the first calls, whose output is copied in case the field overwrites it."""
-        # Memory that is shared with NumPy changes without being counted.
+    def _look(self, t: Tensor, y: Tensor) -> Tensor:
+        """One of the first calls, with the checks that each call need not have."""
+        self._looks -= 1
         seen = y.detach().clone() if y.device.type == "cpu" and not transforming() else None
-        before = _version(y)
+        before = version(y)
         try:
             f = self.field(t, y)
-        except (TypeError, RuntimeError):
+        except (TypeError, RuntimeError) as error:
             # The field of odeint stands for the user's.
             user = getattr(getattr(self.field, "__self__", None), "func", self.field)
-            explained = explain_call(user, t, y)
+            explained = explain_call(user, t, y, error)
             if explained is None:
                 raise
             raise explained from None
-        if _version(y) != before or not (seen is None or _equal(seen, y)):
+        if version(y) != before or not (seen is None or _equal(seen, y)):
             raise _changed()
         self._check(f)
         if f.layout is not torch.strided:
             raise TypeError("the field returned a sparse tensor, expected a dense one")
-        self._copies |= first.reused(f)
-        if not first.missing:
-            self._first = None
-        return f.clone()
+        return f
 
     def _check(self, f: Tensor) -> None:
         """Whether the output can be the derivative of the state."""

@@ -23,14 +23,14 @@ from neural_ode.failures import (
 )
 from neural_ode.field import InAutocast, has_autocast
 from neural_ode.grid import fraction, grid_of
-from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED, UNDERFLOW
+from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
 from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
 from neural_ode.times import Time, Times, as_time, nudge
-from neural_ode.transforms import unwrap
+from neural_ode.transforms import all_finite, unwrap
 
 # Sums that are kept one by one before they are put into one tensor. Each is a small allocation
 # between large ones, whose memory the allocator could then not give back.
@@ -69,7 +69,7 @@ def integrate(
         ValueError, TypeError: where the field's output does not fit the state.
     """
     if len(times) == 1:
-        return y0[None], q0
+        return y0[None].clone(), q0
     device = y0.device.type
     if has_autocast(device):
         evaluate = InAutocast(evaluate, device)
@@ -158,7 +158,7 @@ def _attempt(
         run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=True)
         here.size = tried * controller.dfactor
-        if t + direction * here.size == t or tried <= settings.min_step:
+        if here.size == tried or t + direction * here.size == t or tried <= settings.min_step:
             raise not_finite(t)
         return None
     here.size = tried * float(controller.factor(ratio, here.previous, run.stepper.order))
@@ -166,6 +166,9 @@ def _attempt(
         run.counts.rejected += 1
         run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=False)
+        if here.size == tried:
+            # Near the time 0 the size can fall to the smallest number there is, and stay there.
+            raise step_underflow(h, t)
         return None
     if here.progress.failed:
         failure = here.progress.check(t, tried, step.y0, step.y1)
@@ -280,10 +283,7 @@ def _failure(ended: float, t: float, h: float, tried: int, goal: float) -> Solve
     """Why a compiled loop ended before it was at its goal, with the numbers of ``Trials``."""
     if ended == LIMIT:
         return step_limit(tried, goal, t)
-    if ended == UNDERFLOW:
-        return step_underflow(h, t)
-    # Without a step it is the choice of the first size that failed.
-    return not_finite(t, "just after" if tried else "at")
+    return step_underflow(h, t)
 
 
 def _place(output: Time, t: Time, h: Time, end: float) -> Time:
@@ -332,9 +332,9 @@ def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
     # One operation tells where all is well: a sum is finite only where every entry is.
     if math.isfinite(unwrap(ys).detach().sum().item()):
         return
-    if not unwrap(ys).isfinite().all():
+    if not all_finite(ys):
         ends = zip(times.floats, ys, strict=True)
-        t = next(t for t, y in ends if not unwrap(y).isfinite().all())
+        t = next(t for t, y in ends if not all_finite(y))
         raise NonFinite(f"the field or the state is not finite near the output at t={t:.9g}", t)
 
 
@@ -347,7 +347,7 @@ def _check_finite(
     sum has merely overflowed.
     """
     bad = torch.cat(sums).isfinite().logical_not().nonzero()
-    if len(bad) and not unwrap(y).isfinite().all():
+    if len(bad) and not all_finite(y):
         i = int(bad[0])
         message = (
             f"the state is not finite after the step from t={grid[i]:.9g} to {grid[i + 1]:.9g}"

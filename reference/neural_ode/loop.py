@@ -17,7 +17,7 @@ from neural_ode.step.error import ErrorTest
 
 # Why the loop has ended; as long as it has not it is going. ``OVERFLOW`` is ``REACHED`` with a
 # state that is not finite, which no error has shown.
-GOING, REACHED, UNDERFLOW, LIMIT, NONFINITE, DOUBTFUL, OVERFLOW = range(7)
+GOING, REACHED, UNDERFLOW, LIMIT, DOUBTFUL, OVERFLOW = range(6)
 # Steps that were not finite, or that followed a failed one and brought next to nothing, after which
 # the solve is left to the loop outside, which sees whether it gets on (``progress.Progress``).
 DOUBTS, NEXT_TO_NOTHING = 32, 1e-3
@@ -83,7 +83,7 @@ class StepLoop:
         direction = torch.sign(until - begin)
         (f, _), size = self.stepper.start(begin, direction, y, None, test)
         size, zero = torch.as_tensor(size).to(bounds), begin * 0.0
-        ended = torch.where(size.isfinite(), GOING, NONFINITE).to(bounds)
+        ended = torch.where(size.isfinite(), GOING, DOUBTFUL).to(bounds)
         first = Trials(ended, begin, size, zero + torch.nan, zero, zero, zero, zero, zero)
         unused = [torch.zeros_like(y)] * self.stepper.nfe_per_step
         numbers, states = while_loop(
@@ -128,14 +128,17 @@ class StepLoop:
         reached = good & (direction * (end - until) >= 0)
         taken = good & ~reached
         accepted, rejected = now.accepted + good, now.rejected + ~(good | still)
-        stuck = ~finite & ((now.t + direction * following == now.t) | smallest)
+        same = following == size
+        stuck = ~finite & (same | (now.t + direction * following == now.t) | smallest)
         barren = good & (now.failed > 0) & (ratio < NEXT_TO_NOTHING)
         doubts = now.doubts + (~finite | barren)
         ended = torch.where(doubts >= DOUBTS, DOUBTFUL, GOING).to(end)
         ended = torch.where(reached, float(REACHED), ended)
         full = (accepted + rejected >= attempts) & ~reached
         ended = torch.where(full, float(LIMIT), ended)
-        ended = torch.where(stuck, float(NONFINITE), ended)
+        # The loop outside finds whether it is the state or only the norm that is not finite.
+        ended = torch.where(stuck, float(DOUBTFUL), ended)
+        ended = torch.where(~good & finite & same, float(UNDERFLOW), ended)
         ended = torch.where(still, float(UNDERFLOW), ended)
         tried = Trials(
             ended,

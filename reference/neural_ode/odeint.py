@@ -8,7 +8,7 @@ docs/torchdiffeq.md has the whole list.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -16,15 +16,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural_ode.arguments import check_callable, check_positive, describe
 from neural_ode.gradients import Adjoint, Gradient
-from neural_ode.gradients.parameters import parameters_of
+from neural_ode.gradients.parameters import as_tensors, parameters_of
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
-from neural_ode.settings import Callback, Callbacks, Settings
+from neural_ode.settings import Callback, Callbacks, Settings, as_floats
 from neural_ode.solve import solve
 from neural_ode.states import Layout, State, StateNorm
 from neural_ode.step.controllers import IntegralController
-from neural_ode.step.error import rms_norm
+from neural_ode.step.error import check_norm, rms_norm
 from neural_ode.tolerances import Tolerances, for_adjoint, for_state
 
 # What the backward solve does where ``adjoint_options`` are silent; nothing of the forward solve.
@@ -138,6 +139,7 @@ def odeint_adjoint(
         ValueError: also for a ``func`` that is no ``nn.Module`` without ``adjoint_params``, and for
             ``adjoint_method`` that differs while ``options`` are given without ``adjoint_options``.
     """
+    _check_options("options", options)
     if adjoint_params is None and not isinstance(func, nn.Module):
         raise ValueError(
             "func is not an nn.Module, so its parameters are unknown: name them in adjoint_params,"
@@ -148,10 +150,15 @@ def odeint_adjoint(
         raise ValueError("adjoint_method differs from method, so options need adjoint_options too")
     if adjoint_options is None:
         adjoint_options = {k: v for k, v in (options or {}).items() if k != "norm"}
+    _check_options("adjoint_options", adjoint_options)
     flat = _Flat(func, y0)
     own = _settings(adjoint_options, adjoint_method or method)
     own["callbacks"] = flat.callbacks(adjoint_method or method, "_adjoint")
-    params = parameters_of(cast(nn.Module, func)) if adjoint_params is None else adjoint_params
+    params = (
+        parameters_of(cast(nn.Module, func))
+        if adjoint_params is None
+        else as_tensors("adjoint_params", adjoint_params)
+    )
     tolerances: dict[str, Any] = {}
     adaptive = _find(adjoint_method or method).adaptive
     constructor = adjoint_options.get("grid_constructor")
@@ -167,10 +174,33 @@ def odeint_adjoint(
         **(_WITHOUT_MEANING | tolerances),
         norm=flat.adjoint_norm(adjoint_options.get("norm", "rms")),
         method=adjoint_method,
-        params=tuple(params),
+        params=params,
         settings=_ADJOINT_DEFAULTS | own,
     )
     return flat.solve(t, rtol, atol, method, options, event_fn, gradient)
+
+
+def _check_options(name: str, options: Any) -> None:
+    """Raise TypeError for options that are not a dict with names."""
+    if options is None:
+        return
+    if not isinstance(options, Mapping):
+        raise TypeError(f"{name} is {describe(options)}, expected a dict of options by name")
+    for key in options:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} has the key {describe(key)}, expected names of options")
+
+
+def odeint_event(*_: Any, **__: Any) -> Any:
+    """Not here: this always raises NotImplementedError."""
+    raise NotImplementedError("odeint_event is not here: solve to fixed times with odeint instead")
+
+
+def odeint_dense(*_: Any, **__: Any) -> Any:
+    """Not here: this always raises NotImplementedError."""
+    raise NotImplementedError(
+        "odeint_dense is not here: give odeint all the times at which the state is wanted instead"
+    )
 
 
 def _find(method: str | Method | None) -> Method:
@@ -200,8 +230,11 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     settings = {name: options[name] for name in _SOLVE_OPTIONS if options.get(name) is not None}
     for name in ("step_t", "jump_t"):
         if name in settings:
-            settings[name] = tuple(float(t) for t in settings[name])
-    control = {name: float(options[name]) for name in _CONTROLLER_OPTIONS if name in options}
+            settings[name] = as_floats(name, settings[name])
+    control = {name: options[name] for name in _CONTROLLER_OPTIONS if name in options}
+    for name, value in control.items():
+        check_positive(name, value.item() if isinstance(value, Tensor) else value)
+        control[name] = float(value)
     if control:
         settings["controller"] = IntegralController(**control)
     if not adaptive:
@@ -254,6 +287,8 @@ class _Flat:
     def norm(self, chosen: Callable | None) -> Callable[[Tensor], Tensor]:
         """The norm of the flat state; over a tuple by default the largest of the parts' norms."""
         layout = self.layout
+        if chosen is not None:
+            check_callable("norm", chosen)
         of_state: Callable[[Any], Any] = chosen or (
             rms_norm if layout.shapes is None else _largest_rms
         )
@@ -263,13 +298,13 @@ class _Flat:
 
     def adjoint_norm(self, chosen: Any) -> Any:
         """The norm of the backward solve in the form that ``Adjoint`` takes."""
-        if not callable(chosen):
+        if not callable(chosen) or isinstance(chosen, type):
             return chosen
 
         def norm(z: Tensor, a: Tensor, gradients: Sequence[Tensor]) -> Tensor:
             parts = (self.layout.unpack_error(x) for x in (z, a))
             states = [x for p in parts for x in (p if isinstance(p, tuple) else (p,))]
-            return torch.as_tensor(chosen((z.new_zeros(()), *states, *gradients)))
+            return torch.as_tensor(check_norm(chosen((z.new_zeros(()), *states, *gradients))))
 
         return norm
 
@@ -304,9 +339,10 @@ class _Flat:
     @torch.no_grad()
     def backward_grid(self, constructor: Callable, t: Float[Tensor, " time"]) -> list[float]:
         """The grids that the constructor gives between one output time and the one before it."""
+        check_callable("grid_constructor", constructor)
         intervals = zip(t[1:], t[:-1], strict=True)
-        grids = [constructor(self.field, self.y0, torch.stack(ends)) for ends in intervals]
-        return [float(point) for grid in grids for point in grid]
+        grids = [constructor(self.field, self.y0.clone(), torch.stack(ends)) for ends in intervals]
+        return [point for grid in grids for point in as_floats("grid", grid)]
 
     def solve(
         self,
@@ -320,11 +356,13 @@ class _Flat:
     ) -> State:
         if event_fn is not None:
             raise ValueError("event_fn is not supported; solve to fixed times instead")
+        _check_options("options", options)
         options, chosen = options or {}, _find(method)
         settings = _settings(options, method)
         grid_constructor = options.get("grid_constructor")
         if grid_constructor is not None and not chosen.adaptive:
-            settings["grid"] = grid_constructor(self.field, self.y0, t)
+            check_callable("grid_constructor", grid_constructor)
+            settings["grid"] = grid_constructor(self.field, self.y0.clone(), t)
         if chosen.adaptive:
             settings |= for_state(self.layout, rtol, atol)
         if not chosen.fixed_norm or "norm" in options:

@@ -1,7 +1,9 @@
 """One integration under way: what takes its steps, eager or compiled, and counts them."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,12 +14,13 @@ from torch import Tensor
 from neural_ode.compiled import CompiledSteps, find_steps
 from neural_ode.failures import not_finite
 from neural_ode.field import Plain
+from neural_ode.kept import check_kept, version
 from neural_ode.loop import StepLoop
 from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
 from neural_ode.times import Time, as_time, as_vector, exact_dtype
-from neural_ode.transforms import transforming, unwrap
+from neural_ode.transforms import all_finite, transforming, unwrap
 
 # A compiled loop copies the states that it carries. For large ones that costs more than the Python
 # between the steps, which it saves: with the conv field of the benchmarks, 294,912 entries, a solve
@@ -123,11 +126,26 @@ class Run:
             (f, size), seconds = self.compiled.start(numbers, self.y0, self.q, self.test)
             f = self.compiled.keep(f)
             self.counts.compile_s += seconds
-        # Where the samples of a batch share their steps, the least is good for all.
-        size = float(unwrap(torch.as_tensor(size)).min() if self.transformed else size)
+        size = _least(size)
+        if not math.isfinite(size):
+            size = self._start_again(t, shift, direction, f[0])
+        return f, size
+
+    def _start_again(self, t: float, shift: Time, direction: float, slope: Tensor) -> float:
+        """The size of the first step where the norms that it is chosen by are not finite.
+
+        Raises:
+            NonFinite: where that is because the state or the slope is not.
+        """
+        if not (all_finite(self.y0) and all_finite(slope)):
+            raise not_finite(t, "at")
+        self.counts.nfe += 2
+        wide = replace(self.test, wide=True)
+        _, size = self.stepper.start(t + shift, direction, self.y0, self.q, wide)
+        size = _least(size)
         if not math.isfinite(size):
             raise not_finite(t, "at")
-        return f, size
+        return size
 
     def take(
         self, t: Time, h: Time, y: Float[Tensor, "*state"], f: Carried, nudged: tuple[bool, bool]
@@ -149,12 +167,18 @@ class Run:
         y1, q1, f1, ratio, ks, rates = advanced
         if ratio is not None:
             ratio = float(unwrap(ratio).max() if self.transformed else ratio)
+            if ratio == math.inf and all(all_finite(x) for x in (y1, f1[0], q1) if x is not None):
+                # It is only too large for the dtype that it was measured in.
+                ratio = sys.float_info.max
         return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
 
     def tell(self, callback: Callback | None, t: Time, y: Float[Tensor, "*state"], h: Time) -> None:
-        """Call the callback, if there is one, with the beginning and the size of a step."""
+        """Call the callback, if there is one, with the beginning and the size of a step.
+
+        It gets a copy of the state, which it may change.
+        """
         if callback is not None:
-            callback(as_time(t, y), y, as_time(abs(h), y))
+            callback(as_time(t, y), y.clone(), as_time(abs(h), y))
 
     def accept(
         self,
@@ -196,7 +220,9 @@ class Run:
         if self.settings.interpolation == "linear":
             return step.y0 + x * rise
         f0 = step.f0[0]
+        before = version(f0)
         f1 = self.first_slope(as_time(step.t + step.h, step.y1), step.y1)[0]
+        check_kept([f0], [before])
         slopes = step.h * ((1 - x) * f0 - x * f1)
         return step.y0 + x * (rise + (1 - x) * (slopes + (2 * x - 1) * rise))
 
@@ -210,6 +236,11 @@ def as_numbers(device: torch.device, *times: Time) -> Float[Tensor, " numbers"]:
         return as_vector(times, device)  # type: ignore[reportArgumentType]
     as_number = partial(torch.as_tensor, dtype=exact_dtype(device), device=device)
     return torch.stack([as_number(x) for x in times])
+
+
+def _least(size: Time) -> float:
+    """The size as a number; where the samples of a batch share their steps, the least of all."""
+    return float(unwrap(size).min()) if isinstance(size, Tensor) else float(size)
 
 
 def _call_with_numbers(function: Callable, numbers: Float[Tensor, " numbers"], *others: Any) -> Any:

@@ -1,14 +1,16 @@
 """What a solve is asked for beside the problem itself."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from neural_ode.arguments import check_callable, check_flag, describe
 from neural_ode.methods.base import Method
 from neural_ode.methods.runge_kutta_5 import DOPRI5
 from neural_ode.step.controllers import Controller, IntegralController
@@ -34,11 +36,21 @@ class Callbacks:
         accept, reject: after one whose error was estimated.
 
     ``t`` and ``y`` are where the step begins, and ``h`` is its size, positive also back in time.
+    ``y`` is a copy.
+
+    Raises:
+        TypeError: for what cannot be called.
     """
 
     step: Callback | None = None
     accept: Callback | None = None
     reject: Callback | None = None
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (value is None or callable(value)):
+                raise TypeError(f"{field.name} is {describe(value)}, expected a function or None")
 
 
 NO_CALLBACKS = Callbacks()
@@ -52,7 +64,8 @@ class Settings:
     integrals do not count.
 
     Raises:
-        ValueError: in one sentence, for settings that make no sense or contradict each other.
+        ValueError, TypeError: in one sentence, for settings that make no sense or contradict each
+            other.
     """
 
     method: Method = DOPRI5
@@ -84,20 +97,26 @@ class Settings:
             if value is None and name != "max_step":
                 continue
             if value is None or not (_is_number(value) and value > 0):
-                raise ValueError(f"{name} is {value!r}, expected a positive number")
+                raise ValueError(f"{name} is {describe(value)}, expected a positive number")
             if value == math.inf and name != "max_step":
                 raise ValueError(f"{name} is {value!r}, expected a finite number")
+        for name in ("grid", "step_t", "jump_t"):
+            times = getattr(self, name)
+            if isinstance(times, list | tuple):
+                _check_times(name, times)
+            elif times is not _DEFAULTS[name]:
+                object.__setattr__(self, name, as_list(name, times))
         for name in ("step_t", "jump_t"):
             if not all(map(math.isfinite, getattr(self, name))):
                 raise ValueError(f"{name} holds a time that is not finite")
         if not (_is_number(self.min_step) and 0 <= self.min_step <= self.max_step):
             raise ValueError(
-                f"min_step is {self.min_step!r}, expected a number from 0 to max_step,"
+                f"min_step is {describe(self.min_step)}, expected a number from 0 to max_step,"
                 f" {self.max_step!r}"
             )
         limit = self.max_num_steps
         if not (_is_number(limit) and limit >= 1):
-            raise ValueError(f"max_num_steps is {limit!r}, expected at least 1")
+            raise ValueError(f"max_num_steps is {describe(limit)}, expected at least 1")
         if limit != math.inf and limit != int(limit):
             raise ValueError(f"max_num_steps is {limit!r}, expected a whole number")
         if self.interpolation not in INTERPOLATIONS:
@@ -105,7 +124,22 @@ class Settings:
                 f"unknown interpolation {self.interpolation!r};"
                 f" expected one of {', '.join(INTERPOLATIONS)}"
             )
+        for name in ("perturb", "compile"):
+            check_flag(name, getattr(self, name))
+        self._check_objects()
         self._check_method()
+
+    def _check_objects(self) -> None:
+        """What is called must be of a kind that can be."""
+        if self.norm is not rms_norm:
+            check_callable("norm", self.norm)
+        controller = self.controller
+        if isinstance(controller, type) or not hasattr(controller, "factor"):
+            raise TypeError(
+                f"controller is {describe(controller)}, expected an object such as PIController()"
+            )
+        if not isinstance(self.callbacks, Callbacks):
+            raise TypeError(f"callbacks is {describe(self.callbacks)}, expected Callbacks(...)")
 
     def _check_method(self) -> None:
         """What is set must mean something to the method."""
@@ -131,12 +165,46 @@ class Settings:
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
 
 
+def as_list(name: str, times: Any) -> list[Time]:
+    """Times one by one, from a sequence, a tensor or an array of one dimension.
+
+    Raises:
+        TypeError, ValueError: in one sentence, for anything else.
+    """
+    if isinstance(times, str | bytes | Mapping) or not isinstance(times, Iterable):
+        raise TypeError(f"{name} is {describe(times)}, expected a sequence of times")
+    if isinstance(times, Tensor | np.ndarray) and times.ndim != 1:
+        raise ValueError(f"{name} has shape {tuple(times.shape)}, expected one dimension")
+    entries: list[Time] = [*times]
+    _check_times(name, entries)
+    return entries
+
+
+def as_floats(name: str, times: Any) -> tuple[float, ...]:
+    """The same as numbers of the host."""
+    return tuple(float(t) for t in as_list(name, times))
+
+
+def _check_times(name: str, times: Sequence[Any]) -> None:
+    for t in times:
+        if not _is_number(t):
+            raise TypeError(f"{name} holds {describe(t)}, expected numbers")
+
+
 def _is_number(value: object) -> bool:
     """Whether it is a real number, which a truth value, of whatever kind, is not meant to be."""
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
     # An abstract class takes longer to ask than those of most numbers.
-    return isinstance(value, float | int | Real) and not isinstance(value, bool)
+    if isinstance(value, float):
+        return True
+    if not isinstance(value, int | Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _check_tolerance(name: str, tolerance: Tolerance) -> None:
@@ -146,4 +214,4 @@ def _check_tolerance(name: str, tolerance: Tolerance) -> None:
     else:
         good = _is_number(tolerance) and 0 < tolerance < math.inf
     if not good:
-        raise ValueError(f"{name} is {tolerance!r}, expected a positive number")
+        raise ValueError(f"{name} is {describe(tolerance)}, expected a positive number")

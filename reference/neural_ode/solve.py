@@ -9,12 +9,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.arguments import check_dense, describe
+from neural_ode.arguments import check_dense
 from neural_ode.field import Field, ReadsTime
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
-from neural_ode.settings import DEFAULT_CONTROLLER, NO_CALLBACKS, NO_LIMIT, Callbacks, Settings
+from neural_ode.settings import (
+    DEFAULT_CONTROLLER,
+    NO_CALLBACKS,
+    NO_LIMIT,
+    Callbacks,
+    Settings,
+    as_floats,
+    as_list,
+)
 from neural_ode.solution import Solution
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, rms_norm
@@ -113,34 +121,28 @@ def solve(
         raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
     if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
-    if not (callbacks is None or isinstance(callbacks, Callbacks)):
-        raise TypeError(f"callbacks is {describe(callbacks)}, expected Callbacks(...)")
     settings = Settings(
         method=chosen,
         rtol=rtol,
         atol=atol,
         norm=norm,
-        controller=controller or DEFAULT_CONTROLLER,
+        controller=DEFAULT_CONTROLLER if controller is None else controller,
         step_size=step_size,
-        grid=None if grid is None else list(grid),
+        grid=None if grid is None else as_list("grid", grid),
         first_step=first_step,
         min_step=min_step,
         max_step=max_step,
         max_num_steps=max_num_steps,
-        step_t=_floats(step_t),
-        jump_t=_floats(jump_t),
+        step_t=as_floats("step_t", step_t),
+        jump_t=as_floats("jump_t", jump_t),
         perturb=perturb,
         interpolation=interpolation,
         compile=compile,
-        callbacks=callbacks or NO_CALLBACKS,
+        callbacks=NO_CALLBACKS if callbacks is None else callbacks,
     )
     _warn_of_rounded_times(field, y0, times)
     ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
     return Solution(ts, ys, stats)
-
-
-def _floats(times: Sequence[float] | Tensor) -> tuple[float, ...]:
-    return tuple(float(t) for t in times)
 
 
 def _warn_of_rounded_times(

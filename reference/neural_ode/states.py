@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.arguments import check_dense
+from neural_ode.step.error import check_norm
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -96,7 +97,7 @@ class StateNorm:
 
     def __call__(self, error: Float[Tensor, "*packed"]) -> Float[Tensor, ""]:
         """The norm that the user chose, of the state as the user knows it."""
-        return torch.as_tensor(self._of_state(self._layout.unpack_error(error)))
+        return torch.as_tensor(check_norm(self._of_state(self._layout.unpack_error(error))))
 
 
 def _check(y0: Any, parts: tuple) -> None:

@@ -64,7 +64,8 @@ def exact_dtype(device: torch.device) -> torch.dtype:
 def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
     """A time as the field takes it: a 0-dimensional tensor of the state's dtype and device."""
     if isinstance(t, Tensor):
-        return t.to(dtype=y.dtype, device=y.device)
+        # Not the user's own tensor, which the field might change.
+        return t.to(dtype=y.dtype, device=y.device, copy=True)
     return torch.full((), t, dtype=y.dtype, device=y.device)
 
 

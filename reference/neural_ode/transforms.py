@@ -28,6 +28,11 @@ def unwrap(x: Tensor) -> Tensor:
     return x
 
 
+def all_finite(x: Tensor) -> bool:
+    """Whether every entry is a finite number, in every sample of a batch."""
+    return bool(unwrap(x).isfinite().all())
+
+
 def is_batched(x: Tensor) -> bool:
     """Whether the tensor stands for a batch, of ``torch.func.vmap``."""
     if not transforming():

@@ -12,13 +12,15 @@ feed nothing back, so the solver carries them as integrals.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.arguments import describe
 from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
@@ -26,6 +28,7 @@ from neural_ode.gradients.parameters import (
     Kind,
     OutsideGraph,
     flat,
+    keep_params,
     kinds,
     split,
     trainable,
@@ -38,7 +41,7 @@ from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.base import Slope
 from neural_ode.step.error import Norm, Tolerance, rms_norm
-from neural_ode.times import Times
+from neural_ode.times import Times, as_time
 
 # A function of the parts of the augmented state: z, a, and one tensor for each parameter.
 PartsNorm = Callable[[Tensor, Tensor, Sequence[Tensor]], Float[Tensor, ""]]
@@ -75,6 +78,9 @@ class Adjoint:
     params: Sequence[Tensor] | None = None
     settings: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        keep_params(self)
+
     def solve(
         self,
         field: Field,
@@ -99,7 +105,8 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
     Raises:
         ValueError: for an unknown norm, or a tolerance that is not one number.
     """
-    if not (chosen.norm in ("rms", "seminorm") or callable(chosen.norm)):
+    own_norm = callable(chosen.norm) and not isinstance(chosen.norm, type)
+    if not (own_norm or (isinstance(chosen.norm, str) and chosen.norm in ("rms", "seminorm"))):
         raise ValueError(
             f"unknown adjoint norm {chosen.norm!r}; expected 'rms', 'seminorm' or a function"
         )
@@ -112,6 +119,7 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
         settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
     # Callbacks watch the forward solve, whose state is another.
     own["callbacks"] = NO_CALLBACKS
+    _check_names(chosen.settings)
     backward = replace(settings, **(own | chosen.settings))
     if backward.method.fixed_norm and callable(chosen.norm):
         raise ValueError(
@@ -126,6 +134,18 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
                 f" adjoint an {name} of its own"
             )
     return backward
+
+
+def _check_names(settings: Any) -> None:
+    """Raise TypeError for settings of a backward solve that are none."""
+    if not isinstance(settings, dict):
+        raise TypeError(f"settings is {describe(settings)}, expected a dict of settings by name")
+    known = [f.name for f in fields(Settings) if f.name not in ("method", "joint_norm")]
+    for name in settings:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise TypeError(f"unknown setting {describe(name)} of the backward solve; {hint}")
 
 
 @dataclass(frozen=True)
@@ -270,7 +290,7 @@ def _flow_product(
 ) -> Float[Tensor, ""]:
     """``a . f(t, y)``, how fast the loss changes when the time t is moved along the flow."""
     counts.nfe += 1
-    return torch.sum(a * field(t.to(y), y))
+    return torch.sum(a * field(as_time(t, y), y.clone()))
 
 
 class Augmented:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, trainable
+from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable
 from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.integrate import integrate
+from neural_ode.kept import lend, own
 from neural_ode.run import Run, Visit
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
@@ -42,6 +43,9 @@ class Checkpointed:
     """
 
     params: Sequence[Tensor] | None = None
+
+    def __post_init__(self):
+        keep_params(self)
 
     def solve(
         self,
@@ -188,5 +192,9 @@ def _again(
     start = as_time(timing.t, y)
     if taken.nudged[0]:
         start = nudge(start, towards=torch.inf * taken.h)
-    step = run.take(timing.t, timing.h, y, run.first_slope(start, y), taken.nudged)
+    # The field gets the checkpoint, which autograd holds anyway, and the step goes on from a copy.
+    begin = lend(y)
+    run.counts.nfe += 1
+    slope = own(run.stepper.evaluate(start, y, True))
+    step = run.take(timing.t, timing.h, begin, slope, taken.nudged)
     return [step.y1, *run.outputs(step, timing.xs)]

@@ -21,7 +21,7 @@ from torch import Tensor
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, flat, kinds, trainable, vjp
+from neural_ode.gradients.parameters import OutsideGraph, flat, keep_params, kinds, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
 from neural_ode.run import Visit
@@ -53,6 +53,9 @@ class InterpolatedAdjoint:
     method: str | Method | None = None
     params: Sequence[Tensor] | None = None
     settings: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        keep_params(self)
 
     def solve(
         self,

@@ -1,14 +1,16 @@
 """The tensors beside the state that a gradient method differentiates by, as one flat vector."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.field import Field, FirstOutputs
-from neural_ode.transforms import transforming
+from neural_ode.arguments import describe
+from neural_ode.field import Field
+from neural_ode.kept import refilled, version
+from neural_ode.transforms import transforming, unwrap
 
 
 def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> list[Tensor]:
@@ -30,6 +32,27 @@ def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> lis
         )
     tensors = params if params is not None else parameters_of(cast(nn.Module, field))
     return [p for p in tensors if p.requires_grad]
+
+
+def keep_params(gradient: Any) -> None:
+    """Keep the ``params`` of a gradient method as a tuple, for an iterator gives them only once."""
+    if gradient.params is not None:
+        object.__setattr__(gradient, "params", as_tensors("params", gradient.params))
+
+
+def as_tensors(name: str, values: Any) -> tuple[Tensor, ...]:
+    """Several tensors as a tuple.
+
+    Raises:
+        TypeError: for anything else, one tensor included.
+    """
+    if isinstance(values, str | bytes | Mapping | Tensor) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} is {describe(values)}, expected a sequence of tensors")
+    kept = tuple(values)
+    for value in kept:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} holds {describe(value)}, expected tensors")
+    return kept
 
 
 def parameters_of(module: nn.Module) -> list[Tensor]:
@@ -86,6 +109,33 @@ def _shaped(part: Float[Tensor, " entries"], kind: Kind) -> Tensor:
     return torch.view_as_complex(part.reshape(*kind.shape, 2).clone()).to(kind.dtype)
 
 
+class FirstOutputs:
+    """Finds a field that fills one tensor anew at each call and returns it, by its first outputs.
+
+    Two tensors that take turns are found too.
+    """
+
+    LOOKS = 3
+
+    def __init__(self) -> None:
+        self.missing = self.LOOKS
+        self._kept: list[tuple[torch.UntypedStorage, int, int]] = []
+
+    def check(self, f: Float[Tensor, "*state"]) -> None:
+        """Raise ValueError where an earlier output was overwritten although autograd needs it."""
+        plain, now = unwrap(f), version(f)
+        storage, place = plain.untyped_storage(), int(plain.storage_offset())
+        address = storage.data_ptr()
+        before = [(p, v) for s, p, v in self._kept if address and s.data_ptr() == address]
+        # While they are kept, nothing else can be put where they lie.
+        self._kept.append((storage, place, now))
+        self.missing -= 1
+        if not self.missing:
+            self._kept.clear()
+        if f.requires_grad and any(p == place and v != now for p, v in before):
+            raise refilled()
+
+
 class OutsideGraph:
     """Whether a field uses tensors that were computed, with a graph, before the solve.
 
@@ -103,7 +153,7 @@ class OutsideGraph:
     def check(self, f: Tensor) -> None:
         """Raise ValueError for a field that overwrites what it has returned before."""
         if self._first.missing and not torch.compiler.is_compiling():
-            self._first.reused(f)
+            self._first.check(f)
 
     def is_needed(self, outputs: Sequence[Tensor]) -> bool:
         """Whether the graph of these results of an evaluation must be kept for the next one."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, trainable, vjp
+from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
 from neural_ode.run import Visit
@@ -43,6 +43,9 @@ class Reversible:
     """
 
     params: Sequence[Tensor] | None = None
+
+    def __post_init__(self):
+        keep_params(self)
 
     def solve(
         self,

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.kept import lend, own
 from neural_ode.methods.base import Differentiate, Taken
 from neural_ode.methods.tableau import lower
 from neural_ode.step.base import Advanced, Carried, Evaluate
@@ -115,7 +116,7 @@ class ReversibleHeunStepper(RungeKutta):
 
     def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Carried:
         """The slope at ``(t, y)``, with w at y."""
-        return (*self.evaluate(t, y, True), y)
+        return (*own(self.evaluate(t, lend(y), True)), y)
 
     def start(
         self,
@@ -148,8 +149,9 @@ class ReversibleHeunStepper(RungeKutta):
         if nudge_end:
             end = nudge(end, towards=-float("inf") * h)
         w1 = self._combine((2 * y0 - w0).reshape(-1), self._constants.a[1], h, ks)
-        k1, rate1 = self.evaluate(end, w1, True)
+        k1, rate1 = own(self.evaluate(end, lend(w1), True))
         self._keep(ks, rates, 1, (k1, rate1))
+        self._check_kept(ks)
         y1 = self._combine(y0.reshape(-1), self._constants.b, h, ks)
         q1 = None if q0 is None else q0 + self._integrate(self._constants.b, h, rates)
         ratio = None

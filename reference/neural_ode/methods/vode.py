@@ -142,7 +142,7 @@ class _HostField:
         # A copy, since VODE goes on to write into its own array.
         state = torch.from_numpy(np.concatenate([y, self.y0[self.size :]])).to(self.like)
         self.counts.nfe += 1
-        rates = _on_host(self.field(as_time(t, self.like), state.view(self.like.shape)))
+        rates = _on_host(self.field(as_time(t, self.like), state.view(self.like.shape))).copy()
         self.nonfinite |= not np.isfinite(rates).all()
         return rates
 

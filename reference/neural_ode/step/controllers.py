@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neural_ode.arguments import check_number, check_positive
 from neural_ode.times import Time, pick
 
 
@@ -17,12 +18,19 @@ class IntegralController:
         ifactor: the most that a step may grow.
         dfactor: the most that a step may shrink; an accepted step does not shrink at all.
 
+    Raises:
+        TypeError, ValueError: for a factor that is not positive, or with which a step could not
+            grow or shrink.
+
     Source: Hairer et al., Solving ODEs I, eq. (4.13); the constants are torchdiffeq's.
     """
 
     safety: float = 0.9
     ifactor: float = 10.0
     dfactor: float = 0.2
+
+    def __post_init__(self):
+        _check_factors(self)
 
     def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
         """By how much the next step is larger than this one, given its error ratio."""
@@ -49,6 +57,11 @@ class PIController:
     alpha: float = 0.7
     beta: float = 0.4
 
+    def __post_init__(self):
+        _check_factors(self)
+        for name in ("alpha", "beta"):
+            check_number(name, getattr(self, name), 0)
+
     def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
         """By how much the next step is larger; ``previous`` is the last accepted ratio.
 
@@ -62,6 +75,16 @@ class PIController:
         both = self.safety * previous ** (self.beta / order) / ratio ** (self.alpha / order)
         wanted = pick((ratio <= 1) & (previous > 0), both, alone)
         return _between(self.dfactor, wanted, self.ifactor)
+
+
+def _check_factors(controller: "Controller") -> None:
+    """Raise TypeError or ValueError for factors by which a step cannot be chosen."""
+    for name in ("safety", "ifactor", "dfactor"):
+        check_positive(name, getattr(controller, name))
+    if controller.ifactor < 1:
+        raise ValueError(f"ifactor is {controller.ifactor}, expected at least 1")
+    if controller.dfactor >= 1:
+        raise ValueError(f"dfactor is {controller.dfactor}, expected less than 1")
 
 
 Controller = IntegralController | PIController

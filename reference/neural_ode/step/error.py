@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
+from typing import Any
 
 import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor
 
+from neural_ode.arguments import describe
 from neural_ode.times import exact_dtype
 
 Norm = Callable[[Float[Tensor, "*state"]], Float[Tensor, ""]]
@@ -22,6 +25,16 @@ def rms_norm(x: Inexact[Tensor, "*state"]) -> Float[Tensor, ""]:
     return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
 
 
+def check_norm(norm: Any) -> Any:
+    """Raise TypeError for what a norm of the user's must not return; else what it returned."""
+    if isinstance(norm, Tensor):
+        if norm.numel() != 1:
+            raise TypeError(f"the norm returned shape {tuple(norm.shape)}, expected one number")
+    elif not isinstance(norm, Real):
+        raise TypeError(f"the norm returned {describe(norm)}, expected one number")
+    return norm
+
+
 @dataclass(frozen=True)
 class ErrorTest:
     """In which units an error is measured: a step passes where the result is at most 1.
@@ -32,12 +45,15 @@ class ErrorTest:
             which takes the place of the absolute values of a state.
         joint_norm: the same for the state and the integrals together; where it is ``None`` the
             errors of the integrals do not count.
+        wide: whether the first step is chosen in float64, where the squares of the state's dtype
+            overflow.
     """
 
     rtol: Tolerance
     atol: Tolerance
     norm: Norm = rms_norm
     joint_norm: JointNorm | None = None
+    wide: bool = False
 
     @property
     def key(self) -> Hashable:

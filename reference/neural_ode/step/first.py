@@ -1,6 +1,7 @@
 """The size of the first step of an adaptive solve."""
 
 import math
+import sys
 from functools import partial
 
 import torch
@@ -8,9 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.step.base import Evaluate, Slope
-from neural_ode.step.error import ErrorTest
+from neural_ode.step.error import ErrorTest, check_norm
 from neural_ode.times import Time, as_time, exact_dtype, pick
-from neural_ode.transforms import transforming
+from neural_ode.transforms import transforming, unwrap
+
+# The size of a step that is sure to move the time, as a part of it.
+SMALLEST = 16 * sys.float_info.epsilon
 
 
 def initial_step(
@@ -33,6 +37,10 @@ def initial_step(
     joint = q0 is not None and test.joint_norm is not None
     scale = test.scale(test.sizes(y0))
     of_integrals = test.scale(q0.abs()) if q0 is not None else None
+    if test.wide:
+        wide = exact_dtype(y0.device)
+        scale = scale.to(wide)
+        of_integrals = None if of_integrals is None else of_integrals.to(wide)
     # Numbers of the host where that is the device, tensors where the host would have to wait.
     numbers = isinstance(t0, float) and y0.device.type == "cpu" and not transforming()
     measure = partial(_measure, test, scale, of_integrals, numbers)
@@ -52,6 +60,9 @@ def initial_step(
     h1 = pick(still, pick(h0 > 1e-3, h0 * 1e-3, 1e-6), wanted)
     # Where the second evaluation overflows, the first guess has to do.
     size = pick(abs(d2) < math.inf, pick(100 * h0 < h1, 100 * h0, h1), h0)
+    # A slope that is large beside a tolerance near zero must not make the step too small to move
+    # the time.
+    size = pick(t0 + direction * size == t0, SMALLEST * abs(t0), size)
     return pick(d0 + d1 < math.inf, size, math.nan)
 
 
@@ -64,6 +75,15 @@ def _measure(
     q: Float[Tensor, " integrals"] | None,
 ) -> Time:
     """The norm in units of the two scales, as a number of the host where one is wanted."""
-    q = None if q is None or of_integrals is None else q / of_integrals
-    norm = test.measure(y / scale, q)
-    return float(norm) if numbers else norm.to(exact_dtype(norm.device))
+    if not test.wide:
+        q = None if q is None or of_integrals is None else q / of_integrals
+        norm = check_norm(test.measure(y / scale, q))
+        return float(norm) if numbers else norm.to(exact_dtype(norm.device))
+    y, q = y.to(scale) / scale, None if q is None or of_integrals is None else q / of_integrals
+    # The squares must not overflow either.
+    largest = max(float(unwrap(x).abs().amax()) for x in (y, q) if x is not None and x.numel())
+    if largest == 0:
+        return 0.0
+    norm = check_norm(test.measure(y / largest, None if q is None else q / largest))
+    # Where the samples of a batch share their steps, the largest holds for all.
+    return largest * float(unwrap(norm).max() if isinstance(norm, Tensor) else norm)

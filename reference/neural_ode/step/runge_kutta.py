@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.kept import check_kept, lend, own, version
 from neural_ode.step.base import Advanced, Carried, Evaluate, Slope, Step
 from neural_ode.step.error import ErrorTest
 from neural_ode.step.first import initial_step
@@ -129,6 +130,8 @@ class RungeKutta:
         self._dtype, self._device = y.dtype, y.device
         self._views: dict[int, Tensor] = {}
         self._rates: Tensor | None = None
+        # How often each stage of this step had been changed in place when autograd was given it.
+        self._versions: list[int] = []
 
     @cached_property
     def _scratch(self) -> Float[Tensor, "all_stages entries"]:
@@ -148,7 +151,7 @@ class RungeKutta:
 
     def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Carried:
         """The slope at ``(t, y)``."""
-        return self.evaluate(t, y, True)
+        return own(self.evaluate(t, lend(y), True))
 
     def start(
         self,
@@ -159,12 +162,16 @@ class RungeKutta:
         test: ErrorTest,
     ) -> tuple[Carried, Time]:
         """The first slope, and a good size of the first step; two evaluations."""
-        f0 = self.evaluate(as_time(t0, y0), y0, True)
+        f0 = own(self.evaluate(as_time(t0, y0), lend(y0), True))
         # A compiler follows one mode throughout.
         with_grad = torch.is_grad_enabled() and not torch.compiler.is_compiling()
         problem = (self.evaluate, t0, direction, y0, q0, f0, self.order, test)
+        before = version(f0[0]) if with_grad else 0
         with torch.no_grad():
-            return f0, initial_step(*problem, with_grad=with_grad)
+            size = initial_step(*problem, with_grad=with_grad)
+        if with_grad:
+            check_kept([f0[0]], [before])
+        return f0, size
 
     def advance(
         self,
@@ -181,20 +188,22 @@ class RungeKutta:
         ks: list[Tensor] = []
         rates: list[Tensor | None] = []
         self._keep(ks, rates, 0, f0)
+        last = self.nfe_per_step if self.carries else 0
         y, flat = y0, y0.reshape(-1)
         for i, time in enumerate(self._times(constants.c, t, h, y0.dtype)[1:], start=1):
             if nudge_end and constants.c.floats[i] == 1:
                 time = nudge(time, towards=-math.inf * h)
             y = self._combine(flat, constants.a[i], h, ks)
-            slope = self.evaluate(time, y, constants.used[i])
+            slope = self.evaluate(time, lend(y) if i == last else y, constants.used[i])
             self._keep(ks, rates, i, slope)
+        self._check_kept(ks)
         y1 = y if self.carries else self._combine(flat, constants.b, h, ks)
         q1 = None if q0 is None else q0 + self._integrate(constants.b, h, rates)
         ratio = None
         if test is not None:
             with torch.no_grad():
                 ratio = self._ratio(test, h, y0, y1, q0, q1, ks, rates)
-        return y1, q1, slope, ratio, ks, rates
+        return y1, q1, own(slope) if self.carries else slope, ratio, ks, rates
 
     def _ratio(
         self,
@@ -275,7 +284,12 @@ class RungeKutta:
             return self.interpolate_many(step, [x])[0]
         self.extend(step)
         weights = self._dense_weights(x).to(step.y0.dtype)
-        return step.y0 + step.h * (torch.stack(step.ks, dim=-1) @ weights)
+        ks = step.ks
+        if not self.traced:
+            # What autograd does not follow may have been overwritten since.
+            stages = zip(ks, self._rows, strict=False)
+            ks = [k if k.requires_grad else row for k, row in stages]
+        return step.y0 + step.h * (torch.stack(ks, dim=-1) @ weights)
 
     def interpolate_many(
         self, step: Step, xs: Sequence[float]
@@ -322,6 +336,7 @@ class RungeKutta:
             y = self._combine(flat, weights, step.h, step.ks)
             self._keep(step.ks, [], step.stages, self.evaluate(time, y, self._rates is not None))
             step.stages += 1
+        self._check_kept(step.ks)
         return len(times)
 
     def _load(self, step: Step) -> None:
@@ -337,8 +352,16 @@ class RungeKutta:
     def _keep(self, ks: list[Tensor], rates: list[Tensor | None], stage: int, slope: Slope) -> None:
         """Put a stage's values into the scratch buffer, and itself aside only for autograd."""
         k, rate = slope
-        if self.traced:
+        if self.traced and torch.compiler.is_compiling():
             ks.append(k)
+            rates.append(rate)
+            return
+        if stage == 0:
+            self._versions.clear()
+        if torch.is_grad_enabled():
+            self._versions.append(version(k))
+        if self.traced:
+            ks.append(own(slope)[0])
             rates.append(rate)
             return
         if torch.is_grad_enabled():
@@ -350,6 +373,11 @@ class RungeKutta:
                 # Zeros, since a stage of weight zero is never filled.
                 self._rates = rate.new_zeros(len(self.tableau.dense), len(rate))
             self._rates[stage].copy_(rate)
+
+    def _check_kept(self, ks: list[Tensor]) -> None:
+        """Raise ValueError where the field has overwritten a stage that autograd needs."""
+        if not torch.compiler.is_compiling():
+            check_kept(ks, self._versions)
 
     def _columns(self, count: int) -> Float[Tensor, "entries count"]:
         """The first stages of the scratch buffer, one a column."""
