@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
@@ -13,13 +12,10 @@ def of(df: pd.DataFrame, **equal: Any) -> pd.DataFrame:
 
     Example: ``of(df, kind="result", arm=["node", "anode"])``.
     """
-    # Each choice among all columns copies them, so the rows are chosen once, by their places.
-    places = np.arange(len(df))
     for column, value in equal.items():
-        values = df[column].iloc[places]
-        keep = values.isin(value) if isinstance(value, list | tuple) else values == value
-        places = places[keep.to_numpy(dtype=bool, na_value=False)]
-    return df.iloc[places]
+        keep = df[column].isin(value) if isinstance(value, list | tuple) else df[column] == value
+        df = df[keep]
+    return df
 
 
 def ok(df: pd.DataFrame, **equal: Any) -> pd.DataFrame:
