@@ -13,7 +13,9 @@ from tests.odeclaims.forked import SERVER, Counted
 ROOT = Path(__file__).parents[2]
 
 
-def _server(folder: Path) -> Iterator[subprocess.Popen]:
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
+    """The server of all runs of a session; it takes the next order while runs go on."""
     paths = os.pathsep.join([str(ROOT / "reference"), str(ROOT / "suites")])
     environment = os.environ | {
         "PYTHONPATH": paths,
@@ -21,7 +23,7 @@ def _server(folder: Path) -> Iterator[subprocess.Popen]:
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         # Where runs keep locks, which stay.
-        "TMPDIR": str(folder),
+        "TMPDIR": str(tmp_path_factory.getbasetemp()),
     }
     process = subprocess.Popen(
         # The server's folder would otherwise be the first place to import from.
@@ -34,17 +36,6 @@ def _server(folder: Path) -> Iterator[subprocess.Popen]:
     )
     yield process
     process.communicate(timeout=60)
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
-    yield from _server(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def second_forks(tmp_path_factory) -> Iterator[subprocess.Popen]:
-    """One more, for a run beside another: a server has one at a time."""
-    yield from _server(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import active_children, get_context
+from pathlib import Path
 from typing import Any
 
 from joblib import ParallelBackendBase, parallel_config, register_parallel_backend
@@ -21,7 +23,9 @@ import odeclaims.cli.choose
 import odeclaims.report.draw
 import odeclaims.report.page
 import odeclaims.run.claims
+from odeclaims.claims import find_claims
 from odeclaims.record.source import source_digest
+from odeclaims.report.style import panels, save, style
 
 
 class Forking(ParallelBackendBase):
@@ -98,11 +102,26 @@ def run(workers: str) -> int | str | None:
     return 0
 
 
+def prepare() -> None:
+    """Import and read what runs would otherwise each import and read again."""
+    for claim in find_claims().values():
+        source_digest(claim.measure.__module__)
+        # Each imports its room.
+        assert claim.statements
+        assert claim.figure
+    # What asks torch's compiler anything imports it.
+    import_module("torch._dynamo")
+    # Matplotlib reads its fonts and its grammar of formulas at the first figure.
+    with tempfile.TemporaryDirectory() as folder, style():
+        figure, axes = panels(1, 1)
+        axes[0, 0].set(xlabel="$x_1^2$", ylabel="y", xscale="log")
+        save(figure, Path(folder))
+
+
 def main() -> None:
     """Carry out orders until there are no more."""
     register_parallel_backend("forking", Forking)
-    # It reads, and by that imports, what every measurement imports.
-    source_digest("odeclaims.cell")
+    prepare()
     gc.freeze()
     for line in sys.stdin:
         order = json.loads(line)

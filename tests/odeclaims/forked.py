@@ -19,6 +19,8 @@ import pandas as pd
 
 # No test depends on how long this is; it ends a test that would wait for ever.
 DEADLINE_S = 240
+# Seconds between two looks at what is waited for; looking takes time from what is looked at.
+LOOK_EVERY_S = 0.02
 
 # The process that runs are forked off.
 SERVER = Path(__file__).with_name("fork_server.py")
@@ -26,8 +28,6 @@ COUNTED = """
 import os, time
 from dataclasses import replace
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from odeclaims.cell import Cell
 from odeclaims.claim import Claim, Column
@@ -63,6 +63,9 @@ STATEMENTS = [Statement("x_is_small", "x is small", x_of, RULE, "a remainder", c
 SIZE = Size("a number a cell", whole)
 
 def figure(df):
+    # A worker draws nothing, and so need not import this.
+    from matplotlib.figure import Figure
+
     return Figure()
 
 def table(df):
@@ -157,13 +160,13 @@ class Forked:
                 return
             assert not over, self.errors.read_text()
             assert time.monotonic() < deadline, "what was waited for did not happen"
-            time.sleep(0.005)
+            time.sleep(LOOK_EVERY_S)
 
     def wait_for_the_end_of(self, pid: int) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while not ended(pid):
             assert time.monotonic() < deadline, "a process did not end"
-            time.sleep(0.005)
+            time.sleep(LOOK_EVERY_S)
 
 
 class Counted(Forked):

@@ -13,6 +13,7 @@ imports from ``NOT_MEASURING`` is left out.
 import ast
 import importlib.util
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from odeclaims.cell import digest
@@ -104,12 +105,21 @@ def _is_text(node: ast.AST) -> bool:
 @cache
 def _path(module: str) -> Path | None:
     """The file of a module; ``None`` for what is not a module of Python source."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
+    spec = _spec(module)
     path = Path(spec.origin) if spec and spec.origin else None
     return path if path and path.suffix == ".py" else None
+
+
+@cache
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module is found, without importing the packages around it: some take seconds."""
+    package, _, _ = module.rpartition(".")
+    if not package:
+        return importlib.util.find_spec(module)
+    around = _spec(package)
+    if around is None or around.submodule_search_locations is None:
+        return None
+    return PathFinder.find_spec(module, list(around.submodule_search_locations))
 
 
 @cache

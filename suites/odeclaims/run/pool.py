@@ -77,17 +77,24 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
         initializer=end_with,
         initargs=(os.getpid(),),
     )
-    yield from parallel(
-        delayed(measure_and_keep)(
-            task.claim.measure,
-            task.cell,
-            task.key,
-            task.timeout_s,
-            store,
-            made_at,
+    try:
+        yield from parallel(
+            delayed(measure_and_keep)(
+                task.claim.measure,
+                task.cell,
+                task.key,
+                task.timeout_s,
+                store,
+                made_at,
+            )
+            for task in tasks
         )
-        for task in tasks
-    )
+    except RuntimeError as error:
+        # A signal that comes while joblib starts its thread has it wait for one that never began
+        # (joblib 1.6.0).
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def _written(store: CellStore, task: Task) -> int | None:

@@ -58,7 +58,7 @@ def forget(*packages: str) -> None:
     """Have these packages, and what was read of any module, read again."""
     for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
         del sys.modules[name]
-    for function in (source._path, source._parse, source._imports, source._content):
+    for function in (source._spec, source._path, source._parse, source._imports, source._content):
         function.cache_clear()
     importlib.invalidate_caches()
 
@@ -99,6 +99,12 @@ def digest_of(tmp_path, monkeypatch) -> Callable[..., str]:
 )
 def test_words_and_layout_do_not_change_it(digest_of, before, after):
     assert digest_of() == digest_of(**changed("measure", before, after))
+
+
+def test_no_module_is_imported_for_it(digest_of):
+    """Some take seconds: torch's compiler, which a claim's code may name and never ask."""
+    digest_of(__init__="raise RuntimeError\n")
+    assert "mine" not in sys.modules
 
 
 @pytest.mark.parametrize(

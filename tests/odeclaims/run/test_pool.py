@@ -3,6 +3,12 @@
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from odeclaims.record.cells import CellStore
+from odeclaims.run import pool
 
 
 def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
@@ -46,3 +52,19 @@ def test_a_worker_ends_soon_after_its_run_is_killed(counted):
     os.kill(run, signal.SIGKILL)
     assert counted.end()[0] == -signal.SIGKILL
     counted.wait_for_the_end_of(counted.log()[0][1])
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, ValueError])
+def test_a_signal_while_joblib_starts_is_no_fault_of_joblib(tmp_path, monkeypatch, stopped):
+    """Its thread has not begun then, and it cannot wait for the thread's end."""
+
+    def starts(tasks) -> Iterator[None]:
+        try:
+            raise stopped
+        finally:
+            raise RuntimeError("cannot join thread before it is started")
+        yield
+
+    monkeypatch.setattr(pool, "Parallel", lambda **how: starts)
+    with pytest.raises(KeyboardInterrupt if stopped is KeyboardInterrupt else RuntimeError):
+        list(pool._processes([], CellStore(tmp_path), 1))

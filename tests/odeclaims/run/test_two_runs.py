@@ -37,9 +37,9 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path, forks, second_forks) -> Iterator[Pair]:
+def pair(tmp_path, forks) -> Iterator[Pair]:
     (tmp_path / "second").mkdir()
-    first, second = Counted(tmp_path, forks), Counted(tmp_path / "second", second_forks)
+    first, second = Counted(tmp_path, forks), Counted(tmp_path / "second", forks)
     yield Pair(first, second)
     second.end_at_once()
     first.end_at_once()
