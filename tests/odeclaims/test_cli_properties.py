@@ -78,6 +78,7 @@ def here(store, console, tasks, count):
 
 COMMANDS = [
     "list",
+    "show",
     "run",
     "figures",
     "tables",

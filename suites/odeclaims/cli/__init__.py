@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from odeclaims import __version__
-from odeclaims.cli import draw, measure, read, reproduce, trained
+from odeclaims.cli import draw, measure, read, reproduce, show, trained
 from odeclaims.record.files import CorruptFile
 from odeclaims.terminal import console, error_sentence
 
@@ -25,12 +25,12 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: Annotated[
+    wanted: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
     ] = False,
 ) -> None:
     """Print the version where it is asked for."""
-    if show:
+    if wanted:
         console.print(f"odeclaims {__version__}")
         raise typer.Exit
 
@@ -38,6 +38,7 @@ def version(
 # In the order in which --help lists them.
 app.command("list")(read.list_claims)
 for command in (
+    show.show,
     reproduce.reproduce,
     measure.run,
     draw.figures,
