@@ -401,6 +401,37 @@ def test_a_number_is_cited_and_verified_as_long_as_it_is_there(done):
     assert f"has the name {name} any more" in output
 
 
+def test_the_numbers_of_a_manuscript_are_verified(done):
+    sentence = done("cite", "toy")[1].splitlines()[-2]
+    (name,) = re.findall(r"\[([0-9a-f]{10})\]", sentence)
+    largest = f"{done.rows()['x'].max():.1f}"
+    (done.folder / "notes.md").write_text(f"# As it is cited\n\n{sentence}\n")
+    paper = done.folder / "paper.tex"
+    paper.write_text(f"x\n\\odeclaim{{{name}}}{{{largest}}}\n")
+    code, output, errors = done("verify", "paper.tex", "notes.md", name)
+    assert (code, errors) == (0, "")
+    assert f"paper.tex, line 2: right: {largest} [{name}]; quick/toy, statements, row 1" in output
+    assert "notes.md: 1 numbers carry a name: 1 right, 0 changed, 0 unknown." in output
+    assert "made again from the 6 rows" in output
+    with paper.open("a") as file:
+        file.write(f"\\odeclaim{{{name}}}{{-1.5}} \\odeclaim{{0123456789}}{{\x1b[31m}}")
+    code, output, _ = done("verify", "paper.tex")
+    assert code == 1
+    assert f"paper.tex, line 3: changed: -1.5 [{name}]; quick/toy" in output
+    assert "line 3: unknown: \\x1b[31m [0123456789]; no cell has this name" in output
+    assert "paper.tex: 3 numbers carry a name: 1 right, 1 changed, 1 unknown." in output
+    code, _, errors = done("verify", "none.tex")
+    assert code == 2
+    assert "none.tex: No such file" in one_sentence(errors)
+
+
+def test_the_latex_package_is_printed(toy):
+    code, output, _ = toy("cite", "--sty")
+    assert code == 0
+    assert output == (ROOT / "suites" / "odeclaims" / "odeclaims.sty").read_text()
+    assert "\\DeclareRobustCommand{\\odeclaim}[2]{#2}" in output
+
+
 def test_two_runs_of_the_same_code_do_not_differ(done, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "results"
     shutil.copytree(done.out, other)
