@@ -37,7 +37,7 @@ def claims_table(claims: list[Claim], results: dict[str, list[Results]]) -> Tabl
     """The claims, a line each, with the stored result that speaks for each."""
     table = Table("claim", "what is claimed", "source", "central statements", "scale", "profile")
     for claim in claims:
-        stored = [(r, v) for r in results[claim.slug] if (v := _read_verdict(r))]
+        stored = [(r, v) for r in results[claim.slug] if (v := read_stored_verdict(r))]
         best = choose_speaker(
             stored, lambda pair: pair[1]["scale"], lambda pair: count_seeds(pair[1])
         )
@@ -56,7 +56,7 @@ def _summary(verdict: dict[str, Any]) -> Text:
     return Text(verdict["summary"], STYLES[min(outcomes)] if len(outcomes) == 1 else "")
 
 
-def _read_verdict(results: Results) -> dict[str, Any]:
+def read_stored_verdict(results: Results) -> dict[str, Any]:
     """The stored verdict; nothing where there is none or it cannot be read."""
     try:
         return results.read_verdict()
@@ -76,7 +76,7 @@ def print_verdicts(measured: list[Results]) -> None:
     """The statements of some results, each with what was measured and its outcome."""
     table = Table("claim", *_STATEMENT_HEADINGS)
     for results in measured:
-        lines = list(_statement_lines(_read_verdict(results)))
+        lines = list(_statement_lines(read_stored_verdict(results)))
         for i, line in enumerate(lines):
             slug = results.claim.slug if i == 0 else ""
             table.add_row(slug, *line, end_section=i == len(lines) - 1)

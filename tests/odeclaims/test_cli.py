@@ -246,6 +246,30 @@ def test_version_and_help(toy):
         assert word in output
 
 
+def test_help_is_not_cut(toy):
+    output = " ".join(toy("--help")[1].split())
+    assert "..." not in output.partition("Commands:")[2]
+    assert (
+        "Check that every stored verdict still follows from its CSV; exit code 1 if not" in output
+    )
+
+
+@pytest.mark.parametrize("command", ["figures", "tables", "report", "redraw"])
+def test_a_long_command_ends_with_what_was_found_and_names_files_when_asked(done, command):
+    code, output, _ = done(command)
+    assert code == 0
+    *_, last = output.splitlines()
+    assert re.fullmatch(r"\d+ files written; --verbose names them\.", last)
+    assert "quick/toy: 1 of 1 reproduced" in output
+    assert "wrote" not in output
+    assert ("Central statements: 1 of 1 reproduced, over 1 claims." in output) == (
+        command != "figures"
+    )
+    *_, last = done(command, "-v")[1].splitlines()
+    count = last.removesuffix(" files written.")
+    assert done(command, "--verbose")[1].count("wrote ") == int(count) > 0
+
+
 # Prints which of the modules in its first argument were imported by the command in the others.
 IMPORTED = """
 import contextlib, io, sys

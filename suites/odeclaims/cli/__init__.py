@@ -4,7 +4,10 @@ A command imports what it needs when it is called, since torch and matplotlib ta
 ``list``, ``cite`` and ``--help`` do without.
 """
 
+import inspect
+import re
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,6 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    # As wide as the terminal, up to this.
+    context_settings={"max_content_width": 120},
 )
 
 
@@ -35,8 +40,14 @@ def version(
         raise typer.Exit
 
 
+def _first_sentence(command: Callable[..., None]) -> str:
+    """What --help says of a command in the list of all; typer would cut it at 80 columns."""
+    paragraph = " ".join((inspect.getdoc(command) or "").partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) ", paragraph)[0].removesuffix(".")
+
+
 # In the order in which --help lists them.
-app.command("list")(read.list_claims)
+app.command("list", short_help=_first_sentence(read.list_claims))(read.list_claims)
 for command in (
     show.show,
     reproduce.reproduce,
@@ -55,7 +66,7 @@ for command in (
     trained.trained,
     trained.publish,
 ):
-    app.command()(command)
+    app.command(short_help=_first_sentence(command))(command)
 
 
 def main() -> None:

@@ -143,7 +143,7 @@ def verify(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="HASH|FILE...", help="Names of table cells, or manuscripts (.tex, .md)."
+            metavar="HASH|FILE", help="Names of table cells, or manuscripts (.tex, .md)."
         ),
     ],
     out: Out = Path("results"),
