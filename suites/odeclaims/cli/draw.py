@@ -53,8 +53,8 @@ def tables(
 ) -> None:
     """Write verdicts and tables again from the stored rows; nothing is measured.
 
-    The tables are Markdown, LaTeX and CSV. The README in the results folder, and the verdicts and
-    the gallery in the one beside that folder, are written again too.
+    The tables are Markdown, LaTeX and CSV. The README in the results folder, and the lines of the
+    claims in the one beside that folder, are written again too.
     """
     chosen = {(r.profile, r.claim.slug) for r in existing_results(claims, profile, out)}
     judged = [Judged(r) for r in read_results(out, choose_claims(None), None)]
