@@ -327,10 +327,11 @@ def test_show_makes_the_table_where_no_file_has_it_and_reads_the_file_where_it_i
     output = done("show", "toy")[1]
     assert "\\x1b[31m1" in output
     assert "[red]2" in output
-    table.write_bytes(b"\xff")
-    code, _, errors = done("show", "toy")
-    assert code == 2
-    assert "table.csv is not a table" in one_sentence(errors)
+    for broken in (b"\xff", b""):
+        table.write_bytes(broken)
+        code, _, errors = done("show", "toy")
+        assert code == 2
+        assert "table.csv is not a table" in one_sentence(errors)
 
 
 def test_show_names_failed_checks_caveats_and_the_other_profiles(done):

@@ -1,6 +1,7 @@
 """The command that shows what is known of one claim, in the terminal and without drawing."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,12 +79,12 @@ def _read_table(results: Results) -> tuple[list[str], list[list[str]]]:
     imports what draws.
     """
     path = results.folder / "table.csv"
-    if not path.exists():
-        table = Judged(results).table
-        return list(table.columns), table.astype(str).to_numpy().tolist()
+    if path.exists():
+        content = path.read_bytes()
+    else:
+        content = Judged(results).table.to_csv(index=False).encode()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            headings, *rows = list(csv.reader(file))
+        headings, *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
     except (ValueError, csv.Error) as error:
         raise CorruptFile(
             f"{path} is not a table: {error}; `odeclaims tables` writes it"
