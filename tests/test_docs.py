@@ -47,7 +47,7 @@ def alike(printed: str, shown: str, percent: str | None) -> bool:
     )
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "extend.md", "torchdiffeq.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "extend.md", "torchdiffeq.md", "solver.md"])
 def test_the_blocks_of_a_page_print_what_it_shows(page):
     text = (DOCS / page).read_text()
     namespace, wrong = {"__name__": page}, []
@@ -115,9 +115,9 @@ def as_rooms(code: str) -> dict[str, str]:
 
 @pytest.fixture(params=["file", "folder"])
 def stranger(request, tmp_path, monkeypatch):
-    """The README's claim in the package that the page shows, registered as its pyproject says."""
-    readme, page = (ROOT / "README.md").read_text(), (DOCS / "extend.md").read_text()
-    claim = re.search(r"<!-- example claim -->\n```python\n(.*?)```", readme, re.DOTALL)
+    """The page's claim in the package that it shows, registered as its pyproject says."""
+    page = (DOCS / "extend.md").read_text()
+    claim = re.search(r"<!-- example claim -->\n```python\n(.*?)```", page, re.DOTALL)
     project = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
     assert claim
     assert project
@@ -176,7 +176,7 @@ def test_a_claim_of_another_package_has_a_page_before_it_is_run(stranger, tmp_pa
     assert sizes.loc["`step_size`", "smoke"] == "1.0, 2.5"
 
 
-def test_the_readme_claim_works_as_a_file_and_as_a_folder(stranger):
+def test_the_example_claim_works_as_a_file_and_as_a_folder(stranger):
     rows = [
         {**cell.params, "status": "ok", **row}
         for cell in stranger.cells(Profile("quick"))

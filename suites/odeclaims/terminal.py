@@ -5,6 +5,7 @@ obey.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from odeclaims.claim import Claim
 from odeclaims.record.compare import Comparison
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.results import Results
-from odeclaims.record.wording import choose_speaker, describe_value
+from odeclaims.record.wording import choose_speaker, count_seeds, describe_value
 
 # In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
 # Without emoji, which would take the place of what stands between two colons.
@@ -36,8 +37,10 @@ def claims_table(claims: list[Claim], results: dict[str, list[Results]]) -> Tabl
     """The claims, a line each, with the stored result that speaks for each."""
     table = Table("claim", "what is claimed", "source", "central statements", "scale", "profile")
     for claim in claims:
-        stored = [(r, v) for r in results[claim.slug] if (v := _read_verdict(r))]
-        best = choose_speaker(stored, lambda pair: pair[1]["scale"], lambda pair: _seeds(pair[1]))
+        stored = [(r, v) for r in results[claim.slug] if (v := read_stored_verdict(r))]
+        best = choose_speaker(
+            stored, lambda pair: pair[1]["scale"], lambda pair: count_seeds(pair[1])
+        )
         told = (
             (_summary(best[1]), Text(best[1]["scale"]), Text(best[0].profile))
             if best
@@ -47,17 +50,13 @@ def claims_table(claims: list[Claim], results: dict[str, list[Results]]) -> Tabl
     return table
 
 
-def _seeds(verdict: dict[str, Any]) -> int:
-    return max(statement["values"] for statement in verdict["statements"])
-
-
 def _summary(verdict: dict[str, Any]) -> Text:
     """The line of a claim, in the colour of its outcomes where they are one."""
     outcomes = {s["outcome"] for s in verdict["statements"] if s["central"]}
     return Text(verdict["summary"], STYLES[min(outcomes)] if len(outcomes) == 1 else "")
 
 
-def _read_verdict(results: Results) -> dict[str, Any]:
+def read_stored_verdict(results: Results) -> dict[str, Any]:
     """The stored verdict; nothing where there is none or it cannot be read."""
     try:
         return results.read_verdict()
@@ -75,21 +74,36 @@ def say(sentence: str, style: str = "", to: Console = console) -> None:
 
 def print_verdicts(measured: list[Results]) -> None:
     """The statements of some results, each with what was measured and its outcome."""
-    table = Table("claim", "statement", "holds if", "measured", "outcome")
+    table = Table("claim", *_STATEMENT_HEADINGS)
     for results in measured:
-        rows: list[dict[str, Any]] = _read_verdict(results).get("statements", [])
-        for i, row in enumerate(rows):
-            judged = Text().append(row["outcome"], STYLES[row["outcome"]])
-            table.add_row(
-                results.claim.slug if i == 0 else "",
-                Text(row["text"]),
-                Text(row["holds_if"]),
-                Text(_measured(row)),
-                judged + ("" if row["central"] else " (not central)"),
-                end_section=i == len(rows) - 1,
-            )
+        lines = list(_statement_lines(read_stored_verdict(results)))
+        for i, line in enumerate(lines):
+            slug = results.claim.slug if i == 0 else ""
+            table.add_row(slug, *line, end_section=i == len(lines) - 1)
     if table.row_count:
         console.print(table)
+
+
+def print_verdict(verdict: dict[str, Any]) -> None:
+    """The statements of one stored verdict."""
+    table = Table(*_STATEMENT_HEADINGS)
+    for line in _statement_lines(verdict):
+        table.add_row(*line)
+    console.print(table)
+
+
+_STATEMENT_HEADINGS = ("statement", "holds if", "measured", "outcome")
+
+
+def _statement_lines(verdict: dict[str, Any]) -> Iterator[tuple[Text, ...]]:
+    for row in verdict.get("statements", []):
+        judged = Text().append(row["outcome"], STYLES[row["outcome"]])
+        yield (
+            Text(row["text"]),
+            Text(row["holds_if"]),
+            Text(_measured(row)),
+            judged + ("" if row["central"] else " (not central)"),
+        )
 
 
 def _measured(row: dict[str, Any]) -> str:

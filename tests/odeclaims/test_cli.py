@@ -246,6 +246,30 @@ def test_version_and_help(toy):
         assert word in output
 
 
+def test_help_is_not_cut(toy):
+    output = " ".join(toy("--help")[1].split())
+    assert "..." not in output.partition("Commands:")[2]
+    assert (
+        "Check that every stored verdict still follows from its CSV; exit code 1 if not" in output
+    )
+
+
+@pytest.mark.parametrize("command", ["figures", "tables", "report", "redraw"])
+def test_a_long_command_ends_with_what_was_found_and_names_files_when_asked(done, command):
+    code, output, _ = done(command)
+    assert code == 0
+    *_, last = output.splitlines()
+    assert re.fullmatch(r"\d+ files written; --verbose names them\.", last)
+    assert "quick/toy: 1 of 1 reproduced" in output
+    assert "wrote" not in output
+    assert ("Central statements: 1 of 1 reproduced, over 1 claims." in output) == (
+        command != "figures"
+    )
+    *_, last = done(command, "-v")[1].splitlines()
+    count = last.removesuffix(" files written.")
+    assert done(command, "--verbose")[1].count("wrote ") == int(count) > 0
+
+
 # Prints which of the modules in its first argument were imported by the command in the others.
 IMPORTED = """
 import contextlib, io, sys
@@ -267,6 +291,8 @@ CITED = ("crossing_1d", "--profile", "quick")
         (("list",), "torch,scipy,matplotlib,seaborn,neural_ode"),
         (("check", *CITED), "torch,matplotlib,seaborn,neural_ode"),
         (("cite", *CITED), "torch,matplotlib,seaborn,neural_ode"),
+        (("show", *CITED), "torch,scipy,matplotlib,seaborn,neural_ode"),
+        (("--help",), "torch,scipy,matplotlib,seaborn,neural_ode"),
     ],
 )
 def test_who_reads_results_does_not_wait_for_what_measures_and_draws(arguments, heavy):
@@ -279,6 +305,57 @@ def test_list_shows_the_verdict(done):
     assert "1 of 1 reproduced" in output
     assert "published size" in output
     assert "not run yet" in done("list", "--out", "elsewhere")[1]
+
+
+def test_show_tells_what_is_known_of_a_claim(done):
+    code, output, errors = done("show", "toy")
+    assert (code, errors) == (0, "")
+    largest = f"{done.rows()['x'].max():.1f}"
+    for text in ("x is below 97.", "Source: nowhere", "1 of 1 reproduced", largest, "published"):
+        assert text in output
+    assert re.search(r"repetition +┃ x", output)
+    assert "- all of it" in output
+    assert "profile quick" in output
+
+
+def test_show_makes_the_table_where_no_file_has_it_and_reads_the_file_where_it_is(done):
+    first = done("show", "toy")[1]
+    assert done("tables")[0] == 0
+    assert done("show", "toy")[1] == first
+    table = done.out / "quick" / "toy" / "table.csv"
+    table.write_text("a,b\n\x1b[31m1,[red]2\n")
+    output = done("show", "toy")[1]
+    assert "\\x1b[31m1" in output
+    assert "[red]2" in output
+    for broken in (b"\xff", b""):
+        table.write_bytes(broken)
+        code, _, errors = done("show", "toy")
+        assert code == 2
+        assert "table.csv is not a table" in one_sentence(errors)
+
+
+def test_show_names_failed_checks_caveats_and_the_other_profiles(done):
+    assert done("tables")[0] == 0
+    path = done.out / "quick" / "toy" / "verdict.json"
+    verdict = json.loads(path.read_text())
+    check = {"name": "whole", "text": "the instrument is whole", "passed": False, "values": 3}
+    check |= {"outside": 2, "example": 5.0, "holds_if": "at most 4", "because": "it must be"}
+    path.write_text(json.dumps(verdict | {"checks": [check], "caveats": ["mind [b] the gap"]}))
+    shutil.copytree(done.out / "quick", done.out / "paper")
+    path.write_text(json.dumps(verdict | {"scale": "reduced"}))
+    output = done("show", "toy")[1]
+    assert "0 of 1 checks of the instrument passed." in output
+    assert "the instrument is whole: 2 of 3 values are not at most 4 (it must be)" in output
+    assert "- mind [b] the gap" in output
+    assert "results at the profiles quick too" in output
+    assert "Scale: reduced" in done("show", "toy", "--profile", "quick")[1]
+
+
+def test_show_of_what_is_not_there(toy):
+    for arguments, says in ((["tyo"], "did you mean toy?"), (["toy"], "has no results of toy")):
+        code, _, errors = toy("show", *arguments)
+        assert code == 2
+        assert says in one_sentence(errors)
 
 
 def test_a_folder_that_cannot_be_written(toy):
@@ -347,6 +424,37 @@ def test_a_number_is_cited_and_verified_as_long_as_it_is_there(done):
     code, output, errors = done("verify", name)
     assert code == 1
     assert f"has the name {name} any more" in output
+
+
+def test_the_numbers_of_a_manuscript_are_verified(done):
+    sentence = done("cite", "toy")[1].splitlines()[-2]
+    (name,) = re.findall(r"\[([0-9a-f]{10})\]", sentence)
+    largest = f"{done.rows()['x'].max():.1f}"
+    (done.folder / "notes.md").write_text(f"# As it is cited\n\n{sentence}\n")
+    paper = done.folder / "paper.tex"
+    paper.write_text(f"x\n\\odeclaim{{{name}}}{{{largest}}}\n")
+    code, output, errors = done("verify", "paper.tex", "notes.md", name)
+    assert (code, errors) == (0, "")
+    assert f"paper.tex, line 2: right: {largest} [{name}]; quick/toy, statements, row 1" in output
+    assert "notes.md: 1 numbers carry a name: 1 right, 0 changed, 0 unknown." in output
+    assert "made again from the 6 rows" in output
+    with paper.open("a") as file:
+        file.write(f"\\odeclaim{{{name}}}{{-1.5}} \\odeclaim{{0123456789}}{{\x1b[31m}}")
+    code, output, _ = done("verify", "paper.tex")
+    assert code == 1
+    assert f"paper.tex, line 3: changed: -1.5 [{name}]; quick/toy" in output
+    assert "line 3: unknown: \\x1b[31m [0123456789]; no cell has this name" in output
+    assert "paper.tex: 3 numbers carry a name: 1 right, 1 changed, 1 unknown." in output
+    code, _, errors = done("verify", "none.tex")
+    assert code == 2
+    assert "none.tex: No such file" in one_sentence(errors)
+
+
+def test_the_latex_package_is_printed(toy):
+    code, output, _ = toy("cite", "--sty")
+    assert code == 0
+    assert output == (ROOT / "suites" / "odeclaims" / "odeclaims.sty").read_text()
+    assert "\\DeclareRobustCommand{\\odeclaim}[2]{#2}" in output
 
 
 def test_two_runs_of_the_same_code_do_not_differ(done, tmp_path_factory):

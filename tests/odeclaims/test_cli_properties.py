@@ -78,6 +78,7 @@ def here(store, console, tasks, count):
 
 COMMANDS = [
     "list",
+    "show",
     "run",
     "figures",
     "tables",
@@ -135,7 +136,7 @@ def argument_lists(draw):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder to work in, for a command line that knows the toy alone."""
-    monkeypatch.setattr(cli, "find_claims", lambda: {"toy": TOY})
+    monkeypatch.setattr("odeclaims.cli.choose.find_claims", lambda: {"toy": TOY})
     monkeypatch.setattr(run, "in_processes", here)
     monkeypatch.setattr("odeclaims.record.provenance.ask_git", lambda *arguments, **more: None)
     monkeypatch.chdir(tmp_path)
@@ -183,7 +184,7 @@ def test_any_arguments_end_in_an_exit_code(folder, monkeypatch, capsys, argument
     out = Path(os.path.normpath(option(arguments, "--out", "results")))
     changed = {p for p in before | after if before.get(p) != after.get(p)}
     assert all(p.is_relative_to(out) for p in changed), changed
-    if arguments[0] in ("list", "check", "cite", "verify", "compare", "walk", ""):
+    if arguments[0] in ("list", "show", "check", "cite", "verify", "compare", "walk", ""):
         assert not changed
 
 

@@ -10,7 +10,7 @@ from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged
 from odeclaims.record.registry import read_registry, unregistered
 from odeclaims.record.results import read_results
-from odeclaims.report.draw import GALLERY, VERDICTS, index, refresh_readme
+from odeclaims.report.draw import VERDICTS, index, refresh_readme
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = find_claims()
@@ -40,9 +40,20 @@ def test_every_claim_has_quick_ones():
 def test_what_is_generated_from_them_is_not_stale():
     text, claims = (ROOT / "README.md").read_text(), list(CLAIMS.values())
     assert text == refresh_readme(text, committed())
-    assert (ROOT / "results" / "README.md").read_text() == index(committed(), claims)
-    gallery = text.partition(GALLERY[0])[2].partition(GALLERY[1])[0]
-    pictures = re.findall(r'src="([^"]+)"', gallery)
+    whole = (ROOT / "results" / "README.md").read_text()
+    assert whole == index(committed(), claims)
+    pictures = re.findall(r'src="([^"]+)"', whole)
     assert len(pictures) == len(CLAIMS)
-    assert all((ROOT / picture).exists() for picture in pictures)
-    assert f"`{committed()[0].claim.slug}`" in text.partition(VERDICTS[0])[2]
+    assert all((ROOT / "results" / picture).exists() for picture in pictures)
+    verdicts = text.partition(VERDICTS[0])[2].partition(VERDICTS[1])[0]
+    links = re.findall(r"^\| \[(\w+)\]\(([^)]+)\) \|", verdicts, re.MULTILINE)
+    assert [slug for slug, _ in links] == list(CLAIMS)
+    assert all((ROOT / path).exists() for _, path in links)
+
+
+def test_the_readme_is_short_and_narrow():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 120
+    # As they are shown: without the addresses of links, and the sentence about chance wraps.
+    shown = [re.sub(r"\]\([^)]*\)", "]", line) for line in lines]
+    assert max(len(line) for line in shown if not line.startswith("Central statements:")) <= 120

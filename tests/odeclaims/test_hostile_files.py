@@ -22,7 +22,7 @@ from tests.odeclaims.test_cli_properties import TOY, call, files, folder  # noqa
 
 # Of each file; the commands that draw take a tenth of a second each.
 MUTATIONS, SLOW_MUTATIONS = 40, 3
-QUICK = [["list"], ["check"], ["cite", "toy"], ["compare", "results", "other"]]
+QUICK = [["list"], ["show", "toy"], ["check"], ["cite", "toy"], ["compare", "results", "other"]]
 SLOW = [["tables"], ["figures"], ["report"], ["run"]]
 HOSTILE = '\x1b[31m[/red] \u202eevil <b>&#8238;</b> \\\\| $\\frac$ }{ % & _ "\n\n# x'
 

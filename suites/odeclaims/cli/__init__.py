@@ -4,13 +4,16 @@ A command imports what it needs when it is called, since torch and matplotlib ta
 ``list``, ``cite`` and ``--help`` do without.
 """
 
+import inspect
+import re
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from odeclaims import __version__
-from odeclaims.cli import draw, measure, read, reproduce, trained
+from odeclaims.cli import draw, measure, read, reproduce, show, trained
 from odeclaims.record.files import CorruptFile
 from odeclaims.terminal import console, error_sentence
 
@@ -20,24 +23,33 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    # As wide as the terminal, up to this.
+    context_settings={"max_content_width": 120},
 )
 
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: Annotated[
+    wanted: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
     ] = False,
 ) -> None:
     """Print the version where it is asked for."""
-    if show:
+    if wanted:
         console.print(f"odeclaims {__version__}")
         raise typer.Exit
 
 
+def _first_sentence(command: Callable[..., None]) -> str:
+    """What --help says of a command in the list of all; typer would cut it at 80 columns."""
+    paragraph = " ".join((inspect.getdoc(command) or "").partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) ", paragraph)[0].removesuffix(".")
+
+
 # In the order in which --help lists them.
-app.command("list")(read.list_claims)
+app.command("list", short_help=_first_sentence(read.list_claims))(read.list_claims)
 for command in (
+    show.show,
     reproduce.reproduce,
     measure.run,
     draw.figures,
@@ -54,7 +66,7 @@ for command in (
     trained.trained,
     trained.publish,
 ):
-    app.command()(command)
+    app.command(short_help=_first_sentence(command))(command)
 
 
 def main() -> None:

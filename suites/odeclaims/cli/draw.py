@@ -19,28 +19,54 @@ from odeclaims.cli.choose import (
 )
 from odeclaims.record.judged import Judged, read_judged
 from odeclaims.record.results import Results, read_results
-from odeclaims.terminal import say, say_written
+from odeclaims.record.speaking import speaking
+from odeclaims.record.wording import describe_overall
+from odeclaims.terminal import read_stored_verdict, say, say_written
+
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Name every file that is written, too.")
+]
 
 T = TypeVar("T")
 
 
-def figures(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+def figures(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    verbose: Verbose = False,
+) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
-    joint = [profile] if profile else PROFILES
-    for paths, _ in _draw(existing_results(claims, profile, out), [(out, name) for name in joint]):
-        say_written(paths)
+    existing, profiles = existing_results(claims, profile, out), [profile] if profile else PROFILES
+    drawn = _draw(existing, [(out, name) for name in profiles])
+    written = []
+    for results, (paths, _) in zip(existing, drawn, strict=False):
+        summary = read_stored_verdict(results).get("summary", "no verdict")
+        say(f"drew {results.profile}/{results.claim.slug}: {summary}")
+        written += paths
+    # What several claims show together comes after the results.
+    for paths, _ in drawn:
+        written += paths
+    _say_written(written, verbose)
 
 
-def tables(claims: Names = None, profile: AnyProfile = None, out: Out = Path("results")) -> None:
+def tables(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    out: Out = Path("results"),
+    verbose: Verbose = False,
+) -> None:
     """Write verdicts and tables again from the stored rows; nothing is measured.
 
-    The tables are Markdown, LaTeX and CSV. The README in the results folder, and the verdicts and
-    the gallery in the one beside that folder, are written again too.
+    The tables are Markdown, LaTeX and CSV. The README in the results folder, and the lines of the
+    claims in the one beside that folder, are written again too.
     """
     chosen = {(r.profile, r.claim.slug) for r in existing_results(claims, profile, out)}
     judged = [Judged(r) for r in read_results(out, choose_claims(None), None)]
-    _write_tables([j for j in judged if (j.profile, j.claim.slug) in chosen])
-    _write_overviews(out, judged)
+    shown = [j for j in judged if (j.profile, j.claim.slug) in chosen]
+    written = [*_write_tables(shown), *_write_overviews(out, judged)]
+    _say_found(shown)
+    _say_written(written, verbose)
 
 
 def report(
@@ -51,6 +77,7 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="The page; report.html in the results folder."),
     ] = None,
+    verbose: Verbose = False,
 ) -> None:
     """Write all results as one self-contained HTML page; nothing is measured.
 
@@ -62,33 +89,35 @@ def report(
     )
     drawn = _draw([each.results for each in results], [], files=False, pictures=True)
     pictures = (shown for _, shown in drawn)
-    _write_page(results, pictures, problems, choose_claims(claims), to or out / "report.html")
+    page = to or out / "report.html"
+    _write_page(results, pictures, problems, choose_claims(claims), page)
+    _end(results, [page], problems, verbose)
 
 
-def redraw(out: Out = Path("results")) -> None:
+def redraw(out: Out = Path("results"), verbose: Verbose = False) -> None:
     """Draw every figure, and write every table, verdict, README and the page again.
 
     It is figures, tables and report in one, over all results: each is read, judged and drawn once.
     Nothing is measured.
     """
-    draw_again(existing_results(None, None, out), out)
+    draw_again(existing_results(None, None, out), out, verbose)
 
 
-def draw_again(existing: list[Results], out: Path) -> None:
+def draw_again(existing: list[Results], out: Path, verbose: bool = False) -> None:
     """Draw, judge and tabulate some results of a folder, and write the page of them."""
     results, problems = read_judged(leave_out_smoke(existing, None))
     # Other processes draw while this one judges.
     joint = [(out, name) for name in PROFILES]
     drawn = _draw([each.results for each in results], joint, pictures=True)
-    _write_tables(results)
-    _write_overviews(out, results)
+    written = [*_write_tables(results), *_write_overviews(out, results)]
     pictures = []
     for paths, shown in drawn:
-        say_written(paths)
+        written += paths
         pictures.append(shown)
-    _write_page(
-        results, pictures[: len(results)], problems, choose_claims(None), out / "report.html"
-    )
+    page = out / "report.html"
+    written.append(page)
+    _write_page(results, pictures[: len(results)], problems, choose_claims(None), page)
+    _end(results, written, problems, verbose)
 
 
 def _draw(
@@ -131,18 +160,17 @@ def _sort(drawn: Iterator[T], order: list[int]) -> Iterator[T]:
         yield there.pop(i)
 
 
-def _write_tables(results: list[Judged]) -> None:
+def _write_tables(results: list[Judged]) -> list[Path]:
     from odeclaims.report.draw import write_tables
 
-    for judged in results:
-        say_written(write_tables(judged))
+    return [path for judged in results for path in write_tables(judged)]
 
 
-def _write_overviews(out: Path, results: list[Judged]) -> None:
+def _write_overviews(out: Path, results: list[Judged]) -> list[Path]:
     from odeclaims.report.draw import write_overviews
 
     shown = [judged for judged in results if judged.profile != "smoke"]
-    say_written(write_overviews(out, shown, choose_claims(None)))
+    return write_overviews(out, shown, choose_claims(None))
 
 
 def _write_page(
@@ -152,12 +180,36 @@ def _write_page(
     claims: list[Claim],
     path: Path,
 ) -> None:
-    """Write the page; exit code 1 where rows cannot be read."""
     from odeclaims.report.page import write_page
 
     write_page(results, pictures, problems, claims, path)
+
+
+def _end(
+    results: list[Judged],
+    written: list[Path],
+    problems: list[tuple[Results, str]],
+    verbose: bool,
+) -> None:
+    """Say what was found; exit code 1 where rows cannot be read."""
+    _say_found(results)
     for _, sentence in problems:
         say(sentence, "red")
-    say_written([path])
+    _say_written(written, verbose)
     if problems:
         raise typer.Exit(1)
+
+
+def _say_found(results: list[Judged]) -> None:
+    """What holds of each claim, and of all together by the results that speak for them."""
+    for judged in results:
+        say(f"{judged.profile}/{judged.claim.slug}: {judged.verdict.summary}")
+    chosen = [judged.verdict for judged in speaking(results)]
+    if chosen:
+        say(describe_overall(chosen))
+
+
+def _say_written(paths: list[Path], verbose: bool) -> None:
+    if verbose:
+        say_written(paths)
+    say(f"{len(paths)} files written{'' if verbose else '; --verbose names them'}.")

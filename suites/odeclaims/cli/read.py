@@ -1,6 +1,8 @@
 """The commands that read results, and register the rules by which they are judged."""
 
 import sys
+from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,8 @@ from rich.text import Text
 
 from odeclaims.cli.choose import AnyProfile, Names, Out, choose_claims, existing_results
 from odeclaims.record.files import CorruptFile, escape_controls
-from odeclaims.record.judged import Judged, find_cells
+from odeclaims.record.judged import Judged, find_cells, find_named_cells
+from odeclaims.record.manuscript import SUFFIXES, check_citations, read_citations
 from odeclaims.record.results import Results, possible_results, read_results
 from odeclaims.terminal import claims_table, console, error_sentence, print_comparison, say
 
@@ -104,10 +107,25 @@ def register(
     say(f"{len(added)} rules registered in {out / registry.FILE}, {len(entries)} stood there.")
 
 
+def _print_package(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write((files("odeclaims") / "odeclaims.sty").read_text(encoding="utf-8"))
+        raise typer.Exit
+
+
 def cite(
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim by its name.")],
     profile: AnyProfile = None,
     out: Out = Path("results"),
+    sty: Annotated[
+        bool,
+        typer.Option(
+            "--sty",
+            help="Print odeclaims.sty, the LaTeX package of \\odeclaim, and stop.",
+            is_eager=True,
+            callback=_print_package,
+        ),
+    ] = False,
 ) -> None:
     """Print BibTeX for a claim's source and for this suite, and a sentence with the numbers.
 
@@ -122,13 +140,36 @@ def cite(
 
 
 def verify(
-    name: Annotated[str, typer.Argument(metavar="HASH", help="The name of a table cell.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HASH|FILE", help="Names of table cells, or manuscripts (.tex, .md)."
+        ),
+    ],
     out: Out = Path("results"),
 ) -> None:
-    """Derive a cited number again out of the raw rows; exit code 1 where no cell has that name."""
+    """Derive cited numbers again out of the raw rows; exit code 1 where one is not right.
+
+    A cell's name gives the number that has it. In a manuscript every number that carries a name is
+    held against its cell, at the precision that is written: `\\odeclaim{8c18fac977}{0.917}` in
+    LaTeX, with the package that `odeclaims cite --sty` prints, and `0.917 [8c18fac977]` elsewhere.
+    """
+    results = [Judged(each) for each in read_results(out, choose_claims(None), None)]
+    right = [
+        _verify_manuscript(Path(each), results)
+        if Path(each).suffix in SUFFIXES or Path(each).is_file()
+        else _verify_name(each, results, out)
+        for each in what
+    ]
+    if not all(right):
+        raise typer.Exit(1)
+
+
+def _verify_name(name: str, results: list[Judged], out: Path) -> bool:
+    """Tell which cells have the name; whether there is one."""
     from odeclaims.record.provenance import commit_of
 
-    cells = find_cells(name, map(Judged, read_results(out, choose_claims(None), None)))
+    cells = find_cells(name, results)
     for judged, cell in cells:
         made = judged.provenance
         say(
@@ -141,7 +182,25 @@ def verify(
         )
     if not cells:
         say(f"no cell of the results in {out} has the name {name} any more", "red")
-        raise typer.Exit(1)
+    return bool(cells)
+
+
+def _verify_manuscript(path: Path, results: list[Judged]) -> bool:
+    """Tell of every number in the file that carries a name; whether all are right."""
+    checked = check_citations(read_citations(path), lambda names: find_named_cells(names, results))
+    for each in checked:
+        citation = each.citation
+        written = citation.written or citation.before[-60:] or "nothing"
+        say(
+            f"{path}, line {citation.line}: {each.state}: {written} [{citation.name}]; {each.says}",
+            {"right": "green", "changed": "red", "unknown": "yellow"}[each.state],
+        )
+    counts = Counter(each.state for each in checked)
+    say(
+        f"{path}: {len(checked)} numbers carry a name: {counts['right']} right,"
+        f" {counts['changed']} changed, {counts['unknown']} unknown."
+    )
+    return counts["right"] == len(checked)
 
 
 def compare(

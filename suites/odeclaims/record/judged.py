@@ -198,3 +198,22 @@ def find_cells(name: str, among: Iterable[Judged]) -> list[tuple[Judged, HashedC
             " they stand in hashes.csv and in the report"
         )
     return [(judged, cell) for judged in among for cell in judged.cells if cell.hash == wanted]
+
+
+def find_named_cells(
+    names: Iterable[str], among: Iterable[Judged]
+) -> dict[str, tuple[Judged, HashedCell]]:
+    """The first cell of each name that one has.
+
+    Tables are made only where a name is not that of a statement's cell: that imports what draws.
+    """
+    results, missing, found = list(among), set(names), {}
+    for kind in ("statement_cells", "cells"):
+        for judged in results:
+            if not missing:
+                return found
+            for cell in getattr(judged, kind):
+                if cell.hash in missing:
+                    found[cell.hash] = (judged, cell)
+                    missing.remove(cell.hash)
+    return found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -128,6 +128,11 @@ def choose_speaker(
         if best is None or rank >= best[0]:
             best = (rank, each)
     return best[1] if best else None
+
+
+def count_seeds(verdict: dict[str, Any]) -> int:
+    """The most values that a statement of a stored verdict rests on."""
+    return max(statement["values"] for statement in verdict["statements"])
 
 
 _LATEX = {

@@ -26,16 +26,12 @@ from odeclaims.report.style import (
 )
 from odeclaims.report.tables import claim_markdown, column_frame, latex, markdown
 
-# Where in the README what is written, between two comments.
 # The name of the folder that holds the published record.
 PUBLISHED = "results"
+# Between these comments the README beside that folder has a line for each claim.
 VERDICTS = (
     "<!-- verdicts: written by `odeclaims tables`, do not edit -->",
     "<!-- end of verdicts -->",
-)
-GALLERY = (
-    "<!-- gallery: written by `odeclaims tables`, do not edit -->",
-    "<!-- end of gallery -->",
 )
 GALLERY_COLUMNS, GALLERY_WIDTH = 3, 270
 
@@ -131,10 +127,29 @@ def verdict_table(results: Sequence[Judged]) -> str:
     return f"{markdown(pd.DataFrame(rows))}\n\n{overall}"
 
 
+def short_verdicts(results: Sequence[Judged]) -> str:
+    """What holds of each claim, as a narrow table in Markdown that leads to the claims' tables.
+
+    The paths are those from the folder in which the results folder lies.
+    """
+    chosen = speaking(results)
+    if not chosen:
+        return "No results yet."
+    rows = [
+        f"| [{slug}]({judged.results.out.name}/{judged.profile}/{slug}/table.md)"
+        f" | {judged.verdict.summary} | {judged.verdict.scale} |"
+        for judged in chosen
+        for slug in [judged.claim.slug]
+    ]
+    head = ["| claim | central statements | scale |", "|---|---|---|"]
+    overall = describe_overall([judged.verdict for judged in chosen])
+    return "\n".join([*head, *rows, "", overall])
+
+
 def gallery(results: Sequence[Judged]) -> str:
     """Every claim's figure, small, as rows of a table in HTML: that of the result that speaks.
 
-    Each leads to the claim's table. The paths are those from the folder that the results lie in.
+    Each leads to the claim's table. The paths are those from the results folder.
     """
     largest = {judged.claim.slug: judged.results for judged in speaking(results)}
     pictures = [
@@ -142,7 +157,7 @@ def gallery(results: Sequence[Judged]) -> str:
         f' alt="{escape(results.claim.title)}"></a><br>{escape(results.claim.title)}'
         f" ({results.profile})</td>"
         for _, results in sorted(largest.items())
-        for folder in [f"{results.out.name}/{results.profile}/{results.claim.slug}"]
+        for folder in [f"{results.profile}/{results.claim.slug}"]
     ]
     lines = [pictures[i : i + GALLERY_COLUMNS] for i in range(0, len(pictures), GALLERY_COLUMNS)]
     rows = ["\n".join(["<tr>", *line, "</tr>"]) for line in lines]
@@ -150,13 +165,13 @@ def gallery(results: Sequence[Judged]) -> str:
 
 
 def refresh_readme(text: str, results: Sequence[Judged]) -> str:
-    """The README's text with the verdicts and the gallery of these results in their places."""
-    for (start, end), make in ((VERDICTS, verdict_table), (GALLERY, gallery)):
-        before, opened, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        if opened and closed:
-            text = f"{before}{start}\n\n{make(results)}\n\n{end}{after}"
-    return text
+    """The README's text with the verdicts of these results in their place, where it has one."""
+    start, end = VERDICTS
+    before, opened, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (opened and closed):
+        return text
+    return f"{before}{start}\n\n{short_verdicts(results)}\n\n{end}{after}"
 
 
 def write_overviews(out: Path, results: Sequence[Judged], claims: Sequence[Claim]) -> list[Path]:
@@ -176,11 +191,13 @@ def write_overviews(out: Path, results: Sequence[Judged], claims: Sequence[Claim
 
 
 def index(results: Sequence[Judged], claims: Sequence[Claim]) -> str:
-    """The text of ``README.md`` in the results folder: verdicts, and what every column means."""
+    """The text of ``README.md`` in the results folder: verdicts, figures, and the columns."""
     parts = [
         "# Results",
         "Written by `odeclaims tables`; every number follows from the CSV files in this folder.",
         verdict_table(results),
+        "## Figures",
+        gallery(results),
         "## Layout",
         "`<profile>/<claim>/` holds `data.csv` (every row), `verdict.json` (each statement with its"
         " outcome, value and interval, the checks, the scale), `figure.png` and `.pdf`,"
