@@ -333,9 +333,10 @@ def caveats(df: pd.DataFrame) -> list[str]:
         trained = of(df, kind="training", dim=dims)
         if len(trained):
             size = trained.iloc[0]
+            points = " to ".join(f"{n:g}" for n in sorted({*trained["points"].agg(["min", "max"])}))
             times = "once" if size["epochs"] == 1 else f"for {size['epochs']:g} epochs"
             caveats.append(
-                f"{where} every model saw {size['points']:g} points {times} in batches of"
+                f"{where} every model saw {points} points {times} in batches of"
                 f" {size['batch_size']:g} at a learning rate of {size['learning_rate']:g}."
             )
     fitted = checked_flows(df, "node", 2)

@@ -48,8 +48,8 @@ def figure(df: pd.DataFrame) -> Figure:
     _on_the_line(axes[2, 3], of(df, kind="path", arm="node", dim=1))
     _losses(axes[3, 0], df, 2)
     _losses(axes[3, 1], df, 1)
-    _per_epoch(axes[3, 2], df, "training_nfe", "evaluations a batch")
-    _per_epoch(axes[3, 3], df, "cpu_s", "processor, s")
+    _per_epoch(axes[3, 2], df, "training_nfe", "NFE a batch")
+    _per_epoch(axes[3, 3], df, "cpu_s", "CPU s an epoch")
     _accuracies(axes[4, 0], df)
     _bridges(axes[4, 1], df)
     for ax, dim in zip(axes[4, 2:], SPACES, strict=True):
@@ -191,7 +191,7 @@ def _over_training(watched: pd.DataFrame, last: pd.DataFrame) -> list[tuple[str,
     epochs = sorted(watched["epoch"].unique())[:3]
     tiles = [(f"{e:g} epochs", watched[watched["epoch"] == e]) for e in epochs]
     tiles += [("not trained", watched[:0])] * (3 - len(tiles))
-    return [*tiles, ("the end", last)]
+    return [*tiles, ("end", last)]
 
 
 def _thin_out(axes: Iterable[Any]) -> None:
@@ -218,13 +218,16 @@ def _lifted_flow(ax: Any, paths: pd.DataFrame, title: str) -> None:
 
 
 def _lifted_features(ax: Any, ends: pd.DataFrame, title: str) -> None:
-    """The ends, and the plane where the head's output is 0, above the square of their extent."""
+    """The ends, and the plane where the head's output is 0, as far as it is near them."""
     _scatter(ax, ends, ["x", "y", "lift"])
     if len(ends):
         (a, b, c), d = _threshold(ends, ["x", "y", "lift"])
-        corners = np.meshgrid(*(np.array([ends[k].min(), ends[k].max()]) for k in ("x", "y")))
-        height = -(a * corners[0] + b * corners[1] + d) / c
-        ax.plot_surface(*corners, height, color="0.5", alpha=0.3, edgecolor="0.15")
+        sides = (np.linspace(ends[k].min(), ends[k].max(), 30) for k in ("x", "y"))
+        x, y = np.meshgrid(*sides)
+        height = -(a * x + b * y + d) / c
+        low, high = ends["lift"].min(), ends["lift"].max()
+        far = abs(height - (low + high) / 2) > high - low
+        ax.plot_surface(x, y, np.where(far, np.nan, height), color="0.5", alpha=0.3, linewidth=0)
     _label_space(ax)
     ax.set_title(title)
 
@@ -263,15 +266,17 @@ def _as_checked(df: pd.DataFrame, arm: str, dim: int) -> pd.DataFrame:
 
 def _accuracies(ax: Axes, df: pd.DataFrame) -> None:
     """Every seed's share of the dense grid that is right."""
-    groups = {f"d = {dim}": partial(_as_checked, df, dim=dim) for dim in (1, 2)}
+    groups = {
+        f"{line}d = {dim}": partial(_as_checked, df, dim=dim) for dim, line in ((1, ""), (2, "\n"))
+    }
     _groups(ax, groups, "dense_accuracy", list(NAMES))
     marks.limit(ax, 1)
-    ax.set(title="Dense accuracy", ylabel="share that is right")
+    ax.set(title="Accuracy", ylabel="share of grid right")
 
 
 def _bridges(ax: Axes, df: pd.DataFrame) -> None:
     """How much of the circle around the disc is wrong, and how much has to be."""
-    shares = {"wrong": "bridge_share", "forced": "forced_share"}
+    shares = {"wrong": "bridge_share", "\nforced": "forced_share"}
 
     def percent(arm: str, column: str) -> pd.DataFrame:
         rows = _as_checked(df, arm, 2)
@@ -279,7 +284,7 @@ def _bridges(ax: Axes, df: pd.DataFrame) -> None:
 
     groups = {label: partial(percent, column=column) for label, column in shares.items()}
     _groups(ax, groups, "percent", ["node", "anode", "resnet"])
-    ax.set(title="Bridge, d = 2", ylabel="share of |x| = 1, %", yscale="log")
+    ax.set(title="Bridge, d = 2", ylabel="% of |x| = 1", yscale="log")
     ax.set(ylim=(LEAST_PERCENT / 2, 100))
     ticks = [LEAST_PERCENT, 1e-3, 1e-2, 0.1, 1, 10, 100]
     ax.set_yticks(ticks, [f"≤{ticks[0]:g}", *(f"{tick:g}" for tick in ticks[1:])])
@@ -293,11 +298,16 @@ def _margins(ax: Axes, df: pd.DataFrame, dim: int) -> None:
         rows = ok(df, kind="result", arm=arm, dim=dim, role="checked")
         return rows.assign(value=rows[f"{way}_margin"]).dropna(subset="value")
 
-    ways = {"random": "sampled", "descent": "searched", "traced": "traced"}
+    # One label a line lower, or they would meet.
+    ways = {"random": "sampled", "\ndescent": "searched", "traced": "traced"}
     groups = {label: partial(rows_of, way=way) for label, way in ways.items()}
     _groups(ax, groups, "value", ["node", "anode"])
     marks.limit(ax, 0)
-    ax.set(title=f"Least margin, d = {dim}", ylabel="target x output", ylim=(-1.6, 1.2))
+    ax.set(title=f"Margin, d = {dim}", ylim=(-1.6, 1.2))
+    if in_column():
+        ax.tick_params(axis="x", labelsize=5.5)
+    if dim == SPACES[0]:
+        ax.set_ylabel("target x output")
 
 
 def _per_epoch(ax: Axes, df: pd.DataFrame, column: str, what: str) -> None:
@@ -307,7 +317,7 @@ def _per_epoch(ax: Axes, df: pd.DataFrame, column: str, what: str) -> None:
         colour = LOOKS[arm][0]
         marks.seed_lines(ax, rows, "epoch", column, color=colour)
         marks.median_line(ax, rows, "epoch", column, color=colour, linewidth=1.6)
-    ax.set(title="Cost over training", xlabel="epoch", ylabel=what, ylim=(0, None))
+    ax.set(title="Cost, d = 2", xlabel="epoch", ylabel=what, ylim=(0, None))
 
 
 def _legend() -> list[Line2D]:
