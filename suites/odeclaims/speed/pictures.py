@@ -91,7 +91,7 @@ def _draw_panel(ax: Axes, table: pd.DataFrame, error: str, backends: Sequence[st
     """A line a backend."""
     ax.set(xscale="log", yscale="log")
     for (backend, _), rows in table.groupby(ARM, sort=False):
-        _draw_arm(ax, rows, error, _look(backends, backend))
+        _draw_arm(ax, rows, error, _look(backends, str(backend)))
 
 
 def order_backends(names: Iterable[str]) -> list[str]:

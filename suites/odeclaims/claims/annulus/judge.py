@@ -87,7 +87,7 @@ def log_growth(df: pd.DataFrame, arm: str) -> pd.Series:
     """The logarithm of a batch's evaluations in the last epoch over those in the first, a seed."""
     epochs = ok(df, kind="training", arm=arm, dim=2, training="checked")
     first, last = (by_seed(of(epochs, epoch=e)) for e in (1, epochs["epoch"].max()))
-    return np.log((last["training_nfe"] / first["training_nfe"]).astype(float))
+    return np.log((last["training_nfe"] / first["training_nfe"]).astype(float))  # pyright: ignore
 
 
 def _growth_of_node(df: pd.DataFrame) -> np.ndarray:

@@ -5,7 +5,7 @@ worst points to worse ones, whatever the model is. For a flow of the space itsel
 line in the space of the features, along which the output falls, is followed back through the flow.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float64
@@ -182,7 +182,8 @@ def trace(
         For each line that was seen to cross, a point of the shell. A line that stays in the ball
         however long it is made, or that crosses in a step that is never resolved, gives none.
     """
-    weights = frozen.model.head.weight[0]
+    head: Any = frozen.model.head
+    weights = head.weight[0]
     ends, down = frozen.end(starts, tolerance), -weights / weights.norm()
 
     def back(lengths: Float64[Tensor, "starts parts"]) -> Float64[Tensor, "starts parts dim"]:

@@ -1,5 +1,7 @@
 """The searches for wrong points, on flows that are known."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -79,13 +81,13 @@ def test_descent_goes_to_the_worst_points_and_stays_in_their_regions():
 @pytest.mark.parametrize("dim", [3, 10])
 def test_a_lift_tells_apart_and_a_flow_of_the_space_does_not(dim):
     directions = unit_vectors(50, dim, torch.Generator().manual_seed(3))
-    lifted = examine_space(frozen_model(Lifting(), dim, 1, bias=-0.6), directions, 1e-8)
+    lifted: Any = examine_space(frozen_model(Lifting(), dim, 1, bias=-0.6), directions, 1e-8)
     # |x|^2 - 0.6 is -0.35 on the ball's edge and 0.4 on the shell's.
     assert lifted["margin"] == pytest.approx(0.35, abs=1e-4)
     assert (lifted["dense_accuracy"], lifted["bridge_share"]) == (1, 0)
     assert lifted["traced_margin"] is None
-    turned = examine_space(frozen_model(Turning(), dim), directions, 1e-8)
-    assert turned["traced_margin"] == turned["traced_margin"] < -0.5
+    turned: Any = examine_space(frozen_model(Turning(), dim), directions, 1e-8)
+    assert turned["traced_margin"] < -0.5
     assert turned["margin"] < -1
     assert turned["overhang"] > 0
     assert 0.3 < turned["bridge_share"] < 0.7
