@@ -303,11 +303,11 @@ def _margins(ax: Axes, df: pd.DataFrame, dim: int) -> None:
     groups = {label: partial(rows_of, way=way) for label, way in ways.items()}
     _groups(ax, groups, "value", ["node", "anode"])
     marks.limit(ax, 0)
-    ax.set(title=f"Margin, d = {dim}", ylim=(-1.6, 1.2))
+    ax.set(title=f"d = {dim}", ylim=(-1.6, 1.2))
     if in_column():
         ax.tick_params(axis="x", labelsize=5.5)
     if dim == SPACES[0]:
-        ax.set_ylabel("target x output")
+        ax.set_ylabel("least margin")
 
 
 def _per_epoch(ax: Axes, df: pd.DataFrame, column: str, what: str) -> None:
