@@ -57,6 +57,9 @@ def figure(df: pd.DataFrame) -> Figure:
     if in_column():
         _thin_out(axes[:2].flat)
         axes[2, 1].locator_params(axis="x", nbins=2, integer=True)
+        # The name of the axis stands beside the panel on the left.
+        for ax in (axes[2, 1], axes[3, 1], axes[4, 0]):
+            ax.set_ylabel("")
     label_panels(axes.flat, "abcdefghijklmnopqrst")
     add_legend(fig, _legend(), ncols=4)
     return fig
@@ -271,7 +274,7 @@ def _accuracies(ax: Axes, df: pd.DataFrame) -> None:
     }
     _groups(ax, groups, "dense_accuracy", list(NAMES))
     marks.limit(ax, 1)
-    ax.set(title="Accuracy", ylabel="share of grid right")
+    ax.set(title="Grid right", ylabel="share")
 
 
 def _bridges(ax: Axes, df: pd.DataFrame) -> None:
