@@ -18,7 +18,7 @@ from odeclaims.record.schema import read_verdict
 from odeclaims.record.wording import describe_value, number
 
 DECIDED = ("reproduced", "not reproduced")
-COLUMNS = ["claim", "statement", "before", "after", "says", "state"]
+COLUMNS = ["claim", "statement", "before", "after", "says", "state", "outcome"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Comparison:
     Attributes:
         statements: a row for each statement that either folder has of a claim that both have:
             claim (and profile), statement, before, after, what there is to say ("" for nothing),
-            and state: "agrees", "differs", "not compared".
+            state: "agrees", "differs", "not compared"; and outcome: "same", "changed", or "" where
+            the two folders asked for different things.
         alone: claims that only one folder has, a sentence each.
     """
 
@@ -42,17 +43,29 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """The last line: "31 of 33 statements agree; 2 differ: a, b; 4 are not compared"."""
+        """The last line: "37 of 37 outcomes are the same; 31 of 33 statements agree; 2 differ: a,
+        b; 4 not judged in both".
+
+        Two runs of one commit, on two machines, should have every outcome in common.
+        """
         states = self.statements["state"].value_counts().to_dict()
         agree, differ = states.get("agrees", 0), states.get("differs", 0)
         names = [f"{row.claim} {row.statement}" for row in self.differing.itertuples()]
-        parts = [f"{agree} of {agree + differ} statements agree"]
+        parts = [self._outcomes, f"{agree} of {agree + differ} statements agree"]
         parts += [f"{differ} {'differs' if differ == 1 else 'differ'}: {', '.join(names)}"] * (
             differ > 0
         )
         left = states.get("not compared", 0)
         parts += [f"{left} not judged in both"] * (left > 0)
         return "; ".join(parts)
+
+    @property
+    def _outcomes(self) -> str:
+        asked_alike = self.statements[self.statements["outcome"] != ""]
+        changed = asked_alike[asked_alike["outcome"] == "changed"]
+        same = f"{len(asked_alike) - len(changed)} of {len(asked_alike)} outcomes are the same"
+        names = [f"{row.claim} {row.statement} ({row.says})" for row in changed.itertuples()]
+        return same + (f", changed: {', '.join(names)}" if names else "")
 
 
 # Verdicts by profile and claim; the profile is "" where they lie in the folder of one.
@@ -133,15 +146,18 @@ def _statements(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, 
     before, after = ({s["name"]: s for s in verdict["statements"]} for verdict in (old, new))
     for name in dict.fromkeys([*before, *after]):
         one, other = before.get(name), after.get(name)
-        state, says = ("not compared", "in one alone")
+        state, says, outcome = "not compared", "in one alone", ""
         if one and other:
             state, says = compare_statement(one, other)
+            if _ask_alike(one, other):
+                outcome = "same" if one["outcome"] == other["outcome"] else "changed"
         yield {
             "statement": name,
             "before": _text(one),
             "after": _text(other),
             "says": says,
             "state": state,
+            "outcome": outcome,
         }
 
 
@@ -153,7 +169,7 @@ def compare_statement(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, 
     first as much as the first from the truth, so that the two spreads add up. What one of them
     could not decide is not compared.
     """
-    if one["holds_if"] != other["holds_if"] or one["kind"] != other["kind"]:
+    if not _ask_alike(one, other):
         return "not compared", f"asked for {one['holds_if']}, then {other['holds_if']}"
     outcomes = (one["outcome"], other["outcome"])
     if outcomes[0] != outcomes[1]:
@@ -164,6 +180,11 @@ def compare_statement(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, 
     if _moved(one, other):
         return "differs", "beyond the prediction interval"
     return "agrees", ""
+
+
+def _ask_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two judgements come from the same kind of rule with the same bound."""
+    return (one["kind"], one["holds_if"]) == (other["kind"], other["holds_if"])
 
 
 def _moved(one: dict[str, Any], other: dict[str, Any]) -> bool:

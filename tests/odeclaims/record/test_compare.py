@@ -112,7 +112,9 @@ def test_two_folders(tmp_path):
         "two (quick)": "agrees",
     }
     assert found.summary == (
-        "1 of 2 statements agree; 1 differs: one (quick) ratio; 1 not judged in both"
+        "1 of 3 outcomes are the same, changed: five (quick) ratio (reproduced became undecided),"
+        " one (quick) ratio (reproduced became not reproduced); 1 of 2 statements agree; 1 differs:"
+        " one (quick) ratio; 1 not judged in both"
     )
     assert found.alone == [
         f"three (quick) is in {before} alone",
@@ -123,7 +125,7 @@ def test_two_folders(tmp_path):
 def test_a_folder_and_itself_do_not_differ(tmp_path):
     same = folder(tmp_path / "a", {"one": YES})
     found = compare(same, same)
-    assert found.summary == "1 of 1 statements agree"
+    assert found.summary == "1 of 1 outcomes are the same; 1 of 1 statements agree"
     assert len(found.differing) == 0
     assert found.alone == []
 
@@ -141,6 +143,24 @@ def test_a_statement_that_one_alone_has_is_named(tmp_path):
     write_json(after / "quick" / "one" / "verdict.json", verdict("one", NO, name="another"))
     found = compare(before, after).statements.set_index("statement")["says"]
     assert found.to_dict() == {"ratio": "in one alone", "another": "in one alone"}
+
+
+def test_outcomes_are_the_same_where_no_number_could_be_compared(tmp_path):
+    """What neither run could decide has the same outcome in both."""
+    before, after = (folder(tmp_path / name, {"one": OPEN, "two": YES}) for name in "ab")
+    for out in (before, after):
+        lacking = verdict("one", "insufficient", value=None)
+        write_json(out / "quick" / "one" / "verdict.json", lacking)
+    assert compare(before, after).summary == (
+        "2 of 2 outcomes are the same; 1 of 1 statements agree; 1 not judged in both"
+    )
+
+
+def test_what_was_asked_otherwise_has_no_outcome_to_share(tmp_path):
+    before, after = (folder(tmp_path / name, {"one": YES, "two": YES}) for name in "ab")
+    changed = verdict("one", NO, asked="mean <= 2")
+    write_json(after / "quick" / "one" / "verdict.json", changed)
+    assert compare(before, after).summary.startswith("1 of 1 outcomes are the same;")
 
 
 def test_nothing_to_compare_is_an_error_of_one_sentence(tmp_path):

@@ -1,10 +1,13 @@
 """The work-precision diagrams: labels, colours and markers."""
 
 import math
+import pkgutil
 from itertools import pairwise
 
 from matplotlib.lines import Line2D
 
+import odeclaims.backends
+from odeclaims.backends import GRADIENTS
 from odeclaims.report.style import COLOURS
 from odeclaims.speed.cases import FIELD
 from odeclaims.speed.pictures import order_backends, work_precision
@@ -34,14 +37,39 @@ def line_colours(backends: list[str]) -> dict[str, str]:
     return {name: colours[name] for name in backends}
 
 
-def test_a_backend_of_a_stranger_takes_the_next_free_colour():
+def test_a_backend_has_its_colour_in_every_figure_and_a_stranger_takes_the_next():
     shipped = ["diffrax", "ours", "torchode"]
     before = line_colours(shipped)
+    assert before == {"diffrax": COLOURS[0], "ours": COLOURS[1], "torchode": COLOURS[4]}
     after = line_colours(["a_stranger", *shipped, "zeta"])
     assert {name: after[name] for name in shipped} == before
-    assert after["a_stranger"] == COLOURS[3]
-    assert after["zeta"] == COLOURS[4]
-    assert order_backends(["zeta", "torchode", "a_stranger", "diffrax"]) == [
-        *("diffrax", "torchode"),
-        *("a_stranger", "zeta"),
+    assert line_colours(["torchode"]) == {"torchode": before["torchode"]}
+    assert after["a_stranger"] == COLOURS[5]
+    assert after["zeta"] == COLOURS[6]
+    assert order_backends(["zeta", "torchode", "a_stranger", "diffrax"])[5:] == [
+        "a_stranger",
+        "zeta",
     ]
+
+
+def test_every_shipped_backend_has_a_colour():
+    modules = {module.name for module in pkgutil.iter_modules(odeclaims.backends.__path__)}
+    assert set(order_backends([])) == modules - {"base", "on_torch"}
+
+
+def test_each_way_to_the_gradient_has_a_column_and_the_panels_of_a_row_one_pair_of_axes():
+    rows = [
+        make_row(name, tol, 1.0 + k, tol, gradient=way, gradient_error=tol * (k + 1))
+        for k, name in enumerate(("ours", "torchdiffeq"))
+        for way in ("adjoint", "backprop")
+        for tol in (1e-3, 1e-4)
+    ]
+    field = make_row(FIELD, 1e-3, 0.1, math.nan, nfe_forward=None)
+    figure = work_precision(make_frame([*rows, field]), differentiated=True)
+    first, second = figure.axes
+    titles = [ax.get_title() for ax in (first, second)]
+    assert titles == [way for way in GRADIENTS if way in ("adjoint", "backprop")]
+    assert (first.get_xlim(), first.get_ylim()) == (second.get_xlim(), second.get_ylim())
+    for ax in (first, second):
+        colours = {str(line.get_color()) for line in ax.get_lines()}
+        assert colours == {COLOURS[1], COLOURS[3]}

@@ -6,11 +6,21 @@ from typing import Any
 SLUG = "annulus"
 # The published tolerance, and one at which the frozen flows are solved again to check them. On a
 # line the points end pressed together, and solving back to their starts needs a tenth of it.
-TOLERANCES = {1: {"loose": 1e-3, "checked": 1e-8}, 2: {"loose": 1e-3, "checked": 1e-7}}
+TOLERANCES = {
+    1: {"loose": 1e-3, "checked": 1e-8},
+    2: {"loose": 1e-3, "checked": 1e-7},
+    3: {"checked": 1e-8},
+    10: {"checked": 1e-8},
+}
+# Dimensions in which random points and searches stand for a grid.
+SPACES = (3, 10)
 # One that is tighter still: what no flow can do is solved again, so that an error of the solver is
 # not taken for it.
 CONFIRMING = {"tight": 1e-9}
-# Radii of the dense grid in the plane, in ball and shell each.
+# There gradient descent takes these many steps, from so many of the worst points of either region,
+# and these many lines are followed back through the flow.
+STEPS, WORST, LINES = 40, 32, 8
+# Radii of the dense grid, in ball and shell each.
 RINGS = 8
 # Starts whose order is watched on a line, at these many times.
 STARTS, TIMES = 41, 21
@@ -34,3 +44,8 @@ def represents(rows: Any) -> Any:
 def below_floor(rows: Any) -> Any:
     """Whether the error on a line is smaller than that of any map that keeps the order."""
     return rows["mse"] < LEFT * FLOOR
+
+
+def told_apart_in_space(rows: Any) -> Any:
+    """Whether no point that was drawn, searched or traced is on the wrong side, d = 3 and 10."""
+    return rows["margin"] > 0

@@ -1,6 +1,6 @@
 """The figure, the animation and the table, from the rows alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from odeclaims.claims.annulus.judge import CHECKED, NAMES
-from odeclaims.claims.annulus.settings import FLOOR, TOLERANCES
+from odeclaims.claims.annulus.settings import FLOOR, SPACES
 from odeclaims.kits import marks
 from odeclaims.kits.constants import INNER_RADIUS, OUTER_RADII
 from odeclaims.kits.rows import of, ok
@@ -32,29 +32,35 @@ THRESHOLD: dict[str, Any] = {"color": "0.15", "linewidth": 0.9, "linestyle": "--
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """Input, flow and features of NODE and ANODE; losses; the line; and what each seed shows."""
-    fig, axes = panels(3, 4, height=2.1, narrow="abc;efg;dh;ij;kl")
+    """Features over training, flows, losses and costs over training, and what each seed shows."""
+    fig, axes = panels(5, 4, height=2.1, narrow="abcd;efgh;ijk;lmn;opq;rst")
     node, anode = of(df, kind="path", arm="node", dim=2), of(df, kind="path", arm="anode", dim=2)
-    _inputs(axes[0, 0], node, "NODE, input")
-    _flow(axes[0, 1], node, "NODE, flow")
-    _features(axes[0, 2], node, "NODE, features")
-    _losses(axes[0, 3], df, 2)
-    _inputs(axes[1, 0], anode, "ANODE, input")
-    for i, (draw, title) in enumerate(
-        ((_lifted_flow, "ANODE, flow"), (_lifted_features, "ANODE, features")), start=1
-    ):
-        axes[1, i] = _in_space(fig, axes[1, i])
-        draw(axes[1, i], anode, title)
-    _losses(axes[1, 3], df, 1)
+    axes[1] = [_in_space(fig, ax) for ax in axes[1]]
+    for row, arm, ends in ((axes[0], "node", node), (axes[1], "anode", anode)):
+        tiles = _over_training(of(df, kind="features", arm=arm), _at(ends, 1))
+        draw = _features if arm == "node" else _lifted_features
+        for ax, (title, points) in zip(row, tiles, strict=True):
+            draw(ax, points, f"{NAMES[arm]}, {title}")
+    _inputs(axes[2, 0], node, "NODE, input")
+    _flow(axes[2, 1], node, "NODE, flow")
+    axes[2, 2] = _in_space(fig, axes[2, 2])
+    _lifted_flow(axes[2, 2], anode, "ANODE, flow")
+    _on_the_line(axes[2, 3], of(df, kind="path", arm="node", dim=1))
+    _losses(axes[3, 0], df, 2)
+    _losses(axes[3, 1], df, 1)
+    _per_epoch(axes[3, 2], df, "training_nfe", "NFE a batch")
+    _per_epoch(axes[3, 3], df, "cpu_s", "CPU s an epoch")
+    _accuracies(axes[4, 0], df)
+    _bridges(axes[4, 1], df)
+    for ax, dim in zip(axes[4, 2:], SPACES, strict=True):
+        _margins(ax, df, dim)
     if in_column():
-        for ax in axes[0, 1:3]:
-            ax.locator_params(axis="x", nbins=2, integer=True)
-            ax.tick_params(axis="x", labelsize=6)
-    _on_the_line(axes[2, 0], of(df, kind="path", arm="node", dim=1))
-    _accuracies(axes[2, 1], df)
-    _bridges(axes[2, 2], df)
-    _costs(axes[2, 3], df)
-    label_panels(axes.flat)
+        _thin_out(axes[:2].flat)
+        axes[2, 1].locator_params(axis="x", nbins=2, integer=True)
+        # The name of the axis stands beside the panel on the left.
+        for ax in (axes[2, 1], axes[3, 1], axes[4, 0]):
+            ax.set_ylabel("")
+    label_panels(axes.flat, "abcdefghijklmnopqrst")
     add_legend(fig, _legend(), ncols=4)
     return fig
 
@@ -170,9 +176,8 @@ def _flow(ax: Axes, paths: pd.DataFrame, title: str) -> None:
     ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$")
 
 
-def _features(ax: Axes, paths: pd.DataFrame, title: str) -> None:
+def _features(ax: Axes, ends: pd.DataFrame, title: str) -> None:
     """The ends, and the line where the head's output is 0."""
-    ends = _at(paths, 1)
     _scatter(ax, ends, ["x", "y"])
     if len(ends):
         limits = ax.get_xlim(), ax.get_ylim()
@@ -182,6 +187,22 @@ def _features(ax: Axes, paths: pd.DataFrame, title: str) -> None:
         ax.axline(foot, foot + along, **THRESHOLD)
         ax.set(xlim=limits[0], ylim=limits[1])
     ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$")
+
+
+def _over_training(watched: pd.DataFrame, last: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Four tiles: a title each and the ends of the points, the last one after all of training."""
+    epochs = sorted(watched["epoch"].unique())[:3]
+    tiles = [(f"{e:g} epochs", watched[watched["epoch"] == e]) for e in epochs]
+    tiles += [("not trained", watched[:0])] * (3 - len(tiles))
+    return [*tiles, ("end", last)]
+
+
+def _thin_out(axes: Iterable[Any]) -> None:
+    """Leave out numbers and names of the axes, for which a tile in a column has no room."""
+    for ax in axes:
+        ax.set(xlabel="", ylabel="", xticklabels=[], yticklabels=[])
+        if hasattr(ax, "set_zticklabels"):
+            ax.set_zticklabels([])
 
 
 def _threshold(ends: pd.DataFrame, coordinates: list[str]) -> tuple[np.ndarray, float]:
@@ -199,15 +220,17 @@ def _lifted_flow(ax: Any, paths: pd.DataFrame, title: str) -> None:
     ax.set_title(title)
 
 
-def _lifted_features(ax: Any, paths: pd.DataFrame, title: str) -> None:
-    """The ends, and the plane where the head's output is 0, above the square of their extent."""
-    ends = _at(paths, 1)
+def _lifted_features(ax: Any, ends: pd.DataFrame, title: str) -> None:
+    """The ends, and the plane where the head's output is 0, as far as it is near them."""
     _scatter(ax, ends, ["x", "y", "lift"])
     if len(ends):
         (a, b, c), d = _threshold(ends, ["x", "y", "lift"])
-        corners = np.meshgrid(*(np.array([ends[k].min(), ends[k].max()]) for k in ("x", "y")))
-        height = -(a * corners[0] + b * corners[1] + d) / c
-        ax.plot_surface(*corners, height, color="0.5", alpha=0.3, edgecolor="0.15")
+        sides = (np.linspace(ends[k].min(), ends[k].max(), 30) for k in ("x", "y"))
+        x, y = np.meshgrid(*sides)
+        height = -(a * x + b * y + d) / c
+        low, high = ends["lift"].min(), ends["lift"].max()
+        far = abs(height - (low + high) / 2) > high - low
+        ax.plot_surface(x, y, np.where(far, np.nan, height), color="0.5", alpha=0.3, linewidth=0)
     _label_space(ax)
     ax.set_title(title)
 
@@ -246,15 +269,17 @@ def _as_checked(df: pd.DataFrame, arm: str, dim: int) -> pd.DataFrame:
 
 def _accuracies(ax: Axes, df: pd.DataFrame) -> None:
     """Every seed's share of the dense grid that is right."""
-    groups = {f"d = {dim}": partial(_as_checked, df, dim=dim) for dim in (1, 2)}
+    groups = {
+        f"{line}d = {dim}": partial(_as_checked, df, dim=dim) for dim, line in ((1, ""), (2, "\n"))
+    }
     _groups(ax, groups, "dense_accuracy", list(NAMES))
     marks.limit(ax, 1)
-    ax.set(title="Dense accuracy", ylabel="share that is right")
+    ax.set(title="Grid right", ylabel="share")
 
 
 def _bridges(ax: Axes, df: pd.DataFrame) -> None:
     """How much of the circle around the disc is wrong, and how much has to be."""
-    shares = {"wrong": "bridge_share", "forced": "forced_share"}
+    shares = {"wrong": "bridge_share", "\nforced": "forced_share"}
 
     def percent(arm: str, column: str) -> pd.DataFrame:
         rows = _as_checked(df, arm, 2)
@@ -262,21 +287,40 @@ def _bridges(ax: Axes, df: pd.DataFrame) -> None:
 
     groups = {label: partial(percent, column=column) for label, column in shares.items()}
     _groups(ax, groups, "percent", ["node", "anode", "resnet"])
-    ax.set(title="Bridge, d = 2", ylabel="share of |x| = 1, %", yscale="log")
+    ax.set(title="Bridge, d = 2", ylabel="% of |x| = 1", yscale="log")
     ax.set(ylim=(LEAST_PERCENT / 2, 100))
     ticks = [LEAST_PERCENT, 1e-3, 1e-2, 0.1, 1, 10, 100]
     ax.set_yticks(ticks, [f"≤{ticks[0]:g}", *(f"{tick:g}" for tick in ticks[1:])])
     ax.minorticks_off()
 
 
-def _costs(ax: Axes, df: pd.DataFrame) -> None:
-    """Evaluations of the frozen flows, in the plane."""
-    groups = {
-        role: partial(ok, df, kind="result", dim=2, training=role, role=role)
-        for role in TOLERANCES[2]
-    }
-    _groups(ax, groups, "nfe_forward", ["node", "anode"])
-    ax.set(title="NFE, d = 2", ylabel="forward evaluations", ylim=(0, None))
+def _margins(ax: Axes, df: pd.DataFrame, dim: int) -> None:
+    """The least margins that each way of looking finds."""
+
+    def rows_of(arm: str, way: str) -> pd.DataFrame:
+        rows = ok(df, kind="result", arm=arm, dim=dim, role="checked")
+        return rows.assign(value=rows[f"{way}_margin"]).dropna(subset="value")
+
+    # One label a line lower, or they would meet.
+    ways = {"random": "sampled", "\ndescent": "searched", "traced": "traced"}
+    groups = {label: partial(rows_of, way=way) for label, way in ways.items()}
+    _groups(ax, groups, "value", ["node", "anode"])
+    marks.limit(ax, 0)
+    ax.set(title=f"d = {dim}", ylim=(-1.6, 1.2))
+    if in_column():
+        ax.tick_params(axis="x", labelsize=5.5)
+    if dim == SPACES[0]:
+        ax.set_ylabel("least margin")
+
+
+def _per_epoch(ax: Axes, df: pd.DataFrame, column: str, what: str) -> None:
+    """What an epoch costs as training goes on: each seed, and their median."""
+    for arm in ("node", "anode"):
+        rows = ok(df, kind="training", arm=arm, dim=2, training="checked")
+        colour = LOOKS[arm][0]
+        marks.seed_lines(ax, rows, "epoch", column, color=colour)
+        marks.median_line(ax, rows, "epoch", column, color=colour, linewidth=1.6)
+    ax.set(title="Cost, d = 2", xlabel="epoch", ylabel=what, ylim=(0, None))
 
 
 def _legend() -> list[Line2D]:
@@ -287,7 +331,8 @@ def _legend() -> list[Line2D]:
         marks.handle("ends on the wrong side", color="0.15", marker="x", linestyle=""),
         marks.handle("head's threshold", **THRESHOLD),
         marks.dashed("trained at 1e-3"),
-        marks.dotted("floor of a flow, or 1"),
+        marks.dotted("floor of a flow, 1, or 0"),
+        marks.thin(),
         marks.hollow(),
     ]
 
@@ -312,6 +357,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                 "MSE": number(group["mse"].median()),
                 "winding numbers": _several(group["winding_number"]),
                 "wrong on the unit sphere": number(group["bridge_share"].median()),
+                "least margin": number(group["margin"].median()),
                 "forced by topology": number(group["forced_share"].median()),
                 "NFE": number(group["nfe_forward"].median()),
                 "reconstruction, largest": number(group["reconstruction_error"].max(), 2),

@@ -6,10 +6,27 @@ import pandas as pd
 import pytest
 
 from odeclaims.claims.annulus import CLAIM
-from odeclaims.claims.annulus.settings import TOLERANCES
+from odeclaims.claims.annulus.settings import SPACES, TOLERANCES
 from tests.odeclaims.claims.annulus.examples import SMALL
 
 TOLD_APART = {"dense_accuracy": 1.0, "bridge_share": 0.0, "mse": 1e-4, "overhang": -1.9}
+SPACE_NODE = {
+    "inner_accuracy": 1.0,
+    "outer_accuracy": 0.999,
+    "overhang": 0.1,
+    "sampled_margin": 0.1,
+    "searched_margin": -1.0,
+    "traced_margin": -0.9,
+    "margin": -1.0,
+}
+SPACE_ANODE = {
+    "inner_accuracy": 1.0,
+    "outer_accuracy": 1.0,
+    "overhang": -1.5,
+    "sampled_margin": 0.7,
+    "searched_margin": 0.5,
+    "margin": 0.5,
+}
 GOOD: dict[tuple[str, int], dict[str, Any]] = {
     ("node", 1): {
         "dense_accuracy": 0.75,
@@ -31,7 +48,11 @@ GOOD: dict[tuple[str, int], dict[str, Any]] = {
     ("resnet", 2): {**TOLD_APART, "winding_number": 0},
     ("resnet_relu", 1): TOLD_APART,
     ("resnet_relu", 2): {**TOLD_APART, "winding_number": 0},
+    **{("node", dim): SPACE_NODE for dim in SPACES},
+    **{("anode", dim): SPACE_ANODE for dim in SPACES},
 }
+# Evaluations of a batch in the first epoch and in the last.
+COSTS = {"node": (30.0, 75.0), "anode": (28.0, 42.0)}
 # What a NODE would have to show to refute the claim.
 IMPOSSIBLE = {"dense_accuracy": 1.0, "bridge_share": 0.0}
 
@@ -42,6 +63,7 @@ def make_rows(
     seeds: int = 10,
     every: bool = False,
     tight: dict[int, dict[str, Any]] | None = None,
+    costs: dict[str, tuple[float, float]] | None = None,
     **size: float,
 ) -> pd.DataFrame:
     """Rows of every seed alike, but for what is given, which the last seed alone has.
@@ -52,6 +74,7 @@ def make_rows(
         seeds: how many.
         every: whether all seeds have what is given.
         tight: what the NODE of the last seed shows at a third, tighter solve, by dimension.
+        costs: evaluations of a batch in the first and in the last epoch, by arm.
         size: other parameters.
     """
     rows = []
@@ -61,7 +84,12 @@ def make_rows(
         for (arm, dim), good in GOOD.items():
             values = {**good, **((changed or {}).get((arm, dim), {}) if last else {})}
             common = {"arm": arm, "dim": dim, "repetition": seed, "status": "ok"}
-            rows.append({**published, **common, "kind": "training", "epoch": 1, "loss": 0.1})
+            cost = {"epoch": [1, 50], "training_nfe": (costs or COSTS).get(arm, (None, None))}
+            rows += [
+                {**published, **common, "kind": "training", "training": "checked", "loss": 0.1}
+                | {column: values[k] for column, values in cost.items()}
+                for k in (0, 1)
+            ]
             row = {
                 **published,
                 **common,
@@ -73,14 +101,15 @@ def make_rows(
                 rows.append(row)
                 continue
             stamp = {"reconstruction_error": reconstruction if last else 1e-4, "valid": True}
-            for training in TOLERANCES[dim]:
+            for training in ("loose",) if dim in SPACES else TOLERANCES[dim]:
                 solved = {**row, **stamp, "training": training, "training_tolerance": 1e-5}
                 rows += [
                     {**solved, "role": role, "tolerance": tolerance}
                     for role, tolerance in TOLERANCES[dim].items()
                 ]
             if last and arm == "node" and dim in (tight or {}):
-                again = {"training": "checked", "training_tolerance": 1e-5, "role": "tight"}
+                training = "loose" if dim in SPACES else "checked"
+                again = {"training": training, "training_tolerance": 1e-5, "role": "tight"}
                 rows.append({**row, **stamp, **again, "tolerance": 1e-9, **(tight or {})[dim]})
     return pd.DataFrame(rows, columns=list(CLAIM.all_columns))
 
@@ -98,7 +127,7 @@ def test_every_statement_can_hold():
     verdict = CLAIM.judge(make_rows())
     assert {j.outcome for j in verdict.judgements} == {"reproduced"}
     assert all(check.passed for check in verdict.checks)
-    assert (verdict.summary, verdict.scale) == ("5 of 5 reproduced", "published size")
+    assert (verdict.summary, verdict.scale) == ("7 of 7 reproduced", "published size")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +140,8 @@ def test_every_statement_can_hold():
         ({("resnet", 1): {"bridge_share": 0.5}}, "resnet_can_on_a_line"),
         ({("resnet_relu", 2): {"bridge_share": 0.1}}, "relu_resnet_can"),
         ({("node", 2): {"training_accuracy": 0.999}}, "node_fits_a_sample"),
+        ({("anode", 3): {"margin": -0.1}}, "anode_can_in_3_dimensions"),
+        ({("anode", 10): {"margin": 0.0}}, "anode_can_in_10_dimensions"),
     ],
 )
 def test_what_no_seed_of_ten_does_is_refuted(changed, failing):
@@ -124,6 +155,8 @@ def test_what_no_seed_of_ten_does_is_refuted(changed, failing):
     [
         (2, IMPOSSIBLE, {"bridge_share": 1e-6}, "node_cannot"),
         (1, {"mse": 0.6}, {"mse": 0.67}, "node_cannot_on_a_line"),
+        (3, {"margin": 0.1}, {"margin": -0.1}, "node_cannot_in_3_dimensions"),
+        (10, {"margin": 0.1}, {"margin": -0.1}, "node_cannot_in_10_dimensions"),
     ],
 )
 def test_one_flow_that_does_it_refutes_when_a_tighter_solve_confirms_it(
@@ -187,9 +220,13 @@ def test_a_flow_that_cannot_be_taken_back_never_speaks():
 
 
 def test_few_seeds_are_insufficient_for_what_cannot_be():
-    assert broken(make_rows(seeds=5)) == {}
+    dearer = ("node_becomes_dearer", "node_becomes_dearer_than_anode")
+    cannot = ("node_cannot", "node_cannot_on_a_line", "published_tolerance_shows_it")
+    in_space = [f"node_cannot_in_{dim}_dimensions" for dim in SPACES]
+    assert broken(make_rows(seeds=6)) == {}
+    assert broken(make_rows(seeds=5)) == dict.fromkeys(dearer, "insufficient")
     assert broken(make_rows(seeds=4)) == dict.fromkeys(
-        ("node_cannot", "node_cannot_on_a_line", "published_tolerance_shows_it"), "insufficient"
+        (*cannot, *in_space, *dearer), "insufficient"
     )
 
 
@@ -199,6 +236,10 @@ def test_what_was_not_learnt_is_not_judged():
     plane = CLAIM.judge(make_rows({("node", 2): {"dense_accuracy": 0.9}}, every=True))
     assert plane.scale == "toy"
     assert {j.outcome for j in plane.judgements} == {"insufficient"}
+    for dim in SPACES:
+        # By volume the ball of ten dimensions is nothing.
+        space = broken(make_rows({("node", dim): {"inner_accuracy": 0.9}}, every=True))
+        assert space == {f"node_cannot_in_{dim}_dimensions": "insufficient"}
     assert CLAIM.judge(make_rows(points=900, epochs=20)).scale == "reduced"
     assert CLAIM.judge(make_rows(points=48, epochs=2)).scale == "toy"
 
@@ -207,3 +248,30 @@ def test_the_caveat_says_that_a_sample_can_be_fitted():
     text = " ".join(CLAIM.judge(make_rows()).caveats)
     assert "A finite sample can be fitted by a Neural ODE" in text
     assert "10 of 10 checked flows are right on every training point" in text
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        (
+            {"node": (75.0, 30.0), "anode": (28.0, 42.0)},
+            dict.fromkeys(
+                ("node_becomes_dearer", "node_becomes_dearer_than_anode"), "not reproduced"
+            ),
+        ),
+        (
+            {"node": (30.0, 40.0), "anode": (28.0, 84.0)},
+            {"node_becomes_dearer_than_anode": "not reproduced"},
+        ),
+    ],
+)
+def test_what_training_costs_is_compared_as_a_factor(costs, expected):
+    assert broken(make_rows(costs=costs)) == expected
+
+
+def test_a_caveat_says_what_each_search_finds_in_space():
+    text = " ".join(CLAIM.judge(make_rows()).caveats)
+    assert (
+        "d = 10: of 10 checked NODEs random points show a wrong one in 0, gradient descent from the"
+        " worst of them in 10, and the flow followed back in 10." in text
+    )

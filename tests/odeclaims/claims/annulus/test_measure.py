@@ -6,7 +6,7 @@ from neural_ode import StepLimit
 from odeclaims.cell import Profile
 from odeclaims.claims.annulus import CLAIM
 from odeclaims.claims.annulus import measure as room
-from odeclaims.claims.annulus.settings import TOLERANCES
+from odeclaims.claims.annulus.settings import SPACES, TOLERANCES
 from odeclaims.kits.columns import STAMP_COLUMNS
 from tests.odeclaims.claims.annulus.examples import ARMS, FLOW, measure
 
@@ -70,17 +70,65 @@ def test_what_no_flow_can_is_solved_again(monkeypatch, dim, found, roles):
         assert df[df["kind"] == "result"]["role"].tolist() == expected
 
 
+@pytest.mark.parametrize("dim", SPACES)
+@pytest.mark.parametrize("arm", ["node", "anode"])
+def test_space_is_looked_at_by_random_points_and_searches(arm, dim):
+    df = measure(arm=arm, dim=dim, **{**ARMS[arm], "training": "loose"})
+    results = df[df["kind"] == "result"]
+    assert results["role"].tolist() == ["checked"]
+    found = results[["sampled_margin", "searched_margin", "margin", "nfe_forward", "overhang"]]
+    assert found.notna().all(axis=None)
+    # Little has been learnt, so that much is wrong.
+    assert (results["searched_margin"] <= results["sampled_margin"]).all()
+    assert (results["margin"] < 0).all()
+    assert results["traced_margin"].notna().all() == (arm == "node")
+    assert arm == "anode" or (results["overhang"] > -1e-3).all()
+
+
+def test_a_node_of_space_that_does_what_no_flow_can_is_solved_again(monkeypatch):
+    real = room.examine_space
+    monkeypatch.setattr(
+        room, "examine_space", lambda *arguments: {**real(*arguments), "margin": 0.1}
+    )
+    for arm, roles in (("node", ["checked", "tight"]), ("anode", ["checked"])):
+        df = measure(1, arm=arm, dim=3, **{**ARMS[arm], "training": "loose"})
+        assert df[df["kind"] == "result"]["role"].tolist() == roles
+
+
+def test_features_are_kept_as_training_goes_on():
+    df = measure(arm="anode", dim=2, **{**ARMS["anode"], "epochs": 4})
+    features = df[df["kind"] == "features"]
+    assert features["epoch"].unique().tolist() == [0, 1]
+    assert features.groupby("epoch")["point"].nunique().tolist() == [108, 108]
+    assert features[["x", "y", "lift", "output", "radius"]].notna().all(axis=None)
+
+
+def test_every_epoch_says_what_it_cost():
+    df = measure(1, arm="node", dim=2, **FLOW)
+    epochs = df[df["kind"] == "training"]
+    assert (epochs["cpu_s"] > 0).all()
+    assert (epochs["training_nfe"] > 0).all()
+
+
 def test_arms_share_their_data_and_what_cannot_be_has_more_seeds():
     seeds: dict[tuple[int, int], set[int]] = {}
-    counts: dict[str, set[int]] = {}
+    counts: dict[tuple[str, str, int], set[int]] = {}
     for cell in CLAIM.cells(Profile("quick")):
-        seeds.setdefault((cell.repetition, cell.params["dim"]), set()).add(cell.seed)
-        counts.setdefault(cell.params["arm"], set()).add(cell.repetition)
-    assert len(seeds) == 16
-    assert all(len(each) == 1 for each in seeds.values())
-    assert {arm: len(each) for arm, each in counts.items()} == {
-        "node": 8,
-        "anode": 4,
-        "resnet": 4,
-        "resnet_relu": 4,
+        arm, dim = cell.params["arm"], cell.params["dim"]
+        seeds.setdefault((cell.repetition, dim), set()).add(cell.seed)
+        key = (arm, cell.params.get("training", ""), dim)
+        counts.setdefault(key, set()).add(cell.repetition)
+    # In ten dimensions the arms have different numbers of points.
+    assert all(len(each) == (2 if dim == 10 and k < 2 else 1) for (k, dim), each in seeds.items())
+    assert {key: len(each) for key, each in counts.items()} == {
+        ("node", "checked", 1): 8,
+        ("node", "checked", 2): 8,
+        ("node", "loose", 2): 8,
+        ("node", "loose", 3): 6,
+        ("node", "loose", 10): 6,
+        ("anode", "checked", 1): 4,
+        ("anode", "checked", 2): 6,
+        ("anode", "loose", 3): 2,
+        ("anode", "loose", 10): 2,
+        **{(arm, "", dim): 4 for arm in ("resnet", "resnet_relu") for dim in (1, 2)},
     }

@@ -8,6 +8,7 @@ from PIL import Image
 from odeclaims.claims.annulus import CLAIM
 from odeclaims.claims.annulus.judge import NAMES
 from odeclaims.claims.annulus.measure import DRAWN_TIMES
+from odeclaims.claims.annulus.settings import SPACES
 from odeclaims.claims.annulus.show import _threshold
 from tests.odeclaims.claims.annulus.examples import ARMS, measure
 
@@ -24,11 +25,16 @@ def test_the_threshold_that_is_drawn_is_that_of_the_head():
 
 def test_the_picture_and_the_table_show_every_arm(tmp_path):
     parts = [measure(arm=arm, dim=dim, **ARMS[arm]) for arm in ARMS for dim in (1, 2)]
+    parts += [
+        measure(arm=arm, dim=dim, **{**ARMS[arm], "training": "loose"})
+        for arm in ("node", "anode")
+        for dim in SPACES
+    ]
     df = pd.concat(parts).reindex(columns=list(CLAIM.all_columns))
-    assert len(CLAIM.figure(df).axes) == 12
+    assert len(CLAIM.figure(df).axes) == 20
     table = CLAIM.table(df)
     assert table["model"].drop_duplicates().tolist() == list(NAMES.values())
-    assert len(table) == 12
+    assert len(table) == 16
     assert CLAIM.animation
     path = tmp_path / "small.gif"
     CLAIM.animation(df).save(path, writer=PillowWriter(fps=8), dpi=20)
