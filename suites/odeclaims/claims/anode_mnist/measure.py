@@ -74,9 +74,11 @@ def cells(profile: Profile) -> Iterator[Cell]:
     }
     size = profile.pick(smoke=SMALLEST, quick=SMALLEST, paper=published_size)
     shrink = profile.pick(smoke=16, quick=1, paper=1)
+    # Fields that do not see the time are those of the reduced arm at smoke.
+    variants = profile.pick(smoke=(True,), quick=(), paper=(False, True))
     # One seed more than published: a difference of paired seeds is decided from six on.
     for repetition in profile.repetitions(smoke=1, quick=0, paper=6):
-        for time_dependent in (False, True):
+        for time_dependent in variants:
             for name, arm in ARMS.items():
                 net = _net(name, arm, time_dependent)
                 yield Cell(
