@@ -24,7 +24,7 @@ def lend(y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
 def own(slope: tuple[Any, ...]) -> tuple[Any, ...]:
     """A slope in memory of the solver's own; where autograd follows it, the slope itself."""
     k, *others = slope
-    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and k.requires_grad):
+    if (k.requires_grad and torch.is_grad_enabled()) or torch.compiler.is_compiling():
         return slope
     return k.clone(), *others
 

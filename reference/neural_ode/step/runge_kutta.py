@@ -356,15 +356,16 @@ class RungeKutta:
             ks.append(k)
             rates.append(rate)
             return
-        if stage == 0:
+        if stage == 0 and self._versions:
             self._versions.clear()
-        if torch.is_grad_enabled():
+        follows = torch.is_grad_enabled()
+        if follows:
             self._versions.append(version(k))
         if self.traced:
             ks.append(own(slope)[0])
             rates.append(rate)
             return
-        if torch.is_grad_enabled():
+        if follows:
             ks.append(k)
             k = k.detach()
         self._rows[stage].copy_(k)
@@ -376,7 +377,7 @@ class RungeKutta:
 
     def _check_kept(self, ks: list[Tensor]) -> None:
         """Raise ValueError where the field has overwritten a stage that autograd needs."""
-        if not torch.compiler.is_compiling():
+        if self._versions and not torch.compiler.is_compiling():
             check_kept(ks, self._versions)
 
     def _columns(self, count: int) -> Float[Tensor, "entries count"]:
