@@ -57,7 +57,7 @@ def reproduce(
     comparison = compare_verdicts(published, measured)
     console.print(_agreement_table(chosen, published, measured, comparison))
     say(f"The page of all results is {target / 'report.html'}.")
-    say(f"{comparison.summary} with the published record.")
+    say(f"Beside the published record {comparison.summary}.")
     if summary.failures or len(comparison.differing):
         raise typer.Exit(1)
 
