@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from odeclaims import cli
+from odeclaims.cli import choose
 from odeclaims.claim import Claim, Column, Evidence, FlipMap
 from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged, read_judged
@@ -292,7 +293,7 @@ def in_this_process() -> Iterator[None]:
 @pytest.mark.usefixtures("in_this_process")
 def test_the_command_writes_it_and_fails_for_rows_that_cannot_be_read(tmp_path, monkeypatch):
     known = {slug: claim(slug, animation=None, flips=None) for slug in ("toy", "broken")}
-    monkeypatch.setattr(cli.choose, "find_claims", lambda: known)
+    monkeypatch.setattr(choose, "find_claims", lambda: known)
     out = tmp_path / "results"
     for one in known.values():
         results(out, one)
