@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from odeclaims import cli
-from odeclaims.cli import choose
 from odeclaims.claim import Claim, Column, Evidence, FlipMap
 from odeclaims.claims import find_claims
+from odeclaims.cli import choose
 from odeclaims.record.judged import Judged, read_judged
 from odeclaims.record.results import Results
 from odeclaims.report.draw import draw
