@@ -55,7 +55,7 @@ def cells(profile: Profile) -> Iterator[Cell]:
     arms += [{"arm": arm, **jumps} for arm in ("resnet", "resnet_relu")]
     # The arms share their data.
     paired = ("arm", "augment_dim", "training", "training_tolerance", "steps", "epochs")
-    for repetition in profile.repetitions(smoke=1, quick=5, paper=10):
+    for repetition in profile.repetitions(smoke=1, quick=8, paper=10):
         for arm in arms:
             yield Cell(SLUG, {**arm, **size}, repetition, paired=paired)
     yield Cell(SLUG, {"arm": "linear", "steps": 1})
