@@ -178,7 +178,10 @@ class ProvenanceRecord(MachineRecord):
 
 
 class NetworkRecord(MachineRecord):
-    """``network.json`` of a published network; ``sha256`` is the digest of all the rest."""
+    """``network.json`` of a published network; ``sha256`` is the digest of all the rest.
+
+    The first networks lack ``clean_tree``: whether the code had no changes when they were finished.
+    """
 
     name: NetworkName
     recipe: Name
@@ -190,6 +193,7 @@ class NetworkRecord(MachineRecord):
     test_error: Annotated[float, Field(ge=0, le=1)] | None
     core_hours: Duration
     commits: list[Commit | Literal["None"]]
+    clean_tree: bool | None = None
     finished: Moment
     first_losses: Annotated[list[Number], Field(min_length=1)]
     weights_sha256: Sha256

@@ -12,7 +12,8 @@ from odeclaims.trained.training import train_here
 def published(recipe: str) -> list[tuple[Specification, str]]:
     """The published networks of a recipe, each with the digest of its weights.
 
-    The digest belongs into a cell's parameters, and so into its key.
+    The digest belongs into a cell's parameters, and so into its key. A network that was trained by
+    another specification is left out.
 
     Raises:
         CorruptFile: where a record cannot be trusted; it is set aside.
@@ -21,7 +22,7 @@ def published(recipe: str) -> list[tuple[Specification, str]]:
     for specification in find_recipes()[recipe].specifications():
         try:
             record = store.read_record(folder, specification)
-        except FileNotFoundError:
+        except (FileNotFoundError, store.OtherSpecification):
             continue
         found.append((specification, record["weights_sha256"]))
     return found

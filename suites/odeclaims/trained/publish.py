@@ -20,7 +20,7 @@ class Standing:
 
     Attributes:
         specification: the network.
-        state: published, trained (and not published), in training, or missing.
+        state: published, trained (and not published), in training, trained otherwise, or missing.
         record: its record, where it is trained.
     """
 
@@ -40,6 +40,8 @@ def find_standing(specification: Specification, out: Path) -> Standing:
             return Standing(specification, state, store.read_record(folder, specification))
         except FileNotFoundError:
             continue
+        except store.OtherSpecification:
+            return Standing(specification, "trained otherwise")
     begun = (work_folder(out) / specification.name / "checkpoint").exists()
     return Standing(specification, "in training" if begun else "missing")
 

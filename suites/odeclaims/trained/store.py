@@ -38,6 +38,10 @@ def published_folder() -> Path:
     return source_tree() / "results" / "trained"
 
 
+class OtherSpecification(ValueError):
+    """A published network of that name was trained by another specification than today's."""
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A trained network.
@@ -126,7 +130,8 @@ def read_record(folder: Path, specification: Specification) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: where there is none; the message says how to get one.
-        CorruptFile: where it is not the record of this network; it is set aside.
+        CorruptFile: where it is not what was written; it is set aside.
+        OtherSpecification: where it is that of a network of other sizes, which stays as it is.
     """
     path = folder / specification.name / RECORD
     if not path.exists():
@@ -138,10 +143,16 @@ def read_record(folder: Path, specification: Specification) -> dict[str, Any]:
         record = read_network(path)
         if record["sha256"] != _content(record):
             raise CorruptFile(f"{path}: the content is not the one that was written")
-        if record["specification"] != specification.digest:
-            raise CorruptFile(f"{path} is the record of another specification")
     except CorruptFile as error:
         raise CorruptFile(f"{error}; {describe_set_aside(path)}") from None
+    if record["specification"] != specification.digest:
+        sizes = [(name, record["size"].get(name), now) for name, now in specification.size.items()]
+        other = [f"{name} {then}, now {now}" for name, then, now in sizes if then != now]
+        raise OtherSpecification(
+            f"{path} is of a network that was trained otherwise"
+            f" ({', '.join(other) or 'another recipe'}): give the recipe another name, or remove"
+            f" {path.parent} and train it again"
+        )
     return record
 
 
@@ -151,6 +162,7 @@ def read(folder: Path, specification: Specification) -> Network:
     Raises:
         FileNotFoundError: where there is none, or a file of it is missing.
         CorruptFile: where a file is not what was written; it is set aside.
+        OtherSpecification: where it was trained by another specification.
     """
     record = read_record(folder, specification)
     place = folder / specification.name

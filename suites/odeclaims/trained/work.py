@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 
 from neural_ode import SolverFailure
 from odeclaims.cell import Context
-from odeclaims.record.provenance import commit, machine
+from odeclaims.record.provenance import commit, machine, provenance
 from odeclaims.run.tasks import THREADS
 from odeclaims.run.watch import end_with
 from odeclaims.trained import store
@@ -72,11 +72,14 @@ def _train(specification: Specification, place: Path) -> Path:
     finally:
         progress.unlink(missing_ok=True)
     first = dict(line.split() for line in losses.read())
+    if not first:
+        raise ValueError(f"the recipe {recipe.name} called on_update after no update")
     errors = [row["test_error"] for row in history if row.get("test_error") is not None]
     made = {
         "test_error": errors[-1] if errors else None,
         "core_hours": core_hours(history),
         "commits": sorted(set(begun.read())),
+        "clean_tree": bool(provenance("cpu")["clean_tree"]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "first_losses": [float(first[number]) for number in sorted(first, key=int)],
         **machine("cpu"),
@@ -98,6 +101,8 @@ class _Lines:
             file.write(f"{line}\n")
 
     def read(self) -> list[str]:
+        if not self.path.exists():
+            return []
         return self.path.read_text(encoding="utf-8").split("\n")[:-1]
 
 

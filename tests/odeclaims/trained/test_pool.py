@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -196,9 +197,32 @@ def test_a_changed_record_is_noticed(published):
         store.read_record(published, tiny())
 
 
-def test_the_record_of_another_size_is_not_taken(published):
-    with pytest.raises(CorruptFile, match="another specification"):
+def test_a_network_of_another_size_is_not_taken_and_stays(published):
+    path = published / tiny().name / store.RECORD
+    with pytest.raises(store.OtherSpecification, match="epochs 2, now 3"):
         store.read(published, tiny(epochs=3))
+    assert path.exists()
+    assert find_standing(tiny(epochs=3), published.parent).state == "trained otherwise"
+
+
+def test_a_file_without_a_recipe_or_with_anothers_name_is_named(monkeypatch):
+    from odeclaims.trained import recipes
+
+    monkeypatch.setattr(recipes.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="x")])
+    for module, said in (
+        (SimpleNamespace(), "x.py of recipes defines no RECIPE"),
+        (SimpleNamespace(RECIPE=recipe_of(tiny())), "is named 'table1', expected 'x'"),
+    ):
+        monkeypatch.setattr(recipes.importlib, "import_module", lambda name, m=module: m)
+        with pytest.raises(ValueError, match=said):
+            recipes.find_recipes.__wrapped__()
+
+
+def test_a_recipe_that_tells_of_no_update_is_named(tmp_path, monkeypatch):
+    silent = replace(recipe_of(tiny()), train=lambda *arguments: [])
+    monkeypatch.setattr(work, "recipe_of", lambda specification: silent)
+    with pytest.raises(ValueError, match="the recipe table1 called on_update after no update"):
+        work.train(tiny(), tmp_path)
 
 
 def test_what_is_published_is_not_replaced(trained):

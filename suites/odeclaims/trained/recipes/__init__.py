@@ -9,11 +9,23 @@ from odeclaims.trained.specification import Recipe, Specification
 
 @cache
 def find_recipes() -> dict[str, Recipe]:
-    """All recipes by their names."""
-    modules = (
-        importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)
-    )
-    return {module.RECIPE.name: module.RECIPE for module in modules}
+    """All recipes by their names.
+
+    Raises:
+        ValueError: for a file without a recipe, or two with one name.
+    """
+    found: dict[str, Recipe] = {}
+    for each in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{each.name}")
+        recipe = getattr(module, "RECIPE", None)
+        if not isinstance(recipe, Recipe):
+            raise ValueError(f"the file {each.name}.py of recipes defines no RECIPE, a Recipe")
+        if recipe.name != each.name:
+            raise ValueError(
+                f"the recipe in {each.name}.py is named {recipe.name!r}, expected {each.name!r}"
+            )
+        found[recipe.name] = recipe
+    return found
 
 
 def find_specifications() -> dict[str, Specification]:
