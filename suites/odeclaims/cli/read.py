@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from odeclaims.cli.choose import AnyProfile, Names, Out, choose_claims, existing_results
+from odeclaims.cli.choose import (
+    AnyProfile,
+    Names,
+    Out,
+    choose_claims,
+    existing_results,
+    leave_out_smoke,
+)
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged, find_cells, find_named_cells
 from odeclaims.record.manuscript import SUFFIXES, check_citations, read_citations
@@ -129,11 +136,12 @@ def cite(
 ) -> None:
     """Print BibTeX for a claim's source and for this suite, and a sentence with the numbers.
 
-    Each number is followed by the name of its table cell, which `odeclaims verify` takes.
+    Each number is followed by the name of its table cell, which `odeclaims verify` takes. Results
+    of the profile smoke mean nothing and are left out unless it is named.
     """
     from odeclaims.record.cite import bibtex, cited_sentence
 
-    for results in existing_results([claim], profile, out):
+    for results in leave_out_smoke(existing_results([claim], profile, out), profile):
         judged = Judged(results)
         sentence = escape_controls(cited_sentence(judged))
         sys.stdout.write(f"{bibtex(judged)}\n{sentence}\n\n")
