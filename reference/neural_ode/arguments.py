@@ -70,6 +70,10 @@ def check_positive(name: str, value: Any) -> None:
 def _check_real(name: str, value: Any) -> None:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {describe(value)}, expected a number") from None
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a number of the computer") from None
 
 
 def check_flag(name: str, value: Any) -> None:

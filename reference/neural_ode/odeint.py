@@ -152,15 +152,16 @@ def odeint_adjoint(
         adjoint_options = {k: v for k, v in (options or {}).items() if k != "norm"}
     _check_options("adjoint_options", adjoint_options)
     flat = _Flat(func, y0)
-    own = _settings(adjoint_options, adjoint_method or method)
-    own["callbacks"] = flat.callbacks(adjoint_method or method, "_adjoint")
+    backward = method if adjoint_method is None else adjoint_method
+    own = _settings(adjoint_options, backward)
+    own["callbacks"] = flat.callbacks(backward, "_adjoint")
     params = (
         parameters_of(cast(nn.Module, func))
         if adjoint_params is None
         else as_tensors("adjoint_params", adjoint_params)
     )
     tolerances: dict[str, Any] = {}
-    adaptive = _find(adjoint_method or method).adaptive
+    adaptive = _find(backward).adaptive
     constructor = adjoint_options.get("grid_constructor")
     if constructor is not None and not adaptive:
         own["grid"] = flat.backward_grid(constructor, t)
@@ -207,7 +208,7 @@ def _find(method: str | Method | None) -> Method:
     """The method of that name, dopri5 where ``None``."""
     if isinstance(method, str) and method in _ELSEWHERE:
         raise ValueError(f"torchdiffeq's method {method!r} is not here: use {_ELSEWHERE[method]}")
-    return find_method(method or "dopri5")
+    return find_method("dopri5" if method is None else method)
 
 
 def _settings(options: dict, method: str | None) -> dict[str, Any]:

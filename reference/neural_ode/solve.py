@@ -117,7 +117,9 @@ def solve(
     times = check_problem(field, y0, ts)
     _check_fits("rtol", rtol, y0)
     _check_fits("atol", atol, y0)
-    if gradient is not None and (isinstance(gradient, type) or not hasattr(gradient, "solve")):
+    if gradient is not None and (
+        isinstance(gradient, type | Tensor) or not hasattr(gradient, "solve")
+    ):
         raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
     if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")

@@ -53,7 +53,7 @@ class Layout:
             # The solver's own message names both dtypes.
             return joined
         joined = joined.to(self._working)
-        return torch.view_as_real(joined) if self.is_complex else joined
+        return torch.view_as_real(joined.resolve_conj()) if self.is_complex else joined
 
     def unpack(self, y: Float[Tensor, "*packed"], dtype: torch.dtype | None = None) -> State:
         """The state, or states with further dimensions in front.

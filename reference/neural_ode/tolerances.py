@@ -43,7 +43,7 @@ def for_adjoint(layout: Layout, rtol: Any, atol: Any) -> dict[str, Any]:
 
 def _spread(layout: Layout, name: str, value: Any) -> Any:
     if not _has_entries(value):
-        return value
+        return _one(name, value)
     if layout.shapes is None:
         for v in value if isinstance(value, list | tuple) else ():
             _as_tensor(name, v)
@@ -56,6 +56,14 @@ def _spread(layout: Layout, name: str, value: Any) -> Any:
         parts = zip(value, layout.shapes, strict=True)
         each = torch.cat([_expand(_entry(layout, name, v), name, shape) for v, shape in parts])
     return each[..., None] if layout.is_complex else each
+
+
+def _one(name: str, value: Any) -> Any:
+    """A tolerance without entries; of an array of no dimension its number."""
+    if isinstance(value, Tensor | np.ndarray):
+        tensor = _as_tensor(name, value)
+        return value if isinstance(value, Tensor) else tensor.item()
+    return value
 
 
 def _entry(layout: Layout, name: str, value: Any) -> Tensor:
@@ -100,7 +108,7 @@ def _expand(entry: Tensor, name: str, shape: torch.Size) -> Tensor:
 
 def _least(name: str, value: Any, above: float = -math.inf) -> Any:
     if not _has_entries(value):
-        return value
+        return _one(name, value)
     each = torch.cat([_as_tensor(name, v).double().reshape(-1) for v in value])
     each = each[~(each <= above)]
     return float(each.min()) if len(each) else 0.0

@@ -345,3 +345,37 @@ def test_any_argument_of_a_solve_works_or_is_named(unchecked, name, value, insid
         return
     if "\n" in sentence or not any(word in sentence for word in (name, name.replace("_", " "))):
         raise AssertionError(sentence)
+
+
+Y, TIMES = torch.ones(2, dtype=torch.float64), torch.linspace(0, 1, 3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: odeint(decay, Y, TIMES, options={"safety": 1.2}), "safety is 1.2, expected at"),
+        (lambda: odeint(decay, Y, TIMES, rtol=torch.tensor(True)), "rtol holds"),
+        (lambda: odeint(decay, Y, TIMES, atol=torch.tensor(True)), "atol holds"),
+        (lambda: odeint(decay, Y, TIMES, method={}), "method"),
+        (lambda: odeint(decay, Y, TIMES, method=0), "unknown method 0"),
+        (lambda: solve(decay, Y, TIMES, gradient=torch.ones(2)), "gradient is"),
+        (lambda: solve(decay, Y, TIMES, controller=IntegralController(safety=10**400)), "safety"),
+    ],
+)
+def test_what_was_taken_without_a_word_is_one_sentence(call, said):
+    with pytest.raises((TypeError, ValueError), match=said) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_array_of_no_dimension_is_a_tolerance():
+    got = odeint(decay, Y, TIMES, rtol=np.array(1e-4), atol=np.array(1e-6))
+    assert torch.equal(got, odeint(decay, Y, TIMES, rtol=1e-4, atol=1e-6))
+
+
+def test_a_conjugate_is_a_state_and_an_output_like_any_other():
+    start = torch.tensor([1 + 1j, 2 - 1j], dtype=torch.complex128)
+    plain = odeint(lambda t, y: y.conj().resolve_conj(), start, TIMES)
+    torch.testing.assert_close(odeint(lambda t, y: y.conj(), start, TIMES), plain)
+    conjugate = start.conj()
+    torch.testing.assert_close(odeint(decay, conjugate, TIMES)[0], conjugate.resolve_conj())

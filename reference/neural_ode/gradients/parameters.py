@@ -93,7 +93,7 @@ def flat(tensors: Sequence[Tensor], dtype: torch.dtype) -> Float[Tensor, " entri
 
 
 def _as_real(x: Tensor) -> Tensor:
-    return torch.view_as_real(x) if x.is_complex() else x
+    return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
 
 
 def split(vector: Float[Tensor, " entries"], kinds: Sequence[Kind]) -> list[Tensor]:

@@ -83,6 +83,9 @@ def _check_factors(controller: "Controller") -> None:
         check_positive(name, getattr(controller, name))
     if controller.ifactor < 1:
         raise ValueError(f"ifactor is {controller.ifactor}, expected at least 1")
+    if controller.safety > 1:
+        # A step that was rejected would be tried again at its own size or a larger one.
+        raise ValueError(f"safety is {controller.safety}, expected at most 1")
     if controller.dfactor >= 1:
         raise ValueError(f"dfactor is {controller.dfactor}, expected less than 1")
 
