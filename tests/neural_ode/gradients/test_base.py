@@ -1,5 +1,6 @@
 """A way to the gradient that only this file knows is used as any other."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -69,6 +70,14 @@ def test_a_file_in_the_folder_is_a_gradient(monkeypatch, tmp_path):
     (tmp_path / "another.py").write_text(FILE)
     monkeypatch.setattr(gradients, "__path__", [*gradients.__path__, str(tmp_path)])
     assert gradients.discover().keys() - GRADIENTS.keys() == {"Another"}
+
+
+def test_a_name_that_a_gradient_has_already_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "second.py").write_text(FILE.replace("class Another", "class Backprop"))
+    monkeypatch.setattr(gradients, "__path__", [*gradients.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match="two gradients have the name 'Backprop'") as refused:
+        gradients.discover()
+    assert set(re.findall(r"\w+\.py", str(refused.value))) == {"backprop.py", "second.py"}
 
 
 def test_every_gradient_can_be_imported_from_the_package(monkeypatch):
