@@ -3,6 +3,9 @@
 It is never a silent zero.
 """
 
+# Settings are plain dicts.
+# pyright: reportArgumentType=false, reportOperatorIssue=false
+
 import pytest
 import torch
 from torch.autograd import gradgradcheck
