@@ -129,7 +129,11 @@ class Claim:
     def __post_init__(self) -> None:
         clash = set(self.columns) & set(COMMON_COLUMNS)
         if clash:
-            raise ValueError(f"claim {self.slug} redefines the common columns {sorted(clash)}")
+            raise ValueError(
+                f"claim {self.slug} redefines the common columns {sorted(clash)}: leave them out of"
+                " its columns, for the run fills them in; a repeated measurement is a"
+                " Cell(..., repetition=n)"
+            )
 
     @property
     def all_columns(self) -> dict[str, Column]:

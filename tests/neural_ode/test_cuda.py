@@ -18,7 +18,8 @@ from neural_ode import (
     solve,
 )
 from neural_ode.networks import MLPField
-from tests.neural_ode.ways import FOR_EVERY_METHOD, UNDOING
+from tests.neural_ode.ways import EVERY as GRADIENTS
+from tests.neural_ode.ways import method_for
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -28,7 +29,6 @@ pytestmark = [
 # evaluations of their own are checked once.
 ONCE = 4
 OUTPUTS = (2, 50)
-GRADIENTS = FOR_EVERY_METHOD | UNDOING
 TOLERANCES: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 EVERY_GRADIENT = pytest.mark.parametrize("name", GRADIENTS)
 COMPILED = pytest.mark.parametrize("compile", [False, True], ids=["plain", "compiled"])
@@ -42,8 +42,7 @@ def problem(outputs=2, dtype=torch.float32, device="cuda"):
 
 
 def settings_of(name) -> dict[str, Any]:
-    method = "reversible_heun" if name in UNDOING else "dopri5"
-    return {"gradient": GRADIENTS[name], "method": method, **TOLERANCES}
+    return {"gradient": GRADIENTS[name], "method": method_for(name), **TOLERANCES}
 
 
 def gradients(field, y0, ts, **settings):

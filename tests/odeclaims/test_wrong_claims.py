@@ -61,7 +61,10 @@ CASES = [
     (lambda: statement(quantity=lambda df: df["x"]), "statement x has a lambda as its quantity"),
     (lambda: statement(rule=Bounds()), r"statement x has the rule Bounds\(.*, expected a rule"),
     (lambda: Check("X", "x", x_of, Bounds(), "."), "the check 'X' needs a name in lower case"),
-    (lambda: make_claim(columns={"seed": Column("")}), r"redefines the common columns \['seed'\]"),
+    (
+        lambda: make_claim(columns={"seed": Column("")}),
+        r"redefines the common columns \['seed'\]: leave them out .* Cell\(..., repetition=n\)",
+    ),
     (
         lambda: of_module("no_such").cells(Profile("quick")),
         "claim toy needs the module no_such, wh",

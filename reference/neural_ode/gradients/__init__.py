@@ -26,17 +26,31 @@ __all__ = [
 
 
 def discover() -> dict[str, type[Gradient]]:
-    """The public classes with a ``solve`` that the modules of this package define."""
+    """The public classes with a ``solve`` that the modules of this package define.
+
+    Raises:
+        ValueError: for two classes of one name; the message names their files.
+    """
     modules = [
         import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
     ]
-    return {
-        name: value
+    classes = [
+        (name, value, module)
         for module in modules
         for name, value in vars(module).items()
         if isinstance(value, type) and value.__module__ == module.__name__
         if hasattr(value, "solve") and value is not Gradient and not name.startswith("_")
-    }
+    ]
+    gradients: dict[str, type[Gradient]] = {}
+    files: dict[str, str | None] = {}
+    for name, value, module in classes:
+        if name in gradients:
+            raise ValueError(
+                f"two gradients have the name {name!r}: one in {files[name]}, one in"
+                f" {module.__file__}"
+            )
+        gradients[name], files[name] = value, module.__file__
+    return gradients
 
 
 GRADIENTS = discover()

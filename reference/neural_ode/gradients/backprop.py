@@ -1,6 +1,7 @@
 """Discretise, then optimise: backpropagation through every operation of the solver."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +21,8 @@ class Backprop:
     step sizes are constants of the graph. The loss may use every output, and higher derivatives
     work. In the paper's terms this is the RK-Net (Chen et al. 2018, sec. 3).
     """
+
+    higher_derivatives: ClassVar[bool] = True
 
     def solve(
         self,

@@ -14,7 +14,10 @@ from neural_ode.solution import Stats
 class Gradient(Protocol):
     """How the gradient of a loss reaches the initial state, the parameters and the times.
 
-    An object with this one method, which need not inherit anything.
+    An object with this one method, which need not inherit anything. Its class may also say what the
+    tests hold it to, each ``False`` where it does not say it: ``higher_derivatives``, that its
+    gradient can be differentiated again; ``needs_undo``, that it works with a method whose steps
+    can be undone alone.
     """
 
     def solve(

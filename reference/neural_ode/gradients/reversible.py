@@ -9,6 +9,7 @@ Source: Kidger, Foster, Li & Lyons, NeurIPS 2021, algorithm 2, without the noise
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -43,6 +44,7 @@ class Reversible:
     """
 
     params: Sequence[Tensor] | None = None
+    needs_undo: ClassVar[bool] = True
 
     def __post_init__(self):
         keep_params(self)

@@ -1,4 +1,8 @@
-"""The methods by their names: every one that a module of this package defines."""
+"""The methods by their names: every one that a module of this package defines.
+
+These modules are imported while ``neural_ode`` is: they import from its submodules, such as
+``neural_ode.methods.tableau``, and not from ``neural_ode`` itself.
+"""
 
 import pkgutil
 from difflib import get_close_matches
@@ -9,14 +13,29 @@ from neural_ode.methods.tableau import ButcherTableau
 
 
 def discover() -> dict[str, Method]:
-    """The methods in the modules of this package, in the order of the files and inside them."""
+    """The methods in the modules of this package, in the order of the files and inside them.
+
+    Raises:
+        ValueError: for two methods of one name; the message names their files.
+    """
     modules = [
         import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
     ]
-    values = [value for module in modules for value in vars(module).values()]
-    # A class has the members too, but it is the objects that are methods.
-    found = [v for v in values if isinstance(v, Method) and not isinstance(v, type)]
-    return {method.name: method for method in found}
+    values = [(value, module) for module in modules for value in vars(module).values()]
+    methods: dict[str, Method] = {}
+    files: dict[str, str | None] = {}
+    for value, module in values:
+        # A class has the members too, but it is the objects that are methods.
+        if not isinstance(value, Method) or isinstance(value, type):
+            continue
+        # A module may import the method of another.
+        if methods.setdefault(value.name, value) is not value:
+            raise ValueError(
+                f"two methods have the name {value.name!r}: one in {files[value.name]}, one in"
+                f" {module.__file__}"
+            )
+        files.setdefault(value.name, module.__file__)
+    return methods
 
 
 _DISCOVERED = discover()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tests.neural_ode.ways import FOR_EVERY_METHOD
+from tests.neural_ode.ways import EVERY, FOR_EVERY_METHOD
 
 F64 = torch.float64
 TOL = 1e-8
@@ -27,7 +27,7 @@ def gradient_of(name):
     """The way to the gradient of this name, for these parameters where it takes any."""
 
     def of(params=None):
-        way = FOR_EVERY_METHOD[name]
+        way = EVERY[name]
         return replace(way, params=params) if hasattr(way, "params") else way
 
     return of

@@ -1,5 +1,6 @@
 """A way to the gradient that only this file knows is used as any other."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +16,7 @@ from neural_ode.settings import Settings
 from neural_ode.solution import Stats
 from neural_ode.times import Times
 from tests.neural_ode.gradients.problems import inputs, seasonal, times
+from tests.neural_ode.ways import make
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def test_a_file_in_the_folder_is_a_gradient(monkeypatch, tmp_path):
     (tmp_path / "another.py").write_text(FILE)
     monkeypatch.setattr(gradients, "__path__", [*gradients.__path__, str(tmp_path)])
     assert gradients.discover().keys() - GRADIENTS.keys() == {"Another"}
+
+
+def test_a_gradient_with_an_argument_that_it_needs_is_named_with_its_file():
+    """As the tests of all gradients are collected."""
+    sentence = r"Straight in \S*test_base\.py cannot be made without arguments, .* 'factor'\)"
+    with pytest.raises(TypeError, match=sentence):
+        make(Straight)
+
+
+def test_a_name_that_a_gradient_has_already_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "second.py").write_text(FILE.replace("class Another", "class Backprop"))
+    monkeypatch.setattr(gradients, "__path__", [*gradients.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match="two gradients have the name 'Backprop'") as refused:
+        gradients.discover()
+    assert set(re.findall(r"\w+\.py", str(refused.value))) == {"backprop.py", "second.py"}
 
 
 def test_every_gradient_can_be_imported_from_the_package(monkeypatch):

@@ -1,5 +1,6 @@
 """A method that only this file knows is used as any other, and a file in the folder is a method."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -223,6 +224,24 @@ def test_a_file_in_the_folder_is_a_method(monkeypatch, tmp_path):
     (tmp_path / "ralston.py").write_text(FILE)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     assert methods.discover().keys() - methods.NAMED.keys() == {"ralston"}
+
+
+def test_a_name_that_a_method_has_already_is_refused(monkeypatch, tmp_path):
+    """It would take the place of the other without a word."""
+    (tmp_path / "another.py").write_text(FILE.replace('"ralston"', '"rk4"'))
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match="two methods have the name 'rk4'") as refused:
+        methods.discover()
+    files = set(re.findall(r"\w+\.py", str(refused.value)))
+    assert files == {"another.py", "runge_kutta_1_to_4.py"}
+
+
+def test_a_file_may_import_the_method_of_another(monkeypatch, tmp_path):
+    """It is one method, which is found in two files."""
+    text = "from neural_ode.methods.runge_kutta_5 import DOPRI5\nSAME = DOPRI5\n"
+    (tmp_path / "borrowing.py").write_text(text)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    assert methods.discover().keys() == methods.NAMED.keys()
 
 
 def test_every_method_is_known_by_its_name():
