@@ -213,4 +213,8 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> list[float]:
         raise ValueError("ts holds a time that is not finite")
     if not (all(a < b for a, b in pairwise(times)) or all(a > b for a, b in pairwise(times))):
         raise ValueError("ts must be strictly increasing or strictly decreasing")
+    if not math.isfinite(times[-1] - times[0]):
+        raise ValueError(
+            f"ts runs from {times[0]:g} to {times[-1]:g}, farther than the largest number"
+        )
     return times

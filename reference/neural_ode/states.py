@@ -76,7 +76,7 @@ class Layout:
         """The absolute value of each entry; for a complex number at both of its parts."""
         if not self.is_complex:
             return y.abs()
-        return torch.view_as_complex(y).abs().repeat_interleave(2, dim=-1).view(y.shape)
+        return torch.view_as_complex(y).abs()[..., None].repeat_interleave(2, dim=-1)
 
     def _join(self, state: Any) -> Any:
         if self.shapes is None:

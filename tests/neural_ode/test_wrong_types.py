@@ -348,6 +348,7 @@ def test_any_argument_of_a_solve_works_or_is_named(unchecked, name, value, insid
 
 
 Y, TIMES = torch.ones(2, dtype=torch.float64), torch.linspace(0, 1, 3, dtype=torch.float64)
+FAR = torch.tensor([-1e308, 1.5e308], dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -359,6 +360,7 @@ Y, TIMES = torch.ones(2, dtype=torch.float64), torch.linspace(0, 1, 3, dtype=tor
         (lambda: odeint(decay, Y, TIMES, method={}), "method"),
         (lambda: odeint(decay, Y, TIMES, method=0), "unknown method 0"),
         (lambda: solve(decay, Y, TIMES, gradient=torch.ones(2)), "gradient is"),
+        (lambda: solve(decay, Y, FAR), "farther than"),
         (lambda: solve(decay, Y, TIMES, controller=IntegralController(safety=10**400)), "safety"),
     ],
 )
@@ -379,3 +381,9 @@ def test_a_conjugate_is_a_state_and_an_output_like_any_other():
     torch.testing.assert_close(odeint(lambda t, y: y.conj(), start, TIMES), plain)
     conjugate = start.conj()
     torch.testing.assert_close(odeint(decay, conjugate, TIMES)[0], conjugate.resolve_conj())
+
+
+def test_a_complex_state_without_a_dimension_turns():
+    start = torch.tensor(1j, dtype=torch.complex128)
+    got = odeint(lambda t, y: 1j * y, start, TIMES, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(got, 1j * torch.exp(1j * TIMES), rtol=1e-7, atol=1e-7)
