@@ -262,7 +262,7 @@ def test_a_long_command_ends_with_what_was_found_and_names_files_when_asked(done
     assert re.fullmatch(r"\d+ files written; --verbose names them\.", last)
     assert "quick/toy: 1 of 1 reproduced" in output
     assert "wrote" not in output
-    assert ("Central statements: 1 of 1 reproduced, over 1 claims." in output) == (
+    assert ("Central statements: 1 of 1 reproduced, over 1 claim." in output) == (
         command != "figures"
     )
     *_, last = done(command, "-v")[1].splitlines()
@@ -436,7 +436,7 @@ def test_the_numbers_of_a_manuscript_are_verified(done):
     code, output, errors = done("verify", "paper.tex", "notes.md", name)
     assert (code, errors) == (0, "")
     assert f"paper.tex, line 2: right: {largest} [{name}]; quick/toy, statements, row 1" in output
-    assert "notes.md: 1 numbers carry a name: 1 right, 0 changed, 0 unknown." in output
+    assert "notes.md: 1 number carries a name: 1 right, 0 changed, 0 unknown." in output
     assert "made again from the 6 rows" in output
     with paper.open("a") as file:
         file.write(f"\\odeclaim{{{name}}}{{-1.5}} \\odeclaim{{0123456789}}{{\x1b[31m}}")
@@ -475,7 +475,7 @@ def test_two_runs_of_the_same_code_do_not_differ(done, tmp_path_factory):
 def test_rules_are_registered_and_one_that_moved_is_refused(toy):
     code, output, errors = toy("register")
     assert (code, errors) == (0, "")
-    assert "1 rules registered in results/registry.csv, 0 stood there" in output
+    assert "1 rule registered in results/registry.csv, 0 stood there" in output
     assert toy("register", "--check")[0] == 0
     claim = toy.folder / "toy.py"
     claim.write_text(claim.read_text().replace("at_most=96", "at_most=97"))

@@ -20,7 +20,7 @@ from odeclaims.cli.choose import (
 from odeclaims.record.judged import Judged, read_judged
 from odeclaims.record.results import Results, read_results
 from odeclaims.record.speaking import speaking
-from odeclaims.record.wording import describe_overall
+from odeclaims.record.wording import count_of, describe_overall
 from odeclaims.terminal import read_stored_verdict, say, say_written
 
 Verbose = Annotated[
@@ -212,4 +212,4 @@ def _say_found(results: list[Judged]) -> None:
 def _say_written(paths: list[Path], verbose: bool) -> None:
     if verbose:
         say_written(paths)
-    say(f"{len(paths)} files written{'' if verbose else '; --verbose names them'}.")
+    say(f"{count_of(len(paths), 'file')} written{'' if verbose else '; --verbose names them'}.")

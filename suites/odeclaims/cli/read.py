@@ -21,6 +21,7 @@ from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged, find_cells, find_named_cells
 from odeclaims.record.manuscript import SUFFIXES, check_citations, read_citations
 from odeclaims.record.results import Results, possible_results, read_results
+from odeclaims.record.wording import count_of
 from odeclaims.terminal import claims_table, console, error_sentence, print_comparison, say
 
 
@@ -58,7 +59,7 @@ def check(
         style, state = ("red", problem) if problem else ("green", _praise(each))
         line = Text(f"{each.profile}/{each.claim.slug}: ").append(escape_controls(state), style)
         console.print(line, highlight=False)
-    console.print(f"{len(results)} results checked, {bad} of them with a problem.")
+    console.print(f"{count_of(len(results), 'result')} checked, {bad} with a problem.")
     if bad:
         raise typer.Exit(1)
 
@@ -107,11 +108,12 @@ def register(
         missing = {c.slug: names for c in chosen if (names := registry.unregistered(c, entries))}
         for slug, names in missing.items():
             say(f"{slug}: not registered: {', '.join(names)}", "red")
-        console.print(f"{len(chosen)} claims checked, {len(missing)} of them with a problem.")
+        console.print(f"{count_of(len(chosen), 'claim')} checked, {len(missing)} with a problem.")
         raise typer.Exit(1 if missing else 0)
     added = [entry for claim in chosen for entry in registry.register(claim, entries, reason)]
     registry.write_registry(out, [*registry.fill_commits(out, entries), *added])
-    say(f"{len(added)} rules registered in {out / registry.FILE}, {len(entries)} stood there.")
+    new = count_of(len(added), "rule")
+    say(f"{new} registered in {out / registry.FILE}, {len(entries)} stood there.")
 
 
 def _print_package(wanted: bool) -> None:
@@ -204,8 +206,9 @@ def _verify_manuscript(path: Path, results: list[Judged]) -> bool:
             {"right": "green", "changed": "red", "unknown": "yellow"}[each.state],
         )
     counts = Counter(each.state for each in checked)
+    carriers = count_of(len(checked), "number carries", "numbers carry")
     say(
-        f"{path}: {len(checked)} numbers carry a name: {counts['right']} right,"
+        f"{path}: {carriers} a name: {counts['right']} right,"
         f" {counts['changed']} changed, {counts['unknown']} unknown."
     )
     return counts["right"] == len(checked)

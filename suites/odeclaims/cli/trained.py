@@ -10,6 +10,7 @@ from rich.table import Table
 
 from odeclaims.cli.choose import Out
 from odeclaims.cli.ending import ends_in_a_sentence
+from odeclaims.record.wording import count_of
 from odeclaims.terminal import console, say
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def trained(
         )
     console.print(table)
     count = sum(each.state == "published" for each in standings)
-    console.print(f"{count} of {len(standings)} networks are published.")
+    of_all = count_of(len(standings), "network is", "networks are")
+    console.print(f"{count} of {of_all} published.")
 
 
 def publish(networks: Networks = None, out: Out = Path("results")) -> None:
@@ -117,7 +119,7 @@ def _replay(standings: "list[Standing]") -> None:
         result = replay(each.specification, each.record["first_losses"] if each.record else [])
         bad += not result.agrees
         say(f"{result}.", "green" if result.agrees else "red")
-    console.print(f"{len(standings)} trainings repeated, {bad} of them with a problem.")
+    console.print(f"{count_of(len(standings), 'training')} repeated, {bad} with a problem.")
     if bad:
         raise typer.Exit(1)
 

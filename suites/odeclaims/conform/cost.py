@@ -47,7 +47,8 @@ class RecordingField(MLPField):
     def __init__(self, field: nn.Module) -> None:
         # The layers exist already; drawing new ones would advance torch's random generator.
         nn.Module.__init__(self)
-        self.layers = cast(MLPField, field).layers
+        mlp = cast(MLPField, field)
+        self.dim, self.layers = mlp.dim, mlp.layers
         self.count = 0
         self.dtypes: set[torch.dtype] = set()
 

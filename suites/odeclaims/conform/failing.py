@@ -14,6 +14,7 @@ from odeclaims.conform.check import (
     Observation,
     error_in_tolerances,
     in_best_precision,
+    keeps_float64,
     prepare,
     shorten_error,
     tolerances,
@@ -22,19 +23,28 @@ from odeclaims.record.wording import number
 from odeclaims.workloads import Problem
 
 LIMIT_S = 30.0
-_TOL = 1e-6
 
 
 def answer_to_unsolvable(pose: Callable[[], Problem], backend: Backend) -> Observation:
     """One for a finite answer to a problem that has no solution, else zero."""
     problem = pose()
-    work = prepare(backend, problem, tol=_TOL)
+    if not keeps_float64(backend):
+        problem = problems.in_float32(problem)
+    # In float64 it is 1e-6.
+    work = prepare(backend, problem, tol=tolerances(backend)[2])
     try:
         answer = work.answer(work.run())
     except Exception as error:
         return Observation(0, f"raises {shorten_error(error)}")
     if not np.isfinite(answer.states).all():
         return Observation(0, "answers with values that are not finite")
+    expected = (len(problem.ts) - 1, *problem.y0.shape)
+    if answer.states.shape != expected:
+        return Observation(
+            1,
+            f"answers without a word, but with states of the shape {answer.states.shape}, expected"
+            f" {expected}",
+        )
     return Observation(1, f"answers {number(float(answer.states.flat[-1]))} without a word")
 
 

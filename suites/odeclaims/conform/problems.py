@@ -60,9 +60,12 @@ class KnownProblem:
 
 @cache
 def in_float32(problem: Problem) -> Problem:
-    """The same problem in float32; the field is copied."""
-    field = deepcopy(problem.field).float()
-    return replace(problem, field=field, y0=problem.y0.float(), ts=problem.ts.float())
+    """The same problem in float32; the field is copied, and its finite weights stay finite."""
+    field, limits = deepcopy(problem.field), torch.finfo(torch.float32)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.clamp_(limits.min, limits.max)
+    return replace(problem, field=field.float(), y0=problem.y0.float(), ts=problem.ts.float())
 
 
 def _times(*times: float) -> Float[Tensor, " time"]:

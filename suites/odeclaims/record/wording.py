@@ -30,6 +30,11 @@ def number(value: float | np.number | None, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}"
 
 
+def count_of(count: int, one: str, many: str = "") -> str:
+    """The count with its noun; without ``many`` the plural takes an s: "1 rule", "2 rules"."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def format_value(judgement: Judgement) -> str:
     """The value with its interval and what decided, or what is lacking."""
     decision = judgement.decision
@@ -107,9 +112,19 @@ def describe_overall(verdicts: Sequence[Verdict]) -> str:
         any(j.decision and j.decision.p is not None for j in verdict.central)
         for verdict in verdicts
     )
-    return (
+    found = (
         f"Central statements: {summarise([j.outcome for j in central])}, over"
-        f" {len(verdicts)} claims. In {by_chance} of these claims chance enters a decision. If none"
+        f" {count_of(len(verdicts), 'claim')}."
+    )
+    if len(verdicts) == 1 and not by_chance:
+        return f"{found} Chance enters no decision of it."
+    if len(verdicts) == 1:
+        return (
+            f"{found} Chance enters a decision of it. If none of the effects existed, chance alone"
+            " would decide wrongly with a probability of at most 0.05."
+        )
+    return (
+        f"{found} In {by_chance} of these claims chance enters a decision. If none"
         " of the effects existed, chance alone would decide wrongly in at most"
         f" {0.05 * by_chance:.1f} of them on average."
     )

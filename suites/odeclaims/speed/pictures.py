@@ -17,8 +17,8 @@ from odeclaims.speed.cases import NO_GRADIENT
 from odeclaims.speed.ratios import summarise
 from odeclaims.speed.rows import ARM, solver_rows
 
-# In the order of their colours.
-_SHIPPED = ("diffrax", "ours", "ours_compiled", "torchdiffeq", "torchode")
+# Of the committed figures; so these keep the first colours, in this order.
+_FIRST = ("diffrax", "ours", "ours_compiled", "torchdiffeq", "torchode")
 # The least ratio of the ends of an axis.
 LEAST_SPAN = 6
 _DASHES: Sequence[Any] = ["-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1))]
@@ -37,8 +37,9 @@ def work_precision(df: pd.DataFrame, *, differentiated: bool) -> Figure:
             else the forward solves, over the error of the states.
     """
     table = solver_rows(summarise(df))
-    table = table[(table["gradient"] != NO_GRADIENT) == differentiated]
+    # Of all rows, so that a backend looks the same in both figures.
     backends = order_backends(table["backend"])
+    table = table[(table["gradient"] != NO_GRADIENT) == differentiated]
     figure = _draw_gradients(table, backends) if differentiated else _draw_solves(table, backends)
     used = [name for name in backends if name in set(table["backend"])]
     handles = [_handle(name, _look(backends, name)) for name in used]
@@ -95,12 +96,12 @@ def _draw_panel(ax: Axes, table: pd.DataFrame, error: str, backends: Sequence[st
 
 
 def order_backends(names: Iterable[str]) -> list[str]:
-    """The backends in the order in which they get colours: those of this package, others by name.
+    """The backends in the order in which they get colours: first those of the committed figures.
 
-    So each has its colour in every figure, whichever others stand there, and a backend of another
-    package takes the next free one.
+    These have their colours in every figure, whichever others stand there. Every other backend, of
+    this package or another, takes the next free one, in the order of the names.
     """
-    return [*_SHIPPED, *sorted(set(names) - set(_SHIPPED))]
+    return [*_FIRST, *sorted(set(names) - set(_FIRST))]
 
 
 def _around(values: pd.Series) -> tuple[float, float]:

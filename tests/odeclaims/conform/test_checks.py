@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from neural_ode.networks import MLPField
-from odeclaims.backends import Prepared
+from odeclaims.backends import Answer, Prepared
 from odeclaims.backends.ours import Ours
 from odeclaims.conform import problems
 from odeclaims.conform.check import Check
+from odeclaims.conform.cost import RecordingField
 from odeclaims.conform.scorecard import CHECKS
 from tests.odeclaims.backends.example import example_module
 
@@ -247,22 +248,77 @@ def test_what_is_not_there_is_no_failure(name, outcome, says):
     assert says in finding.sentence
 
 
-def test_a_third_party_is_asked_in_the_precision_that_it_has():
-    backend = example_module().Scipy()
+class OnlyFloat32(Ours):
+    def prepare(self, problem, **how):
+        if problem.y0.dtype != torch.float32:
+            raise ValueError("float32 only")
+        return super().prepare(problem, **how)
+
+
+UNSOLVABLE = (
+    "blow-up in finite time",
+    "field that is NaN",
+    "field that becomes infinite half way",
+)
+
+
+def test_a_solver_is_asked_in_the_precision_that_it_has():
     outcomes = {
-        name: check(name).judge(backend).outcome
-        for name in (
-            "float32 works",
-            "order of dopri5",
-            "tolerance kept by dopri5",
-            "NFE of dopri5 is that of its tableau",
-            "memory of backprop",
-        )
-    }
-    assert outcomes == {
         "float32 works": "pass",
+        "float64 is kept": "not offered",
         "order of dopri5": "cannot be asked",
         "tolerance kept by dopri5": "pass",
         "NFE of dopri5 is that of its tableau": "pass",
-        "memory of backprop": "not offered",
+        "stiff problem, rate 1000": "pass",
     }
+    outcomes |= dict.fromkeys(UNSOLVABLE, "pass")
+    backend = OnlyFloat32()
+    assert {name: check(name).judge(backend).outcome for name in outcomes} == outcomes
+
+
+def test_a_field_that_becomes_infinite_half_way_is_finite_before_in_float32_too():
+    problem = problems.in_float32(problems.infinite_later())
+    before, after = (problem.field(torch.tensor(t), problem.y0) for t in (0.1, 0.9))
+    assert torch.isfinite(before).all()
+    assert torch.isinf(after).all()
+
+
+def test_the_documented_example_fails_no_check():
+    backend = example_module().Scipy()
+    findings = [each.judge(backend) for each in CHECKS]
+    assert not [(f.check.name, f.sentence) for f in findings if f.outcome == "fail"]
+    outcomes = {f.check.name: f.outcome for f in findings}
+    assert outcomes["order of dopri5"] == outcomes["float64 is kept"] == "pass"
+    assert outcomes["memory of backprop"] == "not offered"
+
+
+class Stateless(Altered):
+    """Gives up without a word, and without states."""
+
+    def prepare(self, problem, **how):
+        work = super().prepare(problem, **how)
+
+        def run():
+            try:
+                return work.run()
+            except RuntimeError:
+                return None
+
+        def answer(done):
+            empty = Answer(np.zeros((0, *problem.y0.shape)), None, None, None)
+            return work.answer(done) if done is not None else empty
+
+        return Prepared(run, answer)
+
+
+@pytest.mark.parametrize("name", UNSOLVABLE)
+def test_missing_states_fail_with_a_sentence(name):
+    finding = check(name).judge(Stateless())
+    assert (finding.outcome, finding.value) == ("fail", 1)
+    assert "states of the shape (0, 1, 1), expected (1, 1, 1)" in finding.sentence
+
+
+def test_a_recording_field_explains_a_call_that_it_refuses():
+    field = RecordingField(problems.mixed().problem.field)
+    with pytest.raises((TypeError, ValueError), match="float32"):
+        field(torch.tensor(0.0), torch.ones(1, 3))

@@ -1,13 +1,11 @@
 """The work-precision diagrams: labels, colours and markers."""
 
 import math
-import pkgutil
 from itertools import pairwise
 
 from matplotlib.lines import Line2D
 
-import odeclaims.backends
-from odeclaims.backends import GRADIENTS
+from odeclaims.backends import GRADIENTS, find_backends
 from odeclaims.report.style import COLOURS
 from odeclaims.speed.cases import FIELD
 from odeclaims.speed.pictures import order_backends, work_precision
@@ -52,9 +50,26 @@ def test_a_backend_has_its_colour_in_every_figure_and_a_stranger_takes_the_next(
     ]
 
 
-def test_every_shipped_backend_has_a_colour():
-    modules = {module.name for module in pkgutil.iter_modules(odeclaims.backends.__path__)}
-    assert set(order_backends([])) == modules - {"base", "on_torch"}
+def test_every_registered_backend_has_a_look_of_its_own_and_a_new_one_changes_none():
+    rows = [make_row(name, 1e-3, 1.0, 1e-3) for name in [*find_backends(), "a_newcomer"]]
+    field = make_row(FIELD, 1e-3, 0.1, math.nan, nfe_forward=None)
+    figure = work_precision(make_frame([*rows, field]), differentiated=False)
+    *lines, _ = [each for each in figure.legends[0].legend_handles if isinstance(each, Line2D)]
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
+    assert len(looks) == len(lines) == len(rows)
+    first = ["diffrax", "ours", "ours_compiled", "torchdiffeq", "torchode"]
+    assert [str(line.get_label()) for line in lines][: len(first)] == first
+
+
+def test_a_backend_has_one_colour_in_both_figures_of_a_run():
+    forward = [make_row(name, 1e-3, 1.0, 1e-3) for name in ("a_forward_one", "zeta")]
+    gradient = make_row("zeta", 1e-3, 1.0, 1e-3, gradient="adjoint", gradient_error=1e-3)
+    field = make_row(FIELD, 1e-3, 0.1, math.nan, nfe_forward=None)
+    df = make_frame([*forward, gradient, field])
+    for differentiated in (False, True):
+        legend = work_precision(df, differentiated=differentiated).legends[0]
+        lines = [each for each in legend.legend_handles if isinstance(each, Line2D)]
+        assert {str(line.get_label()): line.get_color() for line in lines}["zeta"] == COLOURS[6]
 
 
 def test_each_way_to_the_gradient_has_a_column_and_the_panels_of_a_row_one_pair_of_axes():
