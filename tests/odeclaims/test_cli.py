@@ -259,14 +259,15 @@ def test_a_long_command_ends_with_what_was_found_and_names_files_when_asked(done
     code, output, _ = done(command)
     assert code == 0
     *_, last = output.splitlines()
-    assert re.fullmatch(r"\d+ files written; --verbose names them\.", last)
+    assert re.fullmatch(r"(1 file|\d+ files) written; --verbose names them\.", last)
     assert "quick/toy: 1 of 1 reproduced" in output
     assert "wrote" not in output
     assert ("Central statements: 1 of 1 reproduced, over 1 claim." in output) == (
         command != "figures"
     )
     *_, last = done(command, "-v")[1].splitlines()
-    count = last.removesuffix(" files written.")
+    count, _, rest = last.partition(" ")
+    assert rest == f"{'file' if count == '1' else 'files'} written."
     assert done(command, "--verbose")[1].count("wrote ") == int(count) > 0
 
 
