@@ -287,7 +287,7 @@ def _bridges(ax: Axes, df: pd.DataFrame) -> None:
 
     groups = {label: partial(percent, column=column) for label, column in shares.items()}
     _groups(ax, groups, "percent", ["node", "anode", "resnet"])
-    ax.set(title="Bridge, d = 2", ylabel="% of |x| = 1", yscale="log")
+    ax.set(title="Bridge", ylabel="% of |x| = 1, d = 2", yscale="log")
     ax.set(ylim=(LEAST_PERCENT / 2, 100))
     ticks = [LEAST_PERCENT, 1e-3, 1e-2, 0.1, 1, 10, 100]
     ax.set_yticks(ticks, [f"≤{ticks[0]:g}", *(f"{tick:g}" for tick in ticks[1:])])

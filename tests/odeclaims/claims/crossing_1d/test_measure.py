@@ -65,11 +65,11 @@ def test_crossings_are_counted():
     assert _errors(torch.stack([kept, -kept])) == {"mse": 0.0, "order_violations": 4}
 
 
-def test_arms_share_their_data_and_quick_has_five_seeds():
+def test_arms_share_their_data_and_quick_has_eight_seeds():
     cells = [c for c in CLAIM.cells(Profile("quick")) if c.params["arm"] != "linear"]
     by_repetition: dict[int, set[int]] = {}
     for cell in cells:
         by_repetition.setdefault(cell.repetition, set()).add(cell.seed)
-    assert len(by_repetition) == 5
+    assert len(by_repetition) == 8
     assert all(len(seeds) == 1 for seeds in by_repetition.values())
     assert not any(CLAIM.alone(cell) for cell in cells)
