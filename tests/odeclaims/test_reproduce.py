@@ -51,6 +51,14 @@ def test_update_writes_into_the_record(done: Toy):
     assert not (done.folder / "out").exists()
 
 
+def test_update_leaves_the_other_results_of_the_record_in_its_lists(done: Toy):
+    assert done("run", "--profile", "paper")[0] == 0
+    assert done("reproduce", "--update")[0] == 0
+    lists = (done.out / "README.md").read_text()
+    assert "(paper)" in lists
+    assert (done.out / "paper" / "toy" / "figure.png").exists()
+
+
 def test_without_a_record_there_is_nothing_to_agree_with(toy: Toy):
     code, _, errors = toy("reproduce")
     assert code == 2

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from odeclaims.cell import Profile
 from odeclaims.claim import Claim
-from odeclaims.cli.choose import Names, choose_claims
+from odeclaims.cli.choose import Names, choose_claims, existing_results
 from odeclaims.cli.draw import draw_again
 from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.compare import Comparison, Verdicts, compare_verdicts, read_verdicts
@@ -52,7 +52,8 @@ def reproduce(
     results = read_results(target, chosen, PROFILE)
     if not results:
         raise typer.Exit(1)
-    draw_again(results, target)
+    # What lists the record's results lists those of its other claims and profiles too.
+    draw_again(existing_results(None, None, target) if update else results, target)
     measured = {("", each.claim.slug): each.read_verdict() for each in results}
     comparison = compare_verdicts(published, measured)
     console.print(_agreement_table(chosen, published, measured, comparison))

@@ -43,6 +43,7 @@ def provide(
     Raises:
         FileNotFoundError: where the published network is gone; the message says how to get it.
         CorruptFile: where it is another one, or a file of it is not what was written.
+        OtherSpecification: where it was trained by another specification.
         SolverFailure: where a solve of a training fails.
     """
     if not weights:
