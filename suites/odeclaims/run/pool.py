@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -65,9 +65,30 @@ def in_processes(
 def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tuple[str, str]]:
     """For each task, as it ends, its key and what ``measure_and_keep`` says."""
     made_at = commit()
+    calls = (
+        delayed(measure_and_keep)(
+            task.claim.measure,
+            task.cell,
+            task.key,
+            task.timeout_s,
+            store,
+            made_at,
+        )
+        for task in tasks
+    )
+    yield from call_apart(calls, count)
+
+
+def call_apart(calls: Iterable[Any], count: int) -> Iterator[Any]:
+    """What calls return, as they end, each made in a worker process that ends with this one.
+
+    Args:
+        calls: made by joblib's ``delayed``.
+        count: how many are in flight at a time.
+    """
     # With a single job joblib would stay in this process, where a timeout, a crash or the thread of
-    # the progress display would touch the measurement. So there are two workers at least, and what
-    # limits the cells in flight is the number dispatched.
+    # the progress display would touch the call. So there are two workers at least, and what limits
+    # the calls in flight is the number dispatched.
     parallel: Any = Parallel(
         n_jobs=max(2, count),
         # Both are annotated as texts, and taken as numbers too.
@@ -78,17 +99,7 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
         initargs=(os.getpid(),),
     )
     try:
-        yield from parallel(
-            delayed(measure_and_keep)(
-                task.claim.measure,
-                task.cell,
-                task.key,
-                task.timeout_s,
-                store,
-                made_at,
-            )
-            for task in tasks
-        )
+        yield from parallel(calls)
     except RuntimeError as error:
         # A signal that comes while joblib starts its thread has it wait for one that never began
         # (joblib 1.6.0).

@@ -1,28 +1,22 @@
 """Train what the pool lacks, in processes of their own, and keep it until it is published."""
 
-import os
-import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from neural_ode import SolverFailure
 from odeclaims.cell import Context
 from odeclaims.record.provenance import commit, machine, provenance
+from odeclaims.run.pool import call_apart
 from odeclaims.run.tasks import THREADS
-from odeclaims.run.watch import end_with
 from odeclaims.trained import store
 from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
 from odeclaims.trained.training import FIRST_UPDATES, core_hours, keep_freed_memory
-
-# Of a training that ends early, which says so itself.
-warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed", UserWarning)
 
 
 def work_folder(out: Path) -> Path:
@@ -114,16 +108,7 @@ def train_all(
     Yields:
         For each, as it ends, its name, and "" or a sentence that says why it failed.
     """
-    parallel: Any = Parallel(
-        # With a single job joblib would train in this process, where the progress is shown.
-        n_jobs=max(2, jobs),
-        pre_dispatch=jobs,  # type: ignore[arg-type]
-        batch_size=1,  # type: ignore[arg-type]
-        return_as="generator_unordered",
-        initializer=end_with,
-        initargs=(os.getpid(),),
-    )
-    yield from parallel(delayed(_train_or_say)(each, out) for each in specifications)
+    yield from call_apart((delayed(_train_or_say)(each, out) for each in specifications), jobs)
 
 
 def _train_or_say(specification: Specification, out: Path) -> tuple[str, str]:
