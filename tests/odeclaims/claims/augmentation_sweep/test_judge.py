@@ -158,5 +158,5 @@ def test_a_failed_check_makes_what_rests_on_it_invalid():
 def test_the_caveats_name_the_budget_and_what_fails():
     text = " ".join(CLAIM.judge(make_rows(invalid=(("node", 0),))).caveats)
     assert "On spheres, 70 of 70 frozen flows fail a validity check at 0.001." in text
-    assert "On spheres, 1 of 70 frozen flows fail a validity check at 1e-06." in text
+    assert "On spheres, 1 of 70 frozen flows fail a validity check at 1e-07." in text
     assert "On crossing, 50 epochs of 3000 points in batches of 64" in text
