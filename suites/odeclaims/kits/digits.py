@@ -1,4 +1,4 @@
-"""What the claims about digit classifiers share: the training, and a trained net held fixed.
+"""What the claims about digit classifiers share: their digits, and a trained net held fixed.
 
 A net is frozen in one of two ways. ``freeze`` gives its block as it was trained, in float32, so
 that what a solve costs and how wrong it is can be set against a float64 reference. ``frozen_flow``
@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from neural_ode import Checkpointed, Solution, solve
 from neural_ode.data import MNIST, mnist
 from neural_ode.networks import ImageOdeModel, OdeClassifier
-from neural_ode.training import Epoch, train_as_published
-from odeclaims.cell import Cell, Context
 from odeclaims.kits.validity import FrozenFlow, reconstruction_error, relative_error
 
 # Far more steps than a solve takes that comes to an end.
@@ -40,41 +38,6 @@ def draw(data: MNIST, count: int, generator: torch.Generator) -> MNIST:
     """So many different digits of a split, drawn at random."""
     places = torch.randperm(len(data.images), generator=generator)[:count]
     return MNIST(data.images[places], data.labels[places])
-
-
-def train(
-    model: nn.Module,
-    data: MNIST,
-    test: MNIST,
-    cell: Cell,
-    context: Context,
-    generator: torch.Generator,
-    **settings: Any,
-) -> list[Epoch]:
-    """Train in place by the published recipe for the budget of a cell.
-
-    Args:
-        model: the net, on its device.
-        data, test: the digits to train on, and those whose error rate is taken.
-        cell: its parameters ``epochs`` and ``batch_size`` are the budget.
-        context: keeps the state of the training, and is told how far it is.
-        generator: orders and crops the digits.
-        settings: further arguments of ``train_as_published``.
-
-    Raises:
-        SolverFailure: where a solve fails.
-    """
-    return train_as_published(
-        model,
-        data,
-        test,
-        epochs=cell.params["epochs"],
-        batch_size=cell.params["batch_size"],
-        generator=generator,
-        checkpoint=context.checkpoint,
-        on_batch=context.tell,
-        **settings,
-    )
 
 
 @dataclass(frozen=True, eq=False)

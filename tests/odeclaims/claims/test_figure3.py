@@ -67,4 +67,4 @@ def test_every_look_in_the_legend_stands_for_one_thing(rows):
 def test_a_panel_without_digits_says_so(rows):
     tradeoff, backward, growth = rows
     panel = figure3(tradeoff, backward, growth.iloc[:0]).axes[3]
-    assert "no net was trained" in panel.texts[0].get_text()
+    assert "no net that learnt" in panel.texts[0].get_text()

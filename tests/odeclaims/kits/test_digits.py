@@ -1,4 +1,4 @@
-"""Digits that are picked, a net that is trained for a cell, and nets held fixed in both ways."""
+"""Digits that are picked, and nets held fixed in both ways."""
 
 import pytest
 import torch
@@ -7,13 +7,10 @@ from torch import nn
 from neural_ode import Adjoint, Backprop, Checkpointed, StepLimit
 from neural_ode.data import MNIST
 from neural_ode.networks import ConvField, ImageOdeModel, OdeClassifier
-from odeclaims.cell import Cell, Context
 from odeclaims.kits import digits
 from odeclaims.kits.columns import STAMP_COLUMNS
 from odeclaims.kits.digits import FrozenBlock, at
 from odeclaims.kits.validity import relative_error
-
-CELL = Cell("none", {"epochs": 2, "batch_size": 4})
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -45,18 +42,6 @@ def test_digits_are_picked_from_the_front_or_at_random_without_repeating():
     assert drawn.labels.tolist() != data.labels.tolist()
     again = digits.draw(data, 5, generator(1))
     assert torch.equal(again.images, drawn.images[:5])
-
-
-def test_a_cell_sets_the_budget_and_the_context_is_told_and_kept(tmp_path):
-    model = OdeClassifier(4, generator=generator(), rtol=0.1, atol=0.1)
-    context = Context(tmp_path / "state", tmp_path / "progress", "a cell")
-    history = digits.train(
-        model, noise(8), noise(4), CELL, context, generator(), observe=lambda: "looked"
-    )
-    assert [epoch.number for epoch in history] == [1, 2]
-    assert [epoch.observed for epoch in history] == ["looked"] * 2
-    assert (tmp_path / "state").exists()
-    assert "epoch 1 of 2, batch 1 of 2" in (tmp_path / "progress").read_text()
 
 
 def test_losses_that_share_a_solve_have_the_counts_of_their_own():

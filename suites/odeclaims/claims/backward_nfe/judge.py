@@ -37,8 +37,7 @@ def at_setting(
     df: pd.DataFrame, setting: Setting = PUBLISHED, *, trained: bool = True
 ) -> pd.DataFrame:
     """The solved rows of the trained or untrained nets at one setting."""
-    rows = ok(df, **vars(setting))
-    return rows[(rows["epochs"] > 0) == trained]
+    return ok(df, trained=trained, **vars(setting))
 
 
 def compared(df: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +57,7 @@ def _ratios(df: pd.DataFrame, method: str, column: str = "ratio") -> list[float]
 
 def _trained(df: pd.DataFrame) -> pd.DataFrame:
     """The rows of the trained nets."""
-    return df[df["epochs"] > 0]
+    return of(df, trained=True)
 
 
 def _judged_seeds(df: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -206,10 +205,10 @@ def caveats(df: pd.DataFrame) -> list[str]:
 
 
 def _budget(df: pd.DataFrame) -> list[str]:
-    nets = df[df["test_error"].notna()].groupby(["epochs", "repetition"]).first().reset_index()
-    trained, untrained = nets[nets["epochs"] > 0], nets[nets["epochs"] == 0]
+    nets = df[df["test_error"].notna()].groupby(["trained", "repetition"]).first().reset_index()
+    trained, untrained = of(nets, trained=True), of(nets, trained=False)
     if trained.empty:
-        return []
+        return ["No trained net is published."]
     size = trained.iloc[0]
     text = (
         f"Trained for {size['epochs']:g} epochs of {size['images']:,} images in batches of"
@@ -258,7 +257,7 @@ def _span(df: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
     keys = ["method", "trained", "adjoint_factor", "norm", "loss"]
-    middle = rows.assign(trained=rows["epochs"] > 0).groupby(keys)["ratio"].median()
+    middle = rows.groupby(keys)["ratio"].median()
     ends = [
         f"{middle[key]:.3g} ({_in_words(dict(zip(keys, key, strict=True)))})"
         for key in (middle.idxmin(), middle.idxmax())

@@ -1,23 +1,18 @@
-"""Freeze an untrained or a trained net, and count evaluations on the way there and back."""
+"""Freeze an ODE-Net, untrained or trained, and count evaluations on the way there and back."""
 
 from collections.abc import Iterator
 from dataclasses import astuple
 from functools import cache, partial
 from itertools import product
 
-import torch
-
 from neural_ode import Adjoint, Checkpointed
 from neural_ode.data import mnist
-from neural_ode.networks import OdeClassifier
-from neural_ode.training import error_rate
 from odeclaims.cell import Cell, Context, Profile, Row, guarded
 from odeclaims.claims.backward_nfe.settings import (
     METHODS,
     PUBLISHED,
     SLUG,
     TIGHTEST_SQUARES,
-    TRAIN_TOLERANCE,
     Norm,
     Setting,
 )
@@ -28,9 +23,11 @@ from odeclaims.kits.digits import (
     at,
     freeze,
     references,
-    train,
 )
 from odeclaims.kits.validity import relative_error, stamp
+from odeclaims.trained.ode_nets import as_classifier, network_cells, specify, take_network
+from odeclaims.trained.recipes import recipe_of
+from odeclaims.trained.store import Network
 
 DATASETS = {"mnist": mnist.DIGEST}
 
@@ -41,37 +38,13 @@ SETTINGS = [
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each net and whether it is trained; both have the same initial weights.
-
-    Within the minutes of the profile quick no net learns enough to be judged: it has one alone, for
-    the picture.
-    """
-    trained = profile.pick(smoke=1, quick=3, hour=6, paper=5)
-    for repetition in profile.repetitions(smoke=1, quick=1, hour=8, paper=8):
-        for epochs in (0, trained):
-            yield Cell(
-                SLUG,
-                {
-                    "channels": profile.pick(smoke=4, quick=16, hour=32, paper=64),
-                    "images": profile.pick(smoke=16, quick=1280, hour=16_384, paper=60_000),
-                    "batch_size": profile.pick(smoke=8, quick=16, hour=64, paper=128),
-                    "epochs": epochs,
-                    "test_images": profile.pick(smoke=20, quick=500, hour=1000, paper=10_000),
-                    "evaluated": profile.pick(smoke=4, quick=8, hour=8, paper=128),
-                    # The untrained field bends more often.
-                    "reference_steps": profile.pick(
-                        smoke=16,
-                        quick=256 if epochs else 512,
-                        hour=256 if epochs else 512,
-                        paper=1024,
-                    ),
-                    "tightest": profile.pick(smoke=2, quick=5, paper=5),
-                    "grid": profile.pick(smoke="star", quick="star", hour="star", paper="full"),
-                },
-                repetition,
-                profile.device,
-                paired=("epochs", "reference_steps"),
-            )
+    """Two cells for each net: one before its training and one after."""
+    params = {
+        "tightest": profile.pick(smoke=2, quick=5, paper=5),
+        "grid": profile.pick(smoke="star", quick="star", paper="full"),
+    }
+    for trained in (False, True):
+        yield from network_cells(profile, SLUG, trained=trained, **params)
 
 
 def _settings(grid: str, trained: bool, tolerance: float) -> list[Setting]:
@@ -89,19 +62,17 @@ def _changes(setting: Setting) -> int:
 
 
 def measure(cell: Cell, context: Context) -> list[Row]:
-    """Train a net or not, freeze it, and count at every method, tolerance and setting."""
-    size = cell.params
-    generator = cell.generator()
-    model = OdeClassifier(
-        size["channels"], generator=generator, rtol=TRAIN_TOLERANCE, atol=TRAIN_TOLERANCE
-    ).to(cell.device)
-    test_error = _train(model, cell, context, generator)
-    block = freeze(model, mnist.spread(mnist.load("test"), size["evaluated"]))
+    """Freeze a net as it was before or after its training, and count at every setting."""
+    size, network = cell.params, take_network(cell, context)
+    model = network.model if size["trained"] else recipe_of(specify(cell)).build(specify(cell))
+    digits = mnist.spread(mnist.load("test"), size["evaluated"])
+    block = freeze(as_classifier(model).to(cell.device), digits)
     settings = {
-        tolerance: _settings(size["grid"], size["epochs"] > 0, tolerance)
+        tolerance: _settings(size["grid"], size["trained"], tolerance)
         for tolerance in [10.0**-i for i in range(size["tightest"] + 1)]
     }
     truths = _truths(block, settings[1.0], size["reference_steps"])
+    test_error = _test_error(network, trained=size["trained"])
     return [
         {"test_error": test_error, "method": method, "tolerance": tolerance, **row}
         for method in METHODS
@@ -110,14 +81,10 @@ def measure(cell: Cell, context: Context) -> list[Row]:
     ]
 
 
-def _train(model: OdeClassifier, cell: Cell, context: Context, generator: torch.Generator) -> float:
-    """Train it for the cell's budget, which may be nothing; the test error after that."""
-    test = mnist.spread(mnist.load("test"), cell.params["test_images"])
-    if not cell.params["epochs"]:
-        return error_rate(model, test)
-    data = mnist.spread(mnist.load("train"), cell.params["images"])
-    schedule = cell.params["epochs"]
-    return train(model, data, test, cell, context, generator, schedule=schedule)[-1].test_error
+def _test_error(network: Network, *, trained: bool) -> float:
+    """The test error before the first epoch of the training, or after the last."""
+    errors = network.history["test_error"].dropna()
+    return float(errors.iloc[-1 if trained else 0])
 
 
 def _truths(block: FrozenBlock, settings: list[Setting], steps: int) -> dict[str, Reference]:

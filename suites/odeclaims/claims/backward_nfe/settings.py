@@ -7,7 +7,6 @@ SLUG = "backward_nfe"
 Norm = Literal["rms", "seminorm"]
 # The first is the paper's.
 METHODS = ("adams", "dopri5", "bosh3")
-TRAIN_TOLERANCE = 1e-2
 # Where one thing at a time is changed, the summed squares end at this tolerance: with them each
 # decade costs three times more.
 TIGHTEST_SQUARES = 1e-3

@@ -172,7 +172,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
 
 def _line(group: pd.DataFrame, method: str, setting: str, tolerance: str) -> dict[str, str]:
     """One line of the table: medians over seeds, then over tolerances; ranges of the counts."""
-    trained = bool((group["epochs"] > 0).all())
+    trained = bool(group["trained"].all())
     middle = group.groupby("tolerance").median(numeric_only=True)
     return {
         "net": "trained" if trained else "untrained",

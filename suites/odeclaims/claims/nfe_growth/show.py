@@ -76,7 +76,9 @@ def draw_evaluations(ax: Axes, df: pd.DataFrame) -> None:
     """The panel of Fig. 3d: evaluations over the epochs, at both tolerances."""
     ax.set(title="NFE over training", xlabel="training epoch", ylabel="NFE forward")
     if of(df, task="mnist").empty:
-        ax.text(0.5, 0.5, "no net was trained\non digits", transform=ax.transAxes, ha="center")
+        ax.text(
+            0.5, 0.5, "no net that learnt\ndigits is published", transform=ax.transAxes, ha="center"
+        )
         ax.set(xticks=[], yticks=[])
         return
     for role in TOLERANCES:
@@ -87,7 +89,7 @@ def draw_evaluations(ax: Axes, df: pd.DataFrame) -> None:
 
 
 def _draw_arms(ax: Axes, df: pd.DataFrame, task: str, column: str) -> None:
-    """NODE and ANODE over the epochs, solid at the checked tolerance and dashed at the loose."""
+    """NODE and ANODE over the epochs: solid at the checked tolerance, dashed at the loose."""
     for role, dash in DASHES.items():
         rows = solves(df, role, task)
         for arm in ARMS:
@@ -125,6 +127,7 @@ def _legend(has_digits: bool) -> list[Line2D]:
     dashes = [
         marks.handle(f"points at {tolerance:.0e}", color=marks.NEUTRAL, linestyle=DASHES[role])
         for role, tolerance in TOY_TOLERANCES.items()
+        if role in DASHES
     ]
     return [
         *digits,

@@ -1,14 +1,14 @@
 """The tolerance trades accuracy for time (Chen et al. 2018, Fig. 3a and 3b).
 
-An ODE-Net is trained for a stated budget and frozen. Its forward pass is then solved at every
-tolerance by four adaptive methods and by the paper's implicit Adams, and compared with a float64
-reference: error against the number of function evaluations (3a), time against the same number (3b).
-No error is read off the tolerance. A net that has learnt the digits is tested at every tolerance.
+A trained ODE-Net of the pool is frozen. Its forward pass is then solved at every tolerance by four
+adaptive methods and by the paper's implicit Adams, and compared with a float64 reference: error
+against the number of function evaluations (3a), time against the same number (3b). No error is read
+off the tolerance. A net that has learnt the digits is tested at every tolerance.
 """
 
 from odeclaims.claim import Claim, Column, Evidence
-from odeclaims.claims.tolerance_tradeoff.settings import CLASSIFIER, EVALUATED, SLUG, TESTED
-from odeclaims.kits.columns import STAMP_COLUMNS
+from odeclaims.claims.tolerance_tradeoff.settings import CLASSIFIER, SLUG, TESTED
+from odeclaims.kits.columns import ODE_NET_COLUMNS, STAMP_COLUMNS
 
 LEDGER = [
     Evidence(
@@ -32,24 +32,21 @@ LEDGER = [
 ]
 
 DEVIATIONS = [
-    "Trained by the recipe of the released example for a short budget (columns channels, images,"
-    " batch_size and epochs), not for 120 epochs; the error rate reached is a column.",
+    "The nets are those of the pool, trained at 1e-3 by the recipe of the released example for the"
+    " budget of the columns channels, images, batch_size and epochs, and not for 120 epochs: under"
+    " quick and hour the ones of half the width, under paper those of the published size.",
     "Beside implicit Adams (SciPy's VODE, as the authors used) four explicit adaptive methods.",
     "Its gradient, for the validity stamp, is by the adjoint; theirs are those of the steps.",
-    "The learning rate falls as published, over the epochs that are run.",
-    f"The error is that of the state at t = 1 for {EVALUATED} test digits, in units of its L2 norm;"
+    "The error is that of the state at t = 1 for a few test digits, in units of its L2 norm;"
     " NFE depends on the batch, since a step size holds for all of it.",
     "Time is that of the forward solve of the block alone, one thread, median of the repeats.",
 ]
 
 COLUMNS = {
-    "channels": Column("channels of the feature maps; 64 in the released example"),
-    "batch_size": Column("images in a training batch"),
-    "images": Column("training images"),
-    "epochs": Column("how often each of them was seen"),
+    **ODE_NET_COLUMNS,
     "test_error": Column(
-        f"error rate on {TESTED} test images, as a fraction: of the net as it was trained, or, for"
-        f" {CLASSIFIER}, at the tolerance of the row"
+        "error rate, as a fraction: of the net as it was trained on its test images, or, for"
+        f" {CLASSIFIER}, on {TESTED} of them at the tolerance of the row"
     ),
     "method": Column(
         f"adaptive method of the solve; {CLASSIFIER}: the whole net by dopri5, its error rate alone"
@@ -74,9 +71,12 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
-    revision=2,
+    revision=3,
     earlier=[
         "Revision 1 (quick and paper: reproduced) judged three nets by a median over four methods,"
         " of which none was the paper's, and said nothing about the classifier's accuracy.",
+        "Revision 2 (quick: 3 of 4 reproduced, 1 insufficient) had the same rules, and trained nets"
+        " of its own that had not learnt the digits. It now takes those of the pool, which are"
+        " trained at 1e-3 and not at 1e-2.",
     ],
 )

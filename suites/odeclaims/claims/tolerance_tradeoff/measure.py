@@ -1,4 +1,4 @@
-"""Train a net, freeze it, and solve it by every method at every tolerance."""
+"""Freeze a trained net, and solve it by every method at every tolerance."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -16,18 +16,17 @@ from neural_ode.training import error_rate
 from odeclaims.cell import Cell, Context, Profile, Row, guarded
 from odeclaims.claims.tolerance_tradeoff.settings import (
     CLASSIFIER,
-    EVALUATED,
     METHODS,
     SLUG,
     TESTED,
 )
-from odeclaims.kits.digits import FrozenBlock, Reference, at, draw, first, freeze, references, train
+from odeclaims.kits.digits import FrozenBlock, Reference, at, first, freeze, references
 from odeclaims.kits.timers import durations
 from odeclaims.kits.validity import relative_error, stamp
+from odeclaims.trained.ode_nets import as_classifier, network_cells, take_network
 
 DATASETS = {"mnist": mnist.DIGEST}
 
-TRAIN_TOLERANCE = 1e-2
 REFERENCE_STEPS = 512
 # A net that gets more than this wrong has not learnt enough for its error rates to be compared.
 WORTH_CLASSIFYING = 0.05
@@ -35,19 +34,8 @@ WORTH_CLASSIFYING = 0.05
 
 def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each trained net."""
-    for repetition in profile.repetitions(smoke=1, quick=8, paper=8):
-        yield Cell(
-            SLUG,
-            {
-                "channels": profile.pick(smoke=8, quick=16, hour=32, paper=64),
-                "batch_size": profile.pick(smoke=8, quick=32, hour=64, paper=128),
-                "images": profile.pick(smoke=16, quick=1024, hour=16_384, paper=60_000),
-                "epochs": profile.pick(smoke=1, quick=2, hour=6, paper=5),
-                "tightest": profile.pick(smoke=2, quick=5, paper=6),
-            },
-            repetition,
-            profile.device,
-        )
+    tightest = profile.pick(smoke=2, quick=5, paper=6)
+    yield from network_cells(profile, SLUG, tightest=tightest)
 
 
 def alone(cell: Cell) -> bool:
@@ -56,10 +44,11 @@ def alone(cell: Cell) -> bool:
 
 
 def measure(cell: Cell, context: Context) -> list[Row]:
-    """Train a net, freeze it, and solve it by every method at every tolerance."""
-    generator = cell.generator()
-    model, test_error = _train(cell, context, generator)
-    block = freeze(model, draw(mnist.load("test"), EVALUATED, generator))
+    """Freeze a trained net, and solve it by every method at every tolerance."""
+    network = take_network(cell, context)
+    model = as_classifier(network.model).to(cell.device)
+    test_error = float(network.history["test_error"].dropna().iloc[-1])
+    block = freeze(model, mnist.spread(mnist.load("test"), cell.params["evaluated"]))
     truth = _truth(block.double())
     with torch.no_grad():
         field_time, _ = _time(partial(block.field, block.ts[0], block.y0), cell.device)
@@ -90,17 +79,6 @@ def _classify(model: OdeClassifier, tolerances: list[float]) -> list[Row]:
         {"method": CLASSIFIER, "tolerance": tol, **guarded(partial(observe, tol))}
         for tol in tolerances
     ]
-
-
-def _train(cell: Cell, context: Context, generator: torch.Generator) -> tuple[OdeClassifier, float]:
-    """A net trained for the cell's budget, and its test error."""
-    model = OdeClassifier(
-        cell.params["channels"], generator=generator, rtol=TRAIN_TOLERANCE, atol=TRAIN_TOLERANCE
-    ).to(cell.device)
-    data = draw(mnist.load("train"), cell.params["images"], generator)
-    test, schedule = first(mnist.load("test"), TESTED), cell.params["epochs"]
-    history = train(model, data, test, cell, context, generator, schedule=schedule)
-    return model, history[-1].test_error
 
 
 def _truth(

@@ -14,6 +14,7 @@ def made_up(
 ) -> pd.DataFrame:
     """Rows of the trained net at the published setting, with one ratio for each solver."""
     size = {"epochs": 5, "images": 60_000, "batch_size": 128, "channels": 8, "test_error": 0.01}
+    size["trained"] = True
     checks = {"reconstruction_error": 1e-3, "gradient_error": 1e-3, "valid": True, "status": "ok"}
     setting = {"adjoint_factor": 1, "norm": "rms", "loss": "mean"}
     rows = []

@@ -67,7 +67,7 @@ def test_an_interval_across_a_bound_is_undecided():
 @pytest.mark.parametrize(
     "changed",
     [
-        {"epochs": 0},
+        {"trained": False},
         {"adjoint_factor": 100},
         {"norm": "seminorm"},
         {"loss": "sum"},

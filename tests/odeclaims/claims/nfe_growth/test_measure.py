@@ -1,114 +1,58 @@
-"""The rows of a small run, and that it can be stopped."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""The rows of nets from the pool, and of models of points that are trained here."""
 
 import pandas as pd
 import pytest
-import torch
 
-from neural_ode.data import MNIST, mnist
-from neural_ode.networks import OdeClassifier
 from odeclaims.cell import Cell, Context, Profile
-from odeclaims.claims.nfe_growth import CLAIM, judge, measure
+from odeclaims.claims.nfe_growth import CLAIM, measure
 from odeclaims.claims.nfe_growth.settings import ARMS, SLUG, TOLERANCES, TOY_TOLERANCES, TOYS
-from odeclaims.kits.columns import STAMP_COLUMNS
-from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
-from tests.odeclaims.claims.nfe_growth.examples import POINTS, SMALL
+from odeclaims.trained import ode_nets
+from odeclaims.trained.recipes import table1
+from odeclaims.trained.store import Network
+from tests.odeclaims.claims.nfe_growth.examples import POINTS
 
-
-def digits(count: int) -> MNIST:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (count, 28, 28), generator=generator, dtype=torch.uint8)
-    return MNIST(images, torch.arange(count) % 10)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cheap() -> Iterator[None]:
-    """A few digits of noise, and a looser checked tolerance: no test depends on either."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mnist, "load", lambda split: digits(20))
-        patch.setitem(TOLERANCES, "checked", 1e-5)
-        yield
-
-
-def small_run(checkpoint: Path | None = None) -> pd.DataFrame:
-    rows = measure.measure(Cell(SLUG, SMALL), Context(checkpoint))
-    return pd.DataFrame([{**SMALL, "repetition": 0, **row} for row in rows])
-
-
-@pytest.fixture(scope="module")
-def whole(cheap) -> pd.DataFrame:
-    """The rows of a run that was not stopped."""
-    return small_run()
-
-
-def test_both_tolerances_are_observed_at_every_epoch(whole):
-    df = whole
-    assert set(df["status"]) == {"ok"}
-    assert df["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert df["role"].tolist() == ["loose", "checked"] * 3
-    assert df["tolerance"].tolist() == list(TOLERANCES.values()) * 3
-    # dopri5: two evaluations before the first step, and six in each.
-    assert ((df["nfe_forward"] - 2) % 6 == 0).all()
-    loose, checked = (df[df["role"] == role] for role in ("loose", "checked"))
-    assert (checked["nfe_forward"].to_numpy() > loose["nfe_forward"].to_numpy()).all()
-    assert (checked["reconstruction_error"] < RECONSTRUCTION_LIMIT).all()
-    trained = df[df["epoch"] > 0]
-    assert trained[["loss", "training_nfe_forward", "training_nfe_backward"]].notna().all(axis=None)
-    assert df[df["epoch"] == 0]["loss"].isna().all()
-    assert df[["test_error", *STAMP_COLUMNS]].notna().all(axis=None)
-    assert set(df.columns) <= set(CLAIM.all_columns)
-
-
-class Stopped(Exception):
-    pass
-
-
-def test_a_stopped_run_goes_on_to_the_same_rows(whole, tmp_path, monkeypatch):
-    looks = []
-    observe = measure._observe
-
-    def interrupt(*arguments):
-        looks.append(1)
-        # The untrained net, the first epoch, the second: its training and its rows are lost.
-        if len(looks) == 3:
-            raise Stopped
-        return observe(*arguments)
-
-    checkpoint = tmp_path / "state"
-    monkeypatch.setattr(measure, "_observe", interrupt)
-    with pytest.raises(Stopped):
-        small_run(checkpoint)
-    resumed = small_run(checkpoint)
-    pd.testing.assert_frame_equal(resumed, whole)
-    # The untrained net is looked at again, the first epoch is not.
-    assert len(looks) == 3 + 2
-    # A run stopped between its last epoch and its last row has nothing left to train.
-    pd.testing.assert_frame_equal(small_run(checkpoint), whole)
-    assert len(looks) == 3 + 2 + 1
-
-
-def test_looking_leaves_the_net_as_it_is():
-    model = OdeClassifier(4, generator=torch.Generator().manual_seed(0), rtol=0.1, atol=0.1)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    measure._observe(model, digits(2), 4)
-    after = model.state_dict()
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
-    assert all(p.grad is None for p in model.parameters())
-
-
-def test_a_solve_that_fails_is_a_row(monkeypatch):
-    monkeypatch.setattr("odeclaims.kits.digits.STEP_LIMIT", 10)
-    loose, checked = measure._observe(
-        OdeClassifier(4, generator=torch.Generator().manual_seed(0)), digits(2), 4
-    )
-    assert loose["status"] == "ok"
-    assert checked == {
-        "role": "checked",
-        "tolerance": TOLERANCES["checked"],
-        "status": "max_steps",
+FLOWS = [
+    {
+        "kind": "flow",
+        "epoch": epoch,
+        "role": role,
+        "tolerance": tolerance,
+        "status": "ok",
+        "nfe_forward": 20 + 6 * epoch,
+        "rejected": 0,
+        "reconstruction_error": 1e-5,
+        "gradient_error": 1e-3,
+        "reference_error": 1e-4,
+        "valid": True,
     }
+    for epoch in (0, 1)
+    for role, tolerance in TOLERANCES.items()
+]
+EPOCHS = [
+    {"kind": "epoch", "epoch": 0, "test_error": 0.9},
+    {"kind": "epoch", "epoch": 1, "test_error": 0.1, "loss": 0.5, "nfe_forward": 25.5},
+]
+
+
+def test_the_tolerances_are_those_at_which_the_pool_looked():
+    assert TOLERANCES == table1.TOLERANCES
+
+
+def test_a_net_of_the_pool_gives_what_its_training_recorded(monkeypatch):
+    (cell,) = (c for c in measure.cells(Profile("smoke")) if c.params["task"] == "mnist")
+    history = pd.DataFrame([*EPOCHS, *FLOWS])
+    network = Network(ode_nets.specify(cell), {}, history, {})
+    monkeypatch.setattr(measure, "take_network", lambda cell, context: network)
+    df = pd.DataFrame(measure.measure(cell, Context()))
+    assert df["epoch"].tolist() == [0, 0, 1, 1]
+    assert df["role"].tolist() == ["loose", "checked"] * 2
+    assert df["nfe_forward"].tolist() == [20, 20, 26, 26]
+    assert df["test_error"].tolist() == [0.9, 0.9, 0.1, 0.1]
+    assert df["training_nfe_forward"].tolist()[2:] == [25.5, 25.5]
+    assert df["loss"].isna().tolist() == [True, True, False, False]
+    assert df["training_nfe_backward"].isna().all()
+    assert df["valid"].tolist() == [True] * 4
+    assert set(df.columns) <= set(CLAIM.all_columns)
 
 
 SMALL_POINTS = {
@@ -127,11 +71,11 @@ def test_every_toy_problem_has_its_points():
 
 @pytest.mark.parametrize("task", TOYS)
 @pytest.mark.parametrize("arm", ARMS)
-def test_points_are_observed_at_both_tolerances(task, arm):
+def test_points_are_observed_at_every_tolerance(task, arm):
     params = {"task": task, "arm": arm, "augment_dim": ARMS[arm], **SMALL_POINTS}
     df = pd.DataFrame([{**params, **row} for row in measure.measure(Cell(SLUG, params), Context())])
     assert set(df["status"]) == {"ok"}
-    assert df["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert df["epoch"].tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert df["tolerance"].tolist() == list(TOY_TOLERANCES.values()) * 3
     assert df["test_error"].between(0, 1).all()
     trained = df[df["epoch"] > 0]
@@ -153,17 +97,6 @@ def test_arms_share_their_points():
     cells = [c for c in measure.cells(Profile("quick")) if c.params["task"] != "mnist"]
     assert len(cells) == 8 * len(TOYS) * len(ARMS)
     assert len({cell.seed for cell in cells}) == 8 * len(TOYS)
-
-
-def test_the_seed_alone_sets_the_repetitions_apart():
-    cells = [c for c in measure.cells(Profile("hour")) if c.params["task"] == "mnist"]
-    assert len({cell.seed for cell in cells}) == len(cells) >= judge.LEAST_SEEDS
-    assert len({tuple(cell.params.items()) for cell in cells}) == 1
-    assert not any(CLAIM.alone(cell) for cell in cells)
-
-
-def test_a_profile_that_teaches_no_digits_trains_no_net_on_them():
-    assert "mnist" not in {c.params["task"] for c in measure.cells(Profile("quick"))}
 
 
 def test_points_are_looked_at_after_epochs_that_double():
