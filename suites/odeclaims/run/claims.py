@@ -84,8 +84,15 @@ def run_claims(
             summary.failures += [sentence] if sentence else []
         for claim in claims:
             check_folder()
+            of_claim = [t for t in tasks if t.claim is claim]
+            if not of_claim:
+                console.print(
+                    f"{claim.slug} has nothing to measure at {profile.name}. Where it evaluates"
+                    " trained networks, `odeclaims trained` lists which are published.",
+                    style="yellow",
+                )
+                continue
             try:
-                of_claim = [t for t in tasks if t.claim is claim]
                 missing = _assemble(claim, profile, of_claim, store, out, console)
                 if missing and not summary.failures:
                     raise ValueError(

@@ -1,9 +1,15 @@
 """What a run writes of its cells, beside the rows."""
 
 import json
+from io import StringIO
 
-from odeclaims.cell import Cell
+from rich.console import Console
+
+from odeclaims.cell import Cell, Profile
+from odeclaims.claim import Column
 from odeclaims.record.cells import CellStore
+from odeclaims.run.claims import run_claims
+from tests.odeclaims.toy_claims import make_claim
 
 
 def test_the_provenance_tells_machines_apart(counted):
@@ -22,3 +28,12 @@ def test_the_provenance_tells_machines_apart(counted):
     found = json.loads(made.read_text())
     cells = {machine["cpu"]: machine["cells"] for machine in found["machines"]}
     assert cells == {found["cpu"]: 2, "an abacus": 1}
+
+
+def test_a_claim_without_cells_is_said_and_no_failure(tmp_path):
+    console = Console(record=True, width=200, file=StringIO())
+    claim = make_claim("nothing", columns={"x": Column("a number")})
+    summary = run_claims([claim], Profile("quick"), tmp_path / "out", jobs=1, console=console)
+    assert (summary.computed, summary.failures) == (0, [])
+    assert "nothing has nothing to measure at quick." in console.export_text()
+    assert not (tmp_path / "out" / "quick").exists()
