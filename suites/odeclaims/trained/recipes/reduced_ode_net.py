@@ -16,8 +16,9 @@ from odeclaims.trained.specification import Recipe, Specification
 
 NAME = "reduced_ode_net"
 NET = "ode_net"
-# Differences of paired seeds are decided from six on; a seed or two may fail a validity check.
-SEEDS = 8
+# Differences of paired seeds are decided from six on. After its first epoch a net of four fails a
+# validity check by a little, and eight of ten have to pass.
+SEEDS = 10
 SIZE = {
     "channels": 32,
     "images": 20_480,
