@@ -17,13 +17,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# No tensor that fits into memory is longer; and no module has more layers, each made by itself.
+MOST, MOST_LAYERS = 2**31 - 1, 10_000
+# The characters of a value that a message quotes.
+_QUOTED = 60
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Check that an argument is a whole number of at least ``least``; a boolean is no number."""
+
+def check_count(name: str, value: Any, least: int = 1, most: int = MOST) -> None:
+    """Check that an argument is a whole number in this range; a boolean is no number."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {describe(value)}, expected a whole number") from None
     if value < least:
-        raise ValueError(f"{name} is {value}, expected at least {least}") from None
+        raise ValueError(f"{name} is {describe(value)}, expected at least {least}") from None
+    if value > most:
+        raise ValueError(f"{name} is {describe(value)}, expected at most {most:,}") from None
 
 
 def check_counts(name: str, values: Any, length: int | None = None) -> None:
@@ -47,7 +54,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
             wanted = (
                 f"a number from {low} to {high}" if math.isfinite(high) else f"{wanted} from {low}"
             )
-        raise ValueError(f"{name} is {value}, expected {wanted}")
+        raise ValueError(f"{name} is {describe(value)}, expected {wanted}")
 
 
 def check_numbers(name: str, values: Any) -> None:
@@ -64,7 +71,7 @@ def check_positive(name: str, value: Any) -> None:
     """Check that an argument is a finite number above zero."""
     _check_real(name, value)
     if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} is {value}, expected a positive finite number")
+        raise ValueError(f"{name} is {describe(value)}, expected a positive finite number")
 
 
 def _check_real(name: str, value: Any) -> None:
@@ -95,6 +102,14 @@ def check_generator(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {describe(value)}, expected a torch.Generator or None")
 
 
+def check_device(name: str, value: Any) -> None:
+    """Check that an argument is a device of torch, or the name of one."""
+    try:
+        torch.device(value)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"{name} is {describe(value)}, expected a device of torch") from None
+
+
 def check_module(name: str, value: Any) -> None:
     """Check that an argument is a module: an object, and not its class."""
     if not isinstance(value, nn.Module):
@@ -118,7 +133,7 @@ def check_keywords(given: Mapping[str, Any], function: Callable[..., Any]) -> No
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise TypeError(f"unknown argument {name!r}; {hint}")
+            raise TypeError(f"unknown argument {describe(name)}; {hint}")
 
 
 def check_tensor(name: str, x: Any) -> None:
@@ -128,6 +143,18 @@ def check_tensor(name: str, x: Any) -> None:
     check_dense(name, x)
     if not x.is_floating_point():
         raise TypeError(f"{name} has the dtype {x.dtype}, expected a floating-point one") from None
+
+
+def has_values(x: Tensor) -> bool:
+    """Whether a tensor is dense and its numbers are there: not nested, sparse or on meta."""
+    return not x.is_nested and x.layout is torch.strided and not x.is_meta
+
+
+def check_readable(name: str, x: Any) -> None:
+    """Check of an argument that, if it is a tensor, it has values."""
+    if isinstance(x, Tensor) and not has_values(x):
+        kind = "a nested" if x.is_nested else "a meta" if x.is_meta else "a sparse"
+        raise TypeError(f"{name} is {kind} tensor, expected numbers") from None
 
 
 def check_dense(name: str, x: Tensor) -> None:
@@ -263,6 +290,17 @@ def describe(value: Any) -> str:
     """A value in few words: a short text or a number as it is, anything else by its type."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    plain = value is None or isinstance(value, str | bytes | bool | Real)
-    text = repr(value)[:60] if plain else type(value).__name__
-    return text if len(text) < 60 else f"{text}..."
+    if isinstance(value, str | bytes):
+        return shorten(repr(value[:_QUOTED]))
+    if value is not None and not isinstance(value, Real):
+        return type(value).__name__
+    try:
+        return shorten(str(value))
+    except ValueError:
+        # Python writes no number of thousands of digits.
+        return "a number of thousands of digits"
+
+
+def shorten(text: str) -> str:
+    """A text of bounded length, as a message may quote it."""
+    return text if len(text) < _QUOTED else f"{text[:_QUOTED]}..."

@@ -27,6 +27,10 @@ class StepUnderflow(SolverFailure):
     status = "underflow"
 
 
+class ToleranceUnderflow(StepUnderflow):
+    """The tolerance is far below the rounding of the state, so that its steps do not get on."""
+
+
 class StepLimit(SolverFailure):
     """More steps than ``max_num_steps`` between two output times."""
 
@@ -47,6 +51,17 @@ def step_limit(attempts: int, goal: float, t: float) -> StepLimit:
 def step_underflow(h: float, t: float) -> StepUnderflow:
     """The failure of a step that rounding swallows."""
     return StepUnderflow(f"the step {h:.3g} at t={t:.9g} is too small to move the time", t)
+
+
+def too_tight(t: float, h: float, dtype: torch.dtype) -> ToleranceUnderflow:
+    """The failure of a solve whose tolerance is out of reach for numbers of this dtype."""
+    wider = "" if dtype == torch.float64 else ", or float64 for the state"
+    return ToleranceUnderflow(
+        f"the tolerance is far below the rounding of the state in {dtype}, so that the steps near"
+        f" t={t:.9g}, of {h:.3g}, are too short to reach the end: take a larger rtol or"
+        f" atol{wider}",
+        t,
+    )
 
 
 def not_finite(t: float, where: str = "just after") -> NonFinite:

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from neural_ode.arguments import explain_call
-from neural_ode.kept import version
+from neural_ode.kept import EVERY, FIRST, version
 from neural_ode.step.base import Evaluate, Slope
 from neural_ode.transforms import transforming
 
@@ -21,10 +21,10 @@ Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*s
 class Plain:
     """A field as the stepper calls it: without integrals, and with a check of its output.
 
-    The first calls also look at the values that the field is called with, since memory that is
-    shared with NumPy, or changed through ``.data``, changes without being counted. A later change
-    of this kind has no effect: whatever the solver keeps over a call is lent to the field as a
-    copy (``neural_ode.kept``).
+    The first calls, and one in some of the later ones, also look at the values that the field is
+    called with, since memory that is shared with NumPy, or changed through ``.data``, changes
+    without being counted. The solution is right in any case, since whatever the solver keeps over a
+    call is lent to the field as a copy (``neural_ode.kept``); a gradient would not be.
 
     Raises:
         TypeError, ValueError: for an output that cannot be the derivative of the state, and for a
@@ -34,7 +34,7 @@ class Plain:
     def __init__(self, field: Field, y0: Float[Tensor, "*state"]) -> None:
         self.field = field
         self._shape, self._dtype, self._device = y0.shape, y0.dtype, y0.device
-        self._looks = 3
+        self._looks, self._wait = FIRST, 0
         # In inference mode nobody counts how often a tensor was changed.
         self._counted = not torch.is_inference_mode_enabled()
 
@@ -50,18 +50,20 @@ class Plain:
             f = self.field(t, y.clone())
             self._check(f)
             return f.clone(), None
-        if self._looks:
+        if not self._wait:
             return self._look(t, y), None
+        self._wait -= 1
         before = y._version if self._counted else 0
         f = self.field(t, y)
         if self._counted and y._version != before:
-            raise _changed()
+            raise changed()
         self._check(f)
         return f, None
 
     def _look(self, t: Tensor, y: Tensor) -> Tensor:
-        """One of the first calls, with the checks that each call need not have."""
-        self._looks -= 1
+        """One of the calls with the checks that each call need not have."""
+        self._looks = max(self._looks - 1, 0)
+        self._wait = 0 if self._looks else EVERY - 1
         seen = y.detach().clone() if y.device.type == "cpu" and not transforming() else None
         before = version(y)
         try:
@@ -73,8 +75,8 @@ class Plain:
             if explained is None:
                 raise
             raise explained from None
-        if version(y) != before or not (seen is None or _equal(seen, y)):
-            raise _changed()
+        if version(y) != before or not (seen is None or same_values(seen, y)):
+            raise changed()
         self._check(f)
         if f.layout is not torch.strided:
             raise TypeError("the field returned a sparse tensor, expected a dense one")
@@ -92,14 +94,15 @@ class Plain:
             )
 
 
-def _changed() -> ValueError:
+def changed() -> ValueError:
+    """What is wrong with a field that writes to the state that it is called with."""
     return ValueError(
         "the field changes in place the state that it is called with, which the solver still"
         " needs: let it work on a copy, such as y.clone()"
     )
 
 
-def _equal(a: Float[Tensor, "*state"], b: Float[Tensor, "*state"]) -> bool:
+def same_values(a: Float[Tensor, "*state"], b: Float[Tensor, "*state"]) -> bool:
     """Whether the values are the same, those that are not a number included."""
     return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
 

@@ -29,6 +29,7 @@ from neural_ode.run import OnStep, Run, as_numbers
 from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
+from neural_ode.step.controllers import check_factor
 from neural_ode.times import Time, Times, as_time, nudge
 from neural_ode.transforms import all_finite, unwrap
 
@@ -161,17 +162,29 @@ def _attempt(
         if here.size == tried or t + direction * here.size == t or tried <= settings.min_step:
             raise not_finite(t)
         return None
-    here.size = tried * float(controller.factor(ratio, here.previous, run.stepper.order))
+    factor = controller.factor(ratio, here.previous, run.stepper.order)
+    if not (isinstance(factor, float) and 0 < factor < math.inf):
+        factor = check_factor(factor)
+    here.size = tried * factor
     if ratio > 1 and tried > settings.min_step:
         run.counts.rejected += 1
         run.tell(settings.callbacks.reject, t, here.y, h)
         here.progress.fail(nonfinite=False)
+        if factor >= 1 and ratio > 1.001:
+            raise ValueError(
+                f"the controller's factor is {factor:g} for a step whose error is {ratio:.3g} times"
+                " the tolerance, expected less than 1"
+            )
         if here.size == tried:
             # Near the time 0 the size can fall to the smallest number there is, and stay there.
             raise step_underflow(h, t)
         return None
     if here.progress.failed:
         failure = here.progress.check(t, tried, step.y0, step.y1)
+        if failure is not None:
+            raise failure
+    if here.progress.is_short(tried, here.size):
+        failure = here.progress.check_tolerance(run.test, step, t, tried)
         if failure is not None:
             raise failure
     here.previous = ratio

@@ -2,9 +2,10 @@
 
 A field may change the state that it is called with, or one that it was called with before, or what
 it has returned, without anybody counting it: through ``.data``, a NumPy view, or in inference mode.
-So a state that the solver needs after the call is lent as a copy, and a slope is copied. Where
-autograd goes through the steps, a copy of a slope would not help, since the graph would lead to
-whatever the tensor has become; there the count of changes tells.
+So a state that the solver needs after the call is lent as a copy. A slope that a step begins with
+is copied by an operation that autograd follows, since it is needed again where the step is tried
+again. Of the other slopes the values are copied at once; of those that autograd follows the count
+of changes tells whether the graph still leads to what they were.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+# The calls of a field after which its argument is compared with a copy from before: the first, and
+# then one in so many, so that the comparisons cost next to nothing beside even a small field.
+FIRST, EVERY = 3, 32
+
+
+class Looks:
+    """Says at which calls of a field to look whether it has changed its argument."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def is_due(self) -> bool:
+        """Count a call, and say whether it is one to look at."""
+        self._calls += 1
+        return self._calls <= FIRST or self._calls % EVERY == 0
+
 
 def lend(y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
     """What the field is called with in place of a state that is needed afterwards."""
@@ -22,10 +39,10 @@ def lend(y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
 
 
 def own(slope: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A slope in memory of the solver's own; where autograd follows it, the slope itself."""
-    k, *others = slope
-    if (k.requires_grad and torch.is_grad_enabled()) or torch.compiler.is_compiling():
+    """A slope in memory of the solver's own; the compiler sees to that by itself."""
+    if torch.compiler.is_compiling():
         return slope
+    k, *others = slope
     return k.clone(), *others
 
 

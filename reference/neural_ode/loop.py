@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.progress import SHORT
 from neural_ode.step.base import LoopStepper
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import ErrorTest
@@ -20,7 +21,8 @@ from neural_ode.step.error import ErrorTest
 GOING, REACHED, UNDERFLOW, LIMIT, DOUBTFUL, OVERFLOW = range(6)
 # Steps that were not finite, or that followed a failed one and brought next to nothing, after which
 # the solve is left to the loop outside, which sees whether it gets on (``progress.Progress``).
-DOUBTS, NEXT_TO_NOTHING = 32, 1e-3
+# Of steps that are only short, so many count as one of those.
+DOUBTS, NEXT_TO_NOTHING, SHORT_ONES = 32, 1e-3, 32
 
 
 class Trials(NamedTuple):
@@ -121,7 +123,8 @@ class StepLoop:
             now.t, h, y, (f, None), None, False, test
         )
         ratio = torch.as_tensor(ratio).double()
-        finite, still, smallest = ratio.isfinite(), end == now.t, size <= min_step
+        finite = ratio.isfinite() & (ratio >= 0)
+        still, smallest = end == now.t, size <= min_step
         good = finite & ((ratio <= 1) | smallest) & ~still
         factor = self.controller.factor(ratio, now.previous, self.stepper.order)
         following = size * torch.where(finite, factor, self.controller.dfactor)
@@ -131,13 +134,14 @@ class StepLoop:
         same = following == size
         stuck = ~finite & (same | (now.t + direction * following == now.t) | smallest)
         barren = good & (now.failed > 0) & (ratio < NEXT_TO_NOTHING)
-        doubts = now.doubts + (~finite | barren)
+        short = good & (size < SHORT * (until - begin).abs()) & (following <= 2 * size)
+        doubts = now.doubts + (~finite | barren) + short / SHORT_ONES
         ended = torch.where(doubts >= DOUBTS, DOUBTFUL, GOING).to(end)
         ended = torch.where(reached, float(REACHED), ended)
         full = (accepted + rejected >= attempts) & ~reached
         ended = torch.where(full, float(LIMIT), ended)
         # The loop outside finds whether it is the state or only the norm that is not finite.
-        ended = torch.where(stuck, float(DOUBTFUL), ended)
+        ended = torch.where(stuck | ~(following > 0), float(DOUBTFUL), ended)
         ended = torch.where(~good & finite & same, float(UNDERFLOW), ended)
         ended = torch.where(still, float(UNDERFLOW), ended)
         tried = Trials(

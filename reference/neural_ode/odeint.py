@@ -16,7 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.arguments import check_callable, check_positive, describe
+from neural_ode.arguments import (
+    check_callable,
+    check_positive,
+    check_readable,
+    describe,
+    shorten,
+)
 from neural_ode.gradients import Adjoint, Gradient
 from neural_ode.gradients.parameters import as_tensors, parameters_of
 from neural_ode.methods import find_method
@@ -217,7 +223,9 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     known |= {"norm", "interp", "grid_constructor"}
     unknown = sorted(set(options) - known)
     if unknown:
-        warnings.warn(f"options not known and left out: {', '.join(unknown)}", stacklevel=4)
+        warnings.warn(
+            f"options not known and left out: {', '.join(map(shorten, unknown))}", stacklevel=4
+        )
     adaptive = _find(method).adaptive
     idle = sorted(set(options) & set(_OF_GRIDS if adaptive else _OF_ERRORS))
     if idle:
@@ -234,8 +242,10 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
             settings[name] = as_floats(name, settings[name])
     control = {name: options[name] for name in _CONTROLLER_OPTIONS if name in options}
     for name, value in control.items():
-        check_positive(name, value.item() if isinstance(value, Tensor) else value)
-        control[name] = float(value)
+        check_readable(name, value)
+        number = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        check_positive(name, number)
+        control[name] = float(number)
     if control:
         settings["controller"] = IntegralController(**control)
     if not adaptive:
@@ -247,6 +257,7 @@ class _Flat:
     """A problem whose state may be a tuple, complex or of 16 bits, as one with a real tensor."""
 
     def __init__(self, func: Callable[[Tensor, Any], Any], y0: State) -> None:
+        check_callable("func", func)
         self.func, self.layout = func, Layout(y0)
         self.y0 = self.layout.y0
 
@@ -314,8 +325,10 @@ class _Flat:
         given = {
             name: getattr(self.func, attribute + suffix)
             for name, attribute in _CALLBACKS.items()
-            if hasattr(self.func, attribute + suffix)
+            if getattr(self.func, attribute + suffix, None) is not None
         }
+        for name, callback in given.items():
+            check_callable(_CALLBACKS[name] + suffix, callback)
         chosen = _find(method)
         called = () if chosen.integrate else _CALLBACKS if chosen.adaptive else ("step",)
         idle = [_CALLBACKS[name] + suffix for name in given if name not in called]

@@ -2,7 +2,8 @@
 
 Near an overflow, or before a state that the field cannot bear, every longer step fails, and a step
 that passes is so short that rounding keeps the state where it is. The time then creeps on by such
-steps, millions of them for a thousandth of the interval.
+steps, millions of them for a thousandth of the interval. A tolerance far below the rounding of the
+state makes steps so short, too, without a single one that fails.
 """
 
 import math
@@ -12,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.failures import SolverFailure, overflow, stagnation
+from neural_ode.failures import SolverFailure, overflow, stagnation, too_tight
+from neural_ode.step.base import Step
+from neural_ode.step.error import ErrorTest
 from neural_ode.transforms import unwrap
 
 # The share of the interval by which the time has to get on while it meets trouble.
@@ -21,6 +24,9 @@ SHARE = 1e-6
 BARREN = 10
 # Fewer suffice where the state is beyond this part of the largest number of its dtype.
 NEAR_OVERFLOW, BEFORE_OVERFLOW = 1e-10, 4
+# Steps shorter than this part of the interval are so short that the tolerance is looked at, and so
+# many times smaller than the rounding of the state it is out of reach. LSODE gives up at once.
+SHORT, FAR_BELOW = 1e-5, 1000
 
 
 @dataclass(slots=True)
@@ -40,6 +46,7 @@ class Progress:
         shortest: the length of the shortest step since then.
         barren: barren steps since then, or since they have become much shorter.
         met: barren steps since then.
+        tight: accepted steps that a tolerance out of reach made short.
     """
 
     length: float
@@ -49,6 +56,7 @@ class Progress:
     shortest: float = math.inf
     barren: int = 0
     met: int = 0
+    tight: int = 0
 
     def fail(self, *, nonfinite: bool) -> None:
         """Take note of a trial that was rejected."""
@@ -75,3 +83,24 @@ class Progress:
             if largest > NEAR_OVERFLOW * torch.finfo(y1.dtype).max:
                 return overflow(t, largest, y1.dtype)
         return stagnation(t, nonfinite=nonfinite) if self.barren >= BARREN else None
+
+    def is_short(self, size: float, following: float) -> bool:
+        """Whether the error keeps steps so short that ``check_tolerance`` should look at them."""
+        return size < SHORT * self.length and following <= 2 * size
+
+    def check_tolerance(
+        self, test: ErrorTest, step: Step, t: float, size: float
+    ) -> SolverFailure | None:
+        """Why the solve will not end after so many short steps; ``None`` where it may.
+
+        Source: the test of LSODE for too much accuracy requested (Hindmarsh 1983, its TOLSF).
+        """
+        eps = torch.finfo(step.y1.dtype).eps
+        with torch.no_grad():
+            # Entries that stay the same are not rounded, however large they are.
+            rounding = eps * torch.where(step.f0[0] == 0, 0, step.y1)
+            scale = test.scale(torch.maximum(test.sizes(step.y0), test.sizes(step.y1)))
+            q = None if step.q1 is None else eps * step.q1 / test.scale(step.q1.abs())
+            times = float(unwrap(test.measure(rounding / scale, q)).max())
+        self.tight = self.tight + 1 if times >= FAR_BELOW else 0
+        return too_tight(t, size, step.y1.dtype) if self.tight >= BARREN else None

@@ -14,7 +14,6 @@ from torch import Tensor
 from neural_ode.compiled import CompiledSteps, find_steps
 from neural_ode.failures import not_finite
 from neural_ode.field import Plain
-from neural_ode.kept import check_kept, version
 from neural_ode.loop import StepLoop
 from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
@@ -144,6 +143,7 @@ class Run:
         _, size = self.stepper.start(t + shift, direction, self.y0, self.q, wide)
         size = _least(size)
         if not math.isfinite(size):
+            self._check_norm(size)
             raise not_finite(t, "at")
         return size
 
@@ -167,10 +167,29 @@ class Run:
         y1, q1, f1, ratio, ks, rates = advanced
         if ratio is not None:
             ratio = float(unwrap(ratio).max() if self.transformed else ratio)
-            if ratio == math.inf and all(all_finite(x) for x in (y1, f1[0], q1) if x is not None):
-                # It is only too large for the dtype that it was measured in.
-                ratio = sys.float_info.max
+            if not 0 <= ratio < math.inf:
+                ratio = self._doubtful(ratio, y1, f1[0], q1)
         return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
+
+    def _doubtful(self, ratio: float, *ends: Tensor | None) -> float:
+        """The ratio of a step where the norm is no number from 0.
+
+        Raises:
+            ValueError: where that is the norm's doing.
+        """
+        self._check_norm(ratio)
+        if ratio == math.inf and all(all_finite(x) for x in ends if x is not None):
+            # It is only too large for the dtype that it was measured in.
+            return sys.float_info.max
+        return ratio
+
+    def _check_norm(self, norm: float) -> None:
+        """Raise ValueError for a norm that is negative, or not finite for an error of ones."""
+        if not norm < 0:
+            q = None if self.q is None else torch.ones_like(self.q)
+            norm = float(unwrap(self.test.measure(torch.ones_like(self.y0), q)).max())
+        if not 0 <= norm < math.inf:
+            raise ValueError(f"the norm returned {norm:g}, expected a number of at least 0")
 
     def tell(self, callback: Callback | None, t: Time, y: Float[Tensor, "*state"], h: Time) -> None:
         """Call the callback, if there is one, with the beginning and the size of a step.
@@ -220,9 +239,7 @@ class Run:
         if self.settings.interpolation == "linear":
             return step.y0 + x * rise
         f0 = step.f0[0]
-        before = version(f0)
         f1 = self.first_slope(as_time(step.t + step.h, step.y1), step.y1)[0]
-        check_kept([f0], [before])
         slopes = step.h * ((1 - x) * f0 - x * f1)
         return step.y0 + x * (rise + (1 - x) * (slopes + (2 * x - 1) * rise))
 

@@ -10,7 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neural_ode.arguments import check_callable, check_flag, describe
+from neural_ode.arguments import (
+    check_callable,
+    check_flag,
+    check_readable,
+    describe,
+    has_values,
+)
 from neural_ode.methods.base import Method
 from neural_ode.methods.runge_kutta_5 import DOPRI5
 from neural_ode.step.controllers import Controller, IntegralController
@@ -88,6 +94,10 @@ class Settings:
     callbacks: Callbacks = NO_CALLBACKS
 
     def __post_init__(self):
+        for name in _NUMBERS:
+            given = getattr(self, name)
+            if not isinstance(given, float | int):
+                object.__setattr__(self, name, _as_number(given))
         for name in ("rtol", "atol"):
             _check_tolerance(name, getattr(self, name))
         if self.step_size is not None and self.grid is not None:
@@ -99,7 +109,7 @@ class Settings:
             if value is None or not (_is_number(value) and value > 0):
                 raise ValueError(f"{name} is {describe(value)}, expected a positive number")
             if value == math.inf and name != "max_step":
-                raise ValueError(f"{name} is {value!r}, expected a finite number")
+                raise ValueError(f"{name} is {describe(value)}, expected a finite number")
         for name in ("grid", "step_t", "jump_t"):
             times = getattr(self, name)
             if isinstance(times, list | tuple):
@@ -112,16 +122,16 @@ class Settings:
         if not (_is_number(self.min_step) and 0 <= self.min_step <= self.max_step):
             raise ValueError(
                 f"min_step is {describe(self.min_step)}, expected a number from 0 to max_step,"
-                f" {self.max_step!r}"
+                f" {self.max_step}"
             )
         limit = self.max_num_steps
         if not (_is_number(limit) and limit >= 1):
             raise ValueError(f"max_num_steps is {describe(limit)}, expected at least 1")
         if limit != math.inf and limit != int(limit):
-            raise ValueError(f"max_num_steps is {limit!r}, expected a whole number")
+            raise ValueError(f"max_num_steps is {describe(limit)}, expected a whole number")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"unknown interpolation {self.interpolation!r};"
+                f"unknown interpolation {describe(self.interpolation)};"
                 f" expected one of {', '.join(INTERPOLATIONS)}"
             )
         for name in ("perturb", "compile"):
@@ -134,9 +144,11 @@ class Settings:
         if self.norm is not rms_norm:
             check_callable("norm", self.norm)
         controller = self.controller
-        if isinstance(controller, type) or not hasattr(controller, "factor"):
+        whole = all(hasattr(controller, name) for name in ("factor", "dfactor"))
+        if isinstance(controller, type) or not whole:
             raise TypeError(
-                f"controller is {describe(controller)}, expected an object such as PIController()"
+                f"controller is {describe(controller)}, expected an object such as PIController(),"
+                " with a function factor and a number dfactor"
             )
         if not isinstance(self.callbacks, Callbacks):
             raise TypeError(f"callbacks is {describe(self.callbacks)}, expected Callbacks(...)")
@@ -162,6 +174,8 @@ class Settings:
         return ErrorTest(self.rtol, self.atol, self.norm, self.joint_norm)
 
 
+# What is a single number; a tolerance may also be a tensor.
+_NUMBERS = ("rtol", "atol", "step_size", "first_step", "min_step", "max_step", "max_num_steps")
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
 
 
@@ -173,6 +187,7 @@ def as_list(name: str, times: Any) -> list[Time]:
     """
     if isinstance(times, str | bytes | Mapping) or not isinstance(times, Iterable):
         raise TypeError(f"{name} is {describe(times)}, expected a sequence of times")
+    check_readable(name, times)
     if isinstance(times, Tensor | np.ndarray) and times.ndim != 1:
         raise ValueError(f"{name} has shape {tuple(times.shape)}, expected one dimension")
     entries: list[Time] = [*times]
@@ -187,6 +202,7 @@ def as_floats(name: str, times: Any) -> tuple[float, ...]:
 
 def _check_times(name: str, times: Sequence[Any]) -> None:
     for t in times:
+        check_readable(f"an entry of {name}", t)
         if not _is_number(t):
             raise TypeError(f"{name} holds {describe(t)}, expected numbers")
 
@@ -194,7 +210,8 @@ def _check_times(name: str, times: Sequence[Any]) -> None:
 def _is_number(value: object) -> bool:
     """Whether it is a real number, which a truth value, of whatever kind, is not meant to be."""
     if isinstance(value, Tensor):
-        return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
+        real = value.dtype != torch.bool and not value.is_complex()
+        return real and has_values(value) and value.ndim == 0
     # An abstract class takes longer to ask than those of most numbers.
     if isinstance(value, float):
         return True
@@ -207,7 +224,15 @@ def _is_number(value: object) -> bool:
     return True
 
 
+def _as_number(value: Any) -> Any:
+    """A number of another kind, or in a tensor, as one of the host; anything else as it is."""
+    if not _is_number(value):
+        return value
+    return value.item() if isinstance(value, Tensor) else float(value)
+
+
 def _check_tolerance(name: str, tolerance: Tolerance) -> None:
+    check_readable(name, tolerance)
     if isinstance(tolerance, Tensor):
         real = tolerance.dtype != torch.bool and not tolerance.is_complex()
         good = real and bool((tolerance.isfinite() & (tolerance > 0)).all())

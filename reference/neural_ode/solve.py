@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.arguments import check_dense
+from neural_ode.arguments import check_dense, describe
 from neural_ode.field import Field, ReadsTime
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
@@ -25,7 +25,7 @@ from neural_ode.settings import (
 )
 from neural_ode.solution import Solution
 from neural_ode.step.controllers import Controller
-from neural_ode.step.error import Norm, Tolerance, rms_norm
+from neural_ode.step.error import Norm, Tolerance, check_representable, rms_norm
 from neural_ode.times import as_time
 from neural_ode.transforms import is_batched
 
@@ -111,16 +111,16 @@ def solve(
         StepUnderflow, StepLimit, NonFinite: where the integration cannot go on. An adaptive solve
             cannot, either, where longer steps are not finite, or miss the tolerance, and those that
             pass bring nothing: ten of them within a millionth of the interval, or four where the
-            state is about to overflow, end it (``neural_ode.progress``).
+            state is about to overflow, end it (``neural_ode.progress``). Nor can one whose
+            tolerance is a thousand times below the rounding of the state, as soon as its steps are
+            shorter than 1e-5 of the interval.
     """
     chosen = find_method(method)
     times = check_problem(field, y0, ts)
-    _check_fits("rtol", rtol, y0)
-    _check_fits("atol", atol, y0)
     if gradient is not None and (
         isinstance(gradient, type | Tensor) or not hasattr(gradient, "solve")
     ):
-        raise TypeError(f"gradient is {gradient!r}, expected an object such as Adjoint()")
+        raise TypeError(f"gradient is {describe(gradient)}, expected an object such as Adjoint()")
     if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
     settings = Settings(
@@ -142,6 +142,8 @@ def solve(
         compile=compile,
         callbacks=NO_CALLBACKS if callbacks is None else callbacks,
     )
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        _check_fits(name, tolerance, y0)
     _warn_of_rounded_times(field, y0, times)
     ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
     return Solution(ts, ys, stats)
@@ -167,7 +169,8 @@ def _warn_of_rounded_times(
 
 
 def _check_fits(name: str, tolerance: Tolerance, y0: Float[Tensor, "*state"]) -> None:
-    """Raise ValueError, in one sentence, for a tolerance of more entries than the state has."""
+    """Raise ValueError, in one sentence, for a tolerance that does not go with the state."""
+    check_representable(name, tolerance, y0.dtype)
     if not isinstance(tolerance, Tensor):
         return
     try:
@@ -187,8 +190,8 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> list[float]:
     Raises:
         TypeError, ValueError: in one sentence, for a problem that cannot be solved.
     """
-    if not callable(field):
-        raise TypeError(f"field is {type(field).__name__}, expected a function of (t, y)")
+    if not callable(field) or isinstance(field, type):
+        raise TypeError(f"field is {describe(field)}, expected a function of (t, y)")
     for name, value in (("y0", y0), ("ts", ts)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} is {type(value).__name__}, expected a torch tensor")

@@ -97,7 +97,7 @@ class StateNorm:
 
     def __call__(self, error: Float[Tensor, "*packed"]) -> Float[Tensor, ""]:
         """The norm that the user chose, of the state as the user knows it."""
-        return torch.as_tensor(check_norm(self._of_state(self._layout.unpack_error(error))))
+        return check_norm(self._of_state(self._layout.unpack_error(error)))
 
 
 def _check(y0: Any, parts: tuple) -> None:

@@ -1,7 +1,7 @@
 """Tolerances as torchdiffeq takes them: numbers, tensors, arrays, or an entry a part of a tuple."""
 
-import math
 from collections.abc import Sequence
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neural_ode.arguments import describe
+from neural_ode.arguments import check_readable, describe
 from neural_ode.states import Layout
 from neural_ode.step.error import Tolerance
 
@@ -24,6 +24,8 @@ def for_state(layout: Layout, rtol: Any, atol: Any) -> dict[str, Any]:
         ValueError, TypeError: for another number of entries than the state has parts, an entry that
             is no number or does not fit its part, or two zeros.
     """
+    check_readable("rtol", rtol)
+    check_readable("atol", atol)
     return _without_zeros(layout, _spread(layout, "rtol", rtol), _spread(layout, "atol", atol))
 
 
@@ -35,6 +37,8 @@ def for_adjoint(layout: Layout, rtol: Any, atol: Any) -> dict[str, Any]:
     Raises:
         ValueError, TypeError: for an entry that is no number, or two zeros.
     """
+    check_readable("rtol", rtol)
+    check_readable("atol", atol)
     least = _least("rtol", rtol), _least("atol", atol)
     if least == (0, 0) and (_has_entries(rtol) or _has_entries(atol)):
         least = _least("rtol", rtol, above=0), _least("atol", atol, above=0)
@@ -63,7 +67,7 @@ def _one(name: str, value: Any) -> Any:
     if isinstance(value, Tensor | np.ndarray):
         tensor = _as_tensor(name, value)
         return value if isinstance(value, Tensor) else tensor.item()
-    return value
+    return float(value) if isinstance(value, Fraction) else value
 
 
 def _entry(layout: Layout, name: str, value: Any) -> Tensor:
@@ -78,8 +82,10 @@ def _as_tensor(name: str, value: Any) -> Tensor:
     Raises:
         TypeError: for what is no real number or several of them.
     """
+    check_readable(f"an entry of {name}", value)
     try:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, device="cpu")
+        plain = float(value) if isinstance(value, Fraction) else value
+        tensor = plain if isinstance(plain, Tensor) else torch.as_tensor(plain, device="cpu")
     except (TypeError, ValueError, RuntimeError, OverflowError):
         tensor = None
     if tensor is None or tensor.is_complex() or _has_boolean(value):
@@ -106,11 +112,12 @@ def _expand(entry: Tensor, name: str, shape: torch.Size) -> Tensor:
     return entry.reshape(-1)
 
 
-def _least(name: str, value: Any, above: float = -math.inf) -> Any:
+def _least(name: str, value: Any, above: float | None = None) -> Any:
     if not _has_entries(value):
         return _one(name, value)
     each = torch.cat([_as_tensor(name, v).double().reshape(-1) for v in value])
-    each = each[~(each <= above)]
+    if above is not None:
+        each = each[~(each <= above)]
     return float(each.min()) if len(each) else 0.0
 
 

@@ -17,7 +17,7 @@ from neural_ode.methods import NAMED
 from tests.neural_ode.failing import decay
 from tests.neural_ode.random_problems import F32, F64
 from tests.neural_ode.test_overwriting import CHANGED, FILLED, Turning, problem
-from tests.neural_ode.ways import FOR_EVERY_METHOD
+from tests.neural_ode.ways import EVERY, FOR_EVERY_METHOD, method_for
 
 COMPILES = pytest.mark.slow  # Compiling takes seconds.
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -227,3 +227,63 @@ def test_a_norm_that_never_passes_ends_the_solve(compile):
             # The compiled loop chooses it by itself.
             first_step=None if compile else 1e-315,
         )
+
+
+class Trained(nn.Module):
+    """A small net with weights of its own, which zeroes its last output or what it is called with.
+
+    Args:
+        what: "output", "argument" or ``None``.
+        call: the first call that does so.
+    """
+
+    def __init__(self, what=None, call=0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2)).to(F64)
+        self.what, self.call, self.calls, self.last = what, call, 0, None
+
+    def forward(self, t, y):
+        self.calls += 1
+        f = 3 * self.layers(y)
+        if self.calls > self.call:
+            if self.what == "output" and self.last is not None:
+                self.last.data.zero_()
+            if self.what == "argument":
+                y.detach().numpy()[...] = 0
+        self.last = f
+        return f
+
+
+def trained(field, way, method, **chosen):
+    """The solution and the gradients of a loss of it."""
+    y0 = torch.ones(2, dtype=F64, requires_grad=True)
+    ts = torch.tensor([0, 0.3, 1], dtype=F64, requires_grad=way != "reversible")
+    chosen = {"rtol": 1e-4, "atol": 1e-4} | chosen
+    ys = solve(field, y0, ts, method=method, gradient=EVERY[way], **chosen).ys
+    ys.square().sum().backward()
+    return ys.detach(), y0.grad, *(p.grad for p in field.parameters())
+
+
+@pytest.mark.parametrize("first_step", [None, 1.0])
+@pytest.mark.parametrize("way", list(EVERY))
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "dopri8", "reversible_heun"])
+def test_a_trained_field_may_zero_what_it_returned_at_its_last_call(way, method, first_step):
+    """Also where a first step that is too long is tried again."""
+    if way not in ("backprop", "reversible") and method == "reversible_heun":
+        return
+    if way == "reversible" and method != "reversible_heun":
+        return
+    got, wanted = (
+        trained(Trained(what), way, method, first_step=first_step) for what in ("output", None)
+    )
+    for a, b in zip(got, wanted, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("way", list(EVERY))
+@pytest.mark.parametrize("call", [3, 20])
+def test_a_trained_field_that_goes_on_to_zero_its_argument_is_found_out(way, call):
+    """Autograd would differentiate at what NumPy has made of it, without a word."""
+    with pytest.raises(ValueError, match=CHANGED):
+        trained(Trained("argument", call), way, method_for(way), max_step=0.05)

@@ -7,6 +7,7 @@ recognition", Proceedings of the IEEE 86(11), 1998. Licence: CC BY-SA 3.0 (`mnis
 import gzip
 import hashlib
 import math
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,25 @@ class MNIST:
     Attributes:
         images: grey values, 0 (background) to 255 (ink), uint8, shape [n, 28, 28].
         labels: the digit that each image shows, 0 to 9, int64, shape [n].
+
+    Raises:
+        TypeError, ValueError: for anything else.
     """
 
     images: UInt8[Tensor, "n 28 28"]
     labels: Int64[Tensor, "n"]
+
+    def __post_init__(self) -> None:
+        for name, dtype, ndim in (("images", torch.uint8, 3), ("labels", torch.int64, 1)):
+            value = getattr(self, name)
+            if not isinstance(value, Tensor) or value.dtype is not dtype:
+                given = value.dtype if isinstance(value, Tensor) else describe(value)
+                raise TypeError(f"{name} is {given}, expected a tensor of {dtype}")
+            if value.ndim != ndim or len(value) != len(self.images):
+                raise ValueError(
+                    f"{name} has the shape {tuple(value.shape)}, expected [n, 28, 28] for images"
+                    " and [n] for labels"
+                )
 
 
 def load(split: Literal["train", "test"], *, folder: Path | str | None = None) -> MNIST:
@@ -106,10 +122,11 @@ def load(split: Literal["train", "test"], *, folder: Path | str | None = None) -
         folder = _FOLDER
     elif not isinstance(folder, Path | str):
         raise TypeError(f"folder is {describe(folder)}, expected a path")
-    if not Path(folder).is_dir():
+    # Not the method of a path, which raises where the name is too long.
+    if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"folder is {str(folder)!r}, which is no folder here: expected one that holds the four"
-            " gzipped MNIST files"
+            f"folder is {describe(str(folder))}, which is no folder here: expected one that holds"
+            " the four gzipped MNIST files"
         )
     images, labels = (_read(Path(folder), file) for file in _FILES[split])
     return MNIST(images, labels.long())

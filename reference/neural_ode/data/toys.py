@@ -52,7 +52,7 @@ def crossing(
     sides = torch.ones(count, 1, device=device)
     sides[::2] = -1
     noise = torch.randn(count, 1, generator=generator, device=device)
-    return Points(sides + spread * noise, -sides)
+    return Points(sides + float(spread) * noise, -sides)
 
 
 def concentric_spheres(
@@ -93,7 +93,7 @@ def concentric_spheres(
     check_number("the second of outer_radii", outer_radii[1], outer_radii[0])
     check_generator("generator", generator)
     parts = [
-        _shell(count, dim, *radii, sampling == "uniform", generator)
+        _shell(count, dim, *map(float, radii), sampling == "uniform", generator)
         for count, radii in ((inner, (0.0, inner_radius)), (outer, outer_radii))
     ]
     targets = torch.ones(inner + outer, 1, device=device_of(generator))
@@ -149,9 +149,9 @@ def shifted_sines(
     targets = torch.ones(count, 1, device=device)
     targets[upper:] = -1
     x = 2 * torch.rand(count, 1, generator=generator, device=device) - 1
-    scatter = noise * torch.randn(count, 1, generator=generator, device=device)
+    scatter = float(noise) * torch.randn(count, 1, generator=generator, device=device)
     y = torch.sin(math.pi * x) + scatter
-    y = y + targets * shift / 2
+    y = y + targets * float(shift) / 2
     if dim == 1:
         return Points(y, targets)
     rest = 2 * torch.rand(count, dim - 2, generator=generator, device=device) - 1
@@ -181,7 +181,7 @@ def split_wedge(points: Points, start: float, stop: float) -> tuple[Points, Poin
     if stop < start:
         raise ValueError(f"stop is {stop}, expected at least start, {start}")
     angle = torch.atan2(points.inputs[:, 1], points.inputs[:, 0])
-    inside = (angle - start) % (2 * math.pi) < stop - start
+    inside = (angle - float(start)) % (2 * math.pi) < float(stop) - float(start)
     return _select(points, ~inside), _select(points, inside)
 
 

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from neural_ode.arguments import (
     check_count,
+    check_device,
     check_generator,
     check_points,
     check_positive,
@@ -34,7 +35,7 @@ class StandardNormal:
     def __init__(self, dim: int, scale: float = 1.0) -> None:
         check_count("dim", dim)
         check_positive("scale", scale)
-        self.dim, self.scale = dim, scale
+        self.dim, self.scale = dim, float(scale)
 
     @property
     def event_shape(self) -> torch.Size:
@@ -68,6 +69,7 @@ class StandardNormal:
         check_generator("generator", generator)
         if generator is not None or device is None:
             device = device_of(generator)
+        check_device("device", device)
         return self.scale * torch.randn(count, self.dim, generator=generator, device=device)
 
 

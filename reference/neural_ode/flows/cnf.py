@@ -27,6 +27,8 @@ from neural_ode.arguments import (
     check_positive,
     check_shape,
     check_tensor,
+    describe,
+    shorten,
 )
 from neural_ode.flows.bases import Base, check_base, draw_points
 from neural_ode.flows.fields import Generators
@@ -96,8 +98,13 @@ class LogDensityField(nn.Module):
             )
         if not isinstance(state, Tensor):
             check_tensor("state", state)
-        f, trace = self.trace(self.field, t, state[..., :-1])
-        return torch.cat([f, -trace.unsqueeze(-1)], dim=-1)
+        both = self.trace(self.field, t, state[..., :-1])
+        try:
+            f, trace = both
+            return torch.cat([f, -trace.unsqueeze(-1)], dim=-1)
+        except Exception:
+            _check_trace(both, state)
+            raise
 
 
 class CNF(nn.Module):
@@ -173,7 +180,7 @@ class CNF(nn.Module):
         """
         time = self.end if time is None else time
         check_number("time", time, 0.0, self.end)
-        z, change = self._carry(x, time, 0.0)
+        z, change = self._carry(x, float(time), 0.0)
         return self.base.log_prob(z) - change
 
     @torch.no_grad()
@@ -211,7 +218,8 @@ class CNF(nn.Module):
         # The solver reads the times on the CPU, too.
         changes = {a < b for a, b in pairwise(ts.tolist())}
         if len(changes) > 1 or (ts.diff() == 0).any():
-            raise ValueError(f"times are {list(times)}, expected to increase or to decrease only")
+            given = shorten(str(list(times)))
+            raise ValueError(f"times are {given}, expected to increase or to decrease only")
         return self._solve(self.field, x, x, ts)
 
     def draw_base(
@@ -257,6 +265,21 @@ class CNF(nn.Module):
         return (*(() if self.runs is None else (self.runs,)), "batch", self.dim)
 
 
+def _check_trace(both: Any, state: Tensor) -> None:
+    """Say what is wrong with what a trace has returned, if anything."""
+    pair = both if isinstance(both, tuple) else ()
+    if len(pair) != 2 or not all(isinstance(x, Tensor) for x in pair):
+        raise TypeError(
+            f"the trace returned {describe(both)}, expected a pair of tensors, (field, trace)"
+        ) from None
+    shapes, points = [tuple(x.shape) for x in pair], tuple(state.shape[:-1])
+    if shapes != [(*points, state.shape[-1] - 1), points]:
+        raise ValueError(
+            f"the trace returned the shapes {shapes}, expected one number for each of the points"
+            f" {points}"
+        ) from None
+
+
 def _times(times: Sequence[float], x: Tensor) -> Tensor:
     """Times in the dtype of the points, on the CPU."""
-    return torch.tensor(times, dtype=x.dtype, device="cpu")
+    return torch.tensor([float(t) for t in times], dtype=x.dtype, device="cpu")

@@ -50,6 +50,9 @@ class Circles:
     def __post_init__(self) -> None:
         check_positive("noise", self.noise)
         check_number("factor", self.factor, 0, 1)
+        # Torch knows no fractions.
+        object.__setattr__(self, "noise", float(self.noise))
+        object.__setattr__(self, "factor", float(self.factor))
 
     def sample(
         self, count: int, generator: torch.Generator | None = None
@@ -104,6 +107,7 @@ class Moons:
 
     def __post_init__(self) -> None:
         check_positive("noise", self.noise)
+        object.__setattr__(self, "noise", float(self.noise))
 
     def sample(
         self, count: int, generator: torch.Generator | None = None

@@ -28,6 +28,8 @@ Energy = Callable[[Float[Tensor, "*batch 2"]], Float[Tensor, "*batch"]]
 HALF_WIDTH, WALL_WIDTH = 4.0, 0.25
 # Outside of this square what is left of any of the densities is below e^-50.
 REACH = HALF_WIDTH + 10 * WALL_WIDTH
+# Their points along both axes take some 10 GB.
+MOST_PANELS = 1000
 
 
 def u1(z: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
@@ -106,7 +108,8 @@ def log_normaliser(energy: Energy, half_width: float = REACH, *, panels: int = 5
     """
     check_callable("energy", energy)
     check_positive("half_width", half_width)
-    check_count("panels", panels)
+    check_count("panels", panels, most=MOST_PANELS)
+    half_width = float(half_width)
     edges = np.linspace(-half_width, half_width, panels + 1)
     nodes, weights = np.polynomial.legendre.leggauss(8)
     half = half_width / panels

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.arguments import check_choice, check_count, check_input
+from neural_ode.arguments import MOST_LAYERS, check_choice, check_count, check_input
 from neural_ode.flows.bases import Base, StandardNormal, check_base, draw_points
 from neural_ode.flows.fields import Generators, affine, each_run
 from neural_ode.generators import device_of
@@ -72,7 +72,7 @@ class PlanarFlow(nn.Module):
     ) -> None:
         super().__init__()
         check_count("dim", dim)
-        check_count("layers", layers)
+        check_count("layers", layers, most=MOST_LAYERS)
         check_choice("towards", towards, ("data", "base"))
         self.base = StandardNormal(dim) if base is None else base
         check_base(self.base, dim)

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.arguments import describe
-from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow
+from neural_ode.arguments import describe, shorten
+from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow, ToleranceUnderflow
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import (
@@ -40,7 +40,7 @@ from neural_ode.methods.base import Method
 from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.base import Slope
-from neural_ode.step.error import Norm, Tolerance, rms_norm
+from neural_ode.step.error import Norm, Tolerance, check_representable, rms_norm
 from neural_ode.times import Times, as_time
 
 # A function of the parts of the augmented state: z, a, and one tensor for each parameter.
@@ -91,24 +91,26 @@ class Adjoint:
         """The solution with the adjoint as its backward pass; it fills ``stats.backward``."""
         stats = Stats()
         params = trainable(field, self.params, "the adjoint")
-        backward = backward_settings(self, settings)
+        backward = backward_settings(self, settings, y0.dtype)
         norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
         problem = _BothSolves(field, settings, norm.put_into(backward, bool(params)), stats)
         return _AdjointFunction.apply(problem, y0, ts, *params), stats
 
 
-def backward_settings(chosen: Any, settings: Settings) -> Settings:
+def backward_settings(chosen: Any, settings: Settings, dtype: torch.dtype) -> Settings:
     """The settings of the forward solve with a gradient method's own in their place.
 
     ``chosen`` has ``rtol``, ``atol``, ``norm``, ``method`` and ``settings`` as ``Adjoint`` does.
 
     Raises:
-        ValueError: for an unknown norm, or a tolerance that is not one number.
+        ValueError: for an unknown norm, or a tolerance that is not one number that the ``dtype`` of
+            the state has.
     """
     own_norm = callable(chosen.norm) and not isinstance(chosen.norm, type)
     if not (own_norm or (isinstance(chosen.norm, str) and chosen.norm in ("rms", "seminorm"))):
         raise ValueError(
-            f"unknown adjoint norm {chosen.norm!r}; expected 'rms', 'seminorm' or a function"
+            f"unknown adjoint norm {shorten(repr(chosen.norm))}; expected 'rms', 'seminorm' or a"
+            " function"
         )
     tolerances = {"rtol": chosen.rtol, "atol": chosen.atol}
     own: dict = {name: v for name, v in tolerances.items() if v is not None}
@@ -133,6 +135,7 @@ def backward_settings(chosen: Any, settings: Settings) -> Settings:
                 f" number, since its state is z, a and the parameter gradients: give the"
                 f" adjoint an {name} of its own"
             )
+        check_representable(name, value, dtype)
     return backward
 
 
@@ -180,8 +183,9 @@ class AugmentedNorm:
         """The norm; without the integrals only the state counts."""
         gradients = [] if integrals is None else split(integrals, self.params)
         if callable(self.chosen):
-            z, a = error.unbind()
-            return self.chosen(z, a, gradients)
+            # Where z is read off the forward solve it has no error.
+            *z, a = error.unbind()
+            return self.chosen(*z or [torch.zeros_like(a)], a, gradients)
         norms = [self.of_state(part) for part in error.unbind()]
         return torch.stack(norms + [rms_norm(g) for g in gradients]).amax()
 
@@ -231,6 +235,8 @@ class _AdjointFunction(torch.autograd.Function):
 
 def _not_reversed(failure: SolverFailure) -> SolverFailure:
     """The failure of a backward solve, with what else there is."""
+    if isinstance(failure, ToleranceUnderflow):
+        return ToleranceUnderflow(f"on the adjoint's way back {failure}", failure.t)
     return type(failure)(
         f"on the adjoint's way back {failure}: a flow that contracts cannot be reversed for long,"
         " while Checkpointed(), InterpolatedAdjoint() and Backprop() do not reverse it",

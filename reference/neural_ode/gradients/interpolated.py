@@ -12,14 +12,19 @@ NeurIPS 2020, with the solver's own dense output in place of their barycentric i
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.adjoint import AugmentedNorm, backward_settings, between, sweep
+from neural_ode.gradients.adjoint import (
+    AugmentedNorm,
+    ChosenNorm,
+    backward_settings,
+    between,
+    sweep,
+)
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, flat, keep_params, kinds, trainable, vjp
 from neural_ode.integrate import integrate
@@ -38,7 +43,7 @@ class InterpolatedAdjoint:
 
     Attributes:
         rtol, atol, norm, method, params, settings: as for ``Adjoint``, for a backward solve of a
-            and the parameter gradients alone.
+            and the parameter gradients alone; a norm that is a function gets zeros for z.
 
     Memory grows with the number of steps: one state and the polynomial of the dense output a step.
     The error is that of the dense output and of the backward solve.
@@ -49,7 +54,7 @@ class InterpolatedAdjoint:
 
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
-    norm: Literal["rms", "seminorm"] = "rms"
+    norm: ChosenNorm = "rms"
     method: str | Method | None = None
     params: Sequence[Tensor] | None = None
     settings: dict = field(default_factory=dict)
@@ -73,7 +78,7 @@ class InterpolatedAdjoint:
         stats = Stats()
         params = trainable(field, self.params, "InterpolatedAdjoint()")
         # The trajectory is looked up by the value of the time, which a compiler cannot follow.
-        own = replace(backward_settings(self, settings), compile=False)
+        own = replace(backward_settings(self, settings, y0.dtype), compile=False)
         norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
         problem = _KeptTrajectory(field, settings, norm.put_into(own, bool(params)), stats, [])
         return _InterpolatedFunction.apply(problem, y0, ts, *params), stats

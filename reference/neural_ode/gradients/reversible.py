@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.field import Field, Plain
+from neural_ode.field import Field, Plain, changed, same_values
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable, vjp
 from neural_ode.integrate import integrate
+from neural_ode.kept import lend
 from neural_ode.methods.base import Taken, Undo
 from neural_ode.run import Visit
 from neural_ode.settings import Settings
@@ -124,10 +125,14 @@ class _ReversibleFunction(torch.autograd.Function):
         def differentiate(t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
             """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""
             counts.nfe += 1
-            f, by_y, by_params = vjp(problem.field, as_time(t, y), y, a, params, outside)
+            lent = lend(y)
+            f, by_y, by_params = vjp(problem.field, as_time(t, y), lent, a, params, outside)
+            # Autograd would have differentiated at whatever the field has made of it.
+            if not same_values(lent, y):
+                raise changed()
             for total, g in zip(totals, by_params, strict=True):
                 total += g
-            return f, by_y
+            return f.clone(), by_y
 
         if not problem.taken:
             return None, grad_ys[0], None, *totals

@@ -8,6 +8,7 @@ import pkgutil
 from difflib import get_close_matches
 from importlib import import_module
 
+from neural_ode.arguments import describe
 from neural_ode.methods.base import Method
 from neural_ode.methods.tableau import ButcherTableau
 
@@ -69,13 +70,15 @@ def find_method(method: str | Method) -> Method:
         return method
     if not isinstance(method, str) or method not in NAMED:
         hint = _hint(method) if isinstance(method, str) else ""
-        raise ValueError(f"unknown method {method!r};{hint} expected one of {', '.join(NAMED)}")
+        raise ValueError(
+            f"unknown method {describe(method)};{hint} expected one of {', '.join(NAMED)}"
+        )
     return NAMED[method]
 
 
 def _hint(name: str) -> str:
     """What may be meant by an unknown name."""
-    plain = "".join(c for c in name.lower() if c.isalnum())
+    plain = "".join(c for c in name[:60].lower() if c.isalnum())
     if any(part in plain for part in _IMPLICIT):
         return " of the implicit methods there is 'adams' alone;"
     named = {known.replace("_", ""): known for known in NAMED} | _ELSEWHERE

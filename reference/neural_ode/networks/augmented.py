@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.arguments import (
+    MOST_LAYERS,
     check_call,
     check_count,
     check_flag,
@@ -168,6 +169,8 @@ class OdeModel(nn.Module):
         super().__init__()
         check_module("lift", lift)
         check_module("head", head)
+        if dim is not None:
+            check_count("dim", dim)
         self.lift, self.block, self.head = lift, OdeBlock(field, **solver), head
         self.dim = dim
         initialise(self, generator)
@@ -306,7 +309,7 @@ class ResidualModel(nn.Module):
         super().__init__()
         check_count("dim", dim)
         check_count("width", width)
-        check_count("blocks", blocks, 0)
+        check_count("blocks", blocks, 0, MOST_LAYERS)
         check_flag("last_relu", last_relu)
         self.dim = dim
         self.blocks = nn.ModuleList()

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.arguments import (
+    MOST_LAYERS,
     check_choice,
     check_count,
     check_input,
@@ -242,7 +243,7 @@ def residual_classifier(
 
     One block and none are the controls without which a comparison with it says little.
     """
-    check_count("blocks", blocks, 0)
+    check_count("blocks", blocks, 0, MOST_LAYERS)
     groups = group_count(channels)
     middle = nn.Sequential(*[ResBlock(channels, groups) for _ in range(blocks)])
     return ImageClassifier(middle, channels, downsampling=downsampling, generator=generator)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neural_ode.arguments import check_call, check_count, check_generator
+from neural_ode.arguments import MOST_LAYERS, check_call, check_count, check_generator
 from neural_ode.generators import fill_uniform
 
 
@@ -31,7 +31,7 @@ class MLPField(nn.Module):
         super().__init__()
         check_count("dim", dim)
         check_count("width", width)
-        check_count("depth", depth)
+        check_count("depth", depth, most=MOST_LAYERS)
         self.dim = dim
         sizes = [dim + 1, *[width] * depth, dim]
         layers: list[nn.Module] = []

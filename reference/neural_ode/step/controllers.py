@@ -1,11 +1,12 @@
 """How the size of the next step follows from the error of the last ones."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from neural_ode.arguments import check_number, check_positive
+from neural_ode.arguments import check_number, check_positive, check_readable
 from neural_ode.times import Time, pick
 
 
@@ -46,7 +47,8 @@ class PIController:
 
     Attributes:
         safety, ifactor, dfactor: as for the integral controller.
-        alpha, beta: exponents of the last and of the last but one accepted ratio, times the order.
+        alpha, beta: exponents of the last and of the last but one accepted ratio, times the order;
+            from 0 to 1.
 
     Source: Gustafsson, ACM Trans. Math. Softw. 17 (1991); Hairer & Wanner, Solving ODEs II, IV.2.
     """
@@ -60,7 +62,7 @@ class PIController:
     def __post_init__(self):
         _check_factors(self)
         for name in ("alpha", "beta"):
-            check_number(name, getattr(self, name), 0)
+            check_number(name, getattr(self, name), 0, 1)
 
     def factor(self, ratio: Time, previous: Time | None, order: int) -> Time:
         """By how much the next step is larger; ``previous`` is the last accepted ratio.
@@ -88,6 +90,19 @@ def _check_factors(controller: "Controller") -> None:
         raise ValueError(f"safety is {controller.safety}, expected at most 1")
     if controller.dfactor >= 1:
         raise ValueError(f"dfactor is {controller.dfactor}, expected less than 1")
+
+
+def check_factor(factor: Any) -> float:
+    """What a controller of the user's has returned, as a number of the host.
+
+    Raises:
+        TypeError, ValueError: for anything but one positive finite number.
+    """
+    check_readable("the controller's factor", factor)
+    single = isinstance(factor, Tensor) and factor.numel() == 1
+    number = factor.item() if single else factor
+    check_positive("the controller's factor", number)
+    return float(number)
 
 
 Controller = IntegralController | PIController

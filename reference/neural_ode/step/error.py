@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor
 
-from neural_ode.arguments import describe
+from neural_ode.arguments import check_readable, check_tensor, describe
 from neural_ode.times import exact_dtype
 
 Norm = Callable[[Float[Tensor, "*state"]], Float[Tensor, ""]]
@@ -21,18 +21,47 @@ Tolerance = float | Tensor
 
 
 def rms_norm(x: Inexact[Tensor, "*state"]) -> Float[Tensor, ""]:
-    """Root mean square over all entries of ``x``; zero where there are none."""
-    return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
+    """Root mean square over all entries of ``x``; zero where there are none.
+
+    Raises:
+        TypeError: for anything but a dense tensor of real or complex numbers.
+    """
+    try:
+        return torch.linalg.vector_norm(x) / math.sqrt(max(x.numel(), 1))
+    except (TypeError, AttributeError, RuntimeError):
+        check_tensor("x", x.real if isinstance(x, Tensor) and x.is_complex() else x)
+        raise
 
 
-def check_norm(norm: Any) -> Any:
-    """Raise TypeError for what a norm of the user's must not return; else what it returned."""
+def check_norm(norm: Any) -> Float[Tensor, ""]:
+    """What a norm of the user's returned, as a tensor without dimensions.
+
+    Raises:
+        TypeError, ValueError: for anything but one real number; its sign is seen later.
+    """
     if isinstance(norm, Tensor):
+        check_readable("what the norm returned", norm)
         if norm.numel() != 1:
             raise TypeError(f"the norm returned shape {tuple(norm.shape)}, expected one number")
-    elif not isinstance(norm, Real):
+        if norm.dtype == torch.bool or norm.is_complex():
+            raise TypeError(f"the norm returned {norm.dtype}, expected one real number")
+        return norm.reshape(()) if norm.ndim else norm
+    if not isinstance(norm, Real) or isinstance(norm, bool):
         raise TypeError(f"the norm returned {describe(norm)}, expected one number")
-    return norm
+    try:
+        return torch.tensor(float(norm), dtype=torch.float64, device="cpu")
+    except OverflowError:
+        raise ValueError("the norm returned a number too large for the computer") from None
+
+
+def check_representable(name: str, tolerance: Tolerance, dtype: torch.dtype) -> None:
+    """Raise ValueError for a tolerance that would be zero among numbers of this dtype."""
+    least = torch.finfo(dtype).tiny
+    small = tolerance < least
+    if bool(small.any() if isinstance(small, Tensor) else small):
+        raise ValueError(
+            f"{name} is {describe(tolerance)}, below the smallest number of {dtype}, {least:.3g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,9 +110,9 @@ class ErrorTest:
         self, y: Float[Tensor, "*state"], q: Float[Tensor, " integrals"] | None
     ) -> Float[Tensor, ""]:
         """The norm of an error that is already in units of the tolerance."""
-        if self.joint_norm is None or q is None:
-            return self.norm(y)
-        return self.joint_norm(y, q)
+        joint = self.joint_norm
+        norm = self.norm(y) if joint is None or q is None else joint(y, q)
+        return norm if self.norm is rms_norm else check_norm(norm)
 
 
 @lru_cache(maxsize=64)

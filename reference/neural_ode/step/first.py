@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.step.base import Evaluate, Slope
-from neural_ode.step.error import ErrorTest, check_norm
+from neural_ode.step.error import ErrorTest
 from neural_ode.times import Time, as_time, exact_dtype, pick
 from neural_ode.transforms import transforming, unwrap
 
@@ -77,13 +77,13 @@ def _measure(
     """The norm in units of the two scales, as a number of the host where one is wanted."""
     if not test.wide:
         q = None if q is None or of_integrals is None else q / of_integrals
-        norm = check_norm(test.measure(y / scale, q))
+        norm = test.measure(y / scale, q)
         return float(norm) if numbers else norm.to(exact_dtype(norm.device))
     y, q = y.to(scale) / scale, None if q is None or of_integrals is None else q / of_integrals
     # The squares must not overflow either.
     largest = max(float(unwrap(x).abs().amax()) for x in (y, q) if x is not None and x.numel())
     if largest == 0:
         return 0.0
-    norm = check_norm(test.measure(y / largest, None if q is None else q / largest))
+    norm = test.measure(y / largest, None if q is None else q / largest)
     # Where the samples of a batch share their steps, the largest holds for all.
-    return largest * float(unwrap(norm).max() if isinstance(norm, Tensor) else norm)
+    return largest * float(unwrap(norm).max())
