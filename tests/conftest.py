@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jaxtyping
 import pytest
@@ -22,6 +22,9 @@ jaxtyping.install_import_hook(CHECKED, CHECKER)
 torch.set_num_threads(1)
 # JAX compiles every program of a test to run it once; optimising takes a quarter of that.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# torch's compiler would start processes to compile in, each of which imports torch, for the one or
+# two kernels of a test. What a test starts inherits this.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("repeatable")
 
@@ -41,7 +44,8 @@ LONGEST = (
     "neural_ode/gradients/test_gradients.py",
     "test_docs.py",
     "neural_ode/test_solve.py",
-    "odeclaims/test_cli.py",
+    "odeclaims/cli/test_measure.py",
+    "odeclaims/cli/test_choose.py",
     "neural_ode/test_odeint.py",
     "odeclaims/run/test_pool.py",
     "test_readme.py",
@@ -55,22 +59,34 @@ LONGEST = (
 )
 
 
-class Spent:
-    """Whether the calls of one function that are checked in a test are spent.
+class Budget:
+    """The calls of one function that are still checked in a test.
 
-    jaxtyping asks a function for its ``__no_type_check__`` at each call, and whether that is true.
+    jaxtyping asks the function that it has wrapped for its ``__no_type_check__`` at each call, and
+    whether that is true. Once the budget is spent, ``True`` takes its place there, which is the
+    quickest answer.
     """
 
-    test = 0
+    used: ClassVar[list["Budget"]] = []
 
-    def __init__(self) -> None:
-        self.calls, self.test = 0, Spent.test
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.calls = function, 0
+        self.renew()
+
+    def renew(self) -> None:
+        self.calls = 0
+        # No stub of functions has it.
+        self.function.__no_type_check__ = self  # type: ignore[attr-defined]
 
     def __bool__(self) -> bool:
-        if self.test != Spent.test:
-            self.calls, self.test = 0, Spent.test
+        """Whether a call, of which this takes note, is not checked."""
+        if self.calls == 0:
+            Budget.used.append(self)
         self.calls += 1
-        return self.calls > CHECKED_CALLS
+        spent = self.calls > CHECKED_CALLS
+        if spent:
+            self.function.__no_type_check__ = True  # type: ignore[attr-defined]
+        return spent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,8 +99,7 @@ def pytest_collection_finish() -> None:
     """Give each function its budget of checks, and have less garbage looked for."""
     for name in [name for name in sys.modules if name.partition(".")[0] in CHECKED]:
         for function in functions_of(name):
-            # No stub of functions has it.
-            function.__no_type_check__ = Spent()  # type: ignore[attr-defined]
+            Budget(inspect.unwrap(function))
     gc.collect()
     gc.freeze()
     # Graphs are many small objects, most of them freed without a collection: 5% of the time.
@@ -93,7 +108,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_runtest_setup() -> None:
     """Begin to count the checked calls again."""
-    Spent.test += 1
+    while Budget.used:
+        Budget.used.pop().renew()
 
 
 def functions_of(name: str) -> Iterator[Callable[..., Any]]:

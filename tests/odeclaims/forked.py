@@ -2,7 +2,7 @@
 
 One process imports everything and is forked for each run, and a run's workers are forked off it in
 turn (``fork_server``), unless a test asks for "fresh" ones as joblib starts them, which import
-torch. Some tests of ``test_cli`` have the whole as a user starts it.
+torch. Some tests in ``cli`` have the whole as a user starts it.
 """
 
 import json

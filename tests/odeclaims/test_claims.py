@@ -17,6 +17,21 @@ from odeclaims.rules import OUTCOMES
 from tests.odeclaims.forked import Forked
 
 CLAIMS = find_claims()
+# What is timed is called twice, instead of up to 31 times. The claims have imported the function
+# that calls it by its name, so the code of that function is what changes.
+TIMED_TWICE = """
+from odeclaims.kits import timers
+
+def durations(work, *_, **how):
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return times
+
+timers.durations.__code__ = durations.__code__
+"""
 
 
 @pytest.fixture
@@ -31,7 +46,7 @@ def odeclaims(tmp_path, forks) -> Iterator[Forked]:
 def test_every_claim_gives_rows_verdict_figure_and_table(odeclaims, slug):
     claim = CLAIMS[slug]
     for arguments in (["run", slug, "--profile", "smoke"], ["figures"], ["tables"], ["check"]):
-        code, output, errors = odeclaims(*arguments)
+        code, output, errors = odeclaims(*arguments, before=TIMED_TWICE)
         assert code == 0, output + errors
     results = Results(odeclaims.out, "smoke", claim)
     rows = results.read()

@@ -1,6 +1,7 @@
 """Any arguments at all: an exit code, at most a sentence, and no file where none was asked for.
 
-The command line runs in this process, and so do its cells; ``test_cli`` starts it as a process.
+The command line runs in this process, and so do its cells; the tests in ``cli`` start it as a
+process.
 """
 
 import os

@@ -116,10 +116,11 @@ def register(
     say(f"{new} registered in {out / registry.FILE}, {len(entries)} stood there.")
 
 
-def _print_package(wanted: bool) -> None:
+def _print_package(wanted: bool) -> bool:
     if wanted:
         sys.stdout.write((files("odeclaims") / "odeclaims.sty").read_text(encoding="utf-8"))
         raise typer.Exit
+    return wanted
 
 
 def cite(

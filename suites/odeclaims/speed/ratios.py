@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from odeclaims.speed.rows import ARM, COLUMNS, KEYS, solver_rows
 
 # Every other solver is compared with this one.
 BASELINE = "torchdiffeq"
+# The columns that are compared, and rows of them: the values by the column's name.
+_COMPARED = ["tol", "own", "gradient", "time_s", "error", "gradient_error"]
+_Columns = dict[Hashable, list[Any]]
 
 
 def summarise(df: pd.DataFrame) -> pd.DataFrame:
@@ -54,13 +58,13 @@ def compute_ratios(df: pd.DataFrame) -> pd.DataFrame:
     """
     table = []
     for (workload,), rows in solver_rows(df).groupby(["workload"], sort=False):
-        arms = dict(list(rows.groupby(ARM, sort=False)))
+        arms = {arm: _by_pass(of_arm) for arm, of_arm in rows.groupby(ARM, sort=False)}
         for arm, of_arm in arms.items():
             for against, baseline in arms.items():
                 if against[0] != BASELINE or arm == against:
                     continue
                 for basis, compare in (("tolerance", _at_tolerance), ("error", _at_error)):
-                    values = [v for v in _by_pass(of_arm, baseline, compare) if math.isfinite(v)]
+                    values = [v for v in _ratios(of_arm, baseline, compare) if math.isfinite(v)]
                     table.append(
                         {
                             "workload": workload,
@@ -78,28 +82,38 @@ def compute_ratios(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=columns)
 
 
-def _by_pass(
-    of_arm: pd.DataFrame, baseline: pd.DataFrame, compare: Callable[..., float]
+def _by_pass(of_arm: pd.DataFrame) -> dict[Any, _Columns]:
+    """The rows of an arm in each pass, from the loosest tolerance to the tightest.
+
+    As lists: every arm is compared with several, and a frame is slow to take a few numbers from.
+    """
+    ordered = of_arm[["pass", *_COMPARED]].sort_values("tol", ascending=False)
+    return {turn: rows.to_dict("list") for turn, rows in ordered.groupby("pass")}
+
+
+def _ratios(
+    of_arm: dict[Any, _Columns], baseline: dict[Any, _Columns], compare: Callable[..., float]
 ) -> Iterator[float]:
     """The ratio in every pass in which both arms were timed at the workload's own tolerance."""
-    for turn, reference in baseline.groupby("pass"):
-        rows = of_arm[of_arm["pass"] == turn]
-        if reference["own"].any() and len(rows):
-            yield compare(rows, reference)
+    for turn, reference in baseline.items():
+        if any(reference["own"]) and turn in of_arm:
+            yield compare(of_arm[turn], reference)
 
 
-def _at_tolerance(rows: pd.DataFrame, reference: pd.DataFrame) -> float:
-    times = [each.loc[each["own"], "time_s"].tolist() for each in (reference, rows)]
+def _own(rows: _Columns, name: str) -> list[Any]:
+    """A column at the workload's own tolerance."""
+    return [value for value, own in zip(rows[name], rows["own"], strict=True) if own]
+
+
+def _at_tolerance(rows: _Columns, reference: _Columns) -> float:
+    times = [_own(each, "time_s") for each in (reference, rows)]
     return times[0][0] / times[1][0] if all(times) else math.nan
 
 
-def _at_error(rows: pd.DataFrame, reference: pd.DataFrame) -> float:
-    name = "error" if (reference["gradient"] == NO_GRADIENT).all() else "gradient_error"
-    target = float(reference.loc[reference["own"], name].iloc[0])
-    times = []
-    for each in (reference, rows):
-        ordered = each.sort_values("tol", ascending=False)
-        times.append(time_at_error(ordered[name].tolist(), ordered["time_s"].tolist(), target))
+def _at_error(rows: _Columns, reference: _Columns) -> float:
+    name = "error" if set(reference["gradient"]) == {NO_GRADIENT} else "gradient_error"
+    target = _own(reference, name)[0]
+    times = [time_at_error(each[name], each["time_s"], target) for each in (reference, rows)]
     return times[0] / times[1]
 
 

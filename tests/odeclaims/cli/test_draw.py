@@ -1,4 +1,9 @@
-"""What is drawn side by side comes back in its order, each as soon as it can."""
+"""The commands that draw: what they write, what they say, and in which order."""
+
+import re
+import shutil
+
+import pytest
 
 from odeclaims.cli.draw import _sort
 
@@ -15,3 +20,30 @@ def test_what_is_drawn_in_another_order_comes_in_that_of_the_results():
     for each in _sort(drawn(), [2, 0, 3, 1]):
         seen.append((each, len(taken)))
     assert seen == [("a", 2), ("b", 4), ("c", 4), ("d", 4)]
+
+
+def test_figures_tables_and_check_start_from_the_rows(done):
+    shutil.rmtree(done.out / "cells")
+    assert done("figures")[0] == done("tables")[0] == done("check")[0] == 0
+    folder = done.out / "quick" / "toy"
+    names = {"data.csv", "verdict.json", "provenance.json", "figure.png", "figure.pdf"}
+    names |= {"figure-column.pdf", "table.md", "table.tex", "table.csv", "hashes.csv"}
+    assert {p.name for p in folder.iterdir()} == names
+    assert "toy" in (done.out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("command", ["figures", "tables", "report", "redraw"])
+def test_a_long_command_ends_with_what_was_found_and_names_files_when_asked(done, command):
+    code, output, _ = done(command)
+    assert code == 0
+    *_, last = output.splitlines()
+    assert re.fullmatch(r"(1 file|\d+ files) written; --verbose names them\.", last)
+    assert "quick/toy: 1 of 1 reproduced" in output
+    assert "wrote" not in output
+    assert ("Central statements: 1 of 1 reproduced, over 1 claim." in output) == (
+        command != "figures"
+    )
+    *_, last = done(command, "-v")[1].splitlines()
+    count, _, rest = last.partition(" ")
+    assert rest == f"{'file' if count == '1' else 'files'} written."
+    assert done(command, "--verbose")[1].count("wrote ") == int(count) > 0

@@ -1,8 +1,8 @@
 """What nights bring to a run: kills, full disks, files that are spoilt, claims that are wrong.
 
-``test_pool`` has workers that die, ``test_observe`` what happens in a measurement; ``test_cli`` has
-the read-only folder, the second run, the CSV cut in half and the stopped run; and the tests of
-``record`` have every way in which a file can be spoilt.
+``test_pool`` has workers that die, ``test_observe`` what happens in a measurement; the tests in
+``cli`` have the read-only folder, the second run, the CSV cut in half and the stopped run; and the
+tests of ``record`` have every way in which a file can be spoilt.
 """
 
 import json

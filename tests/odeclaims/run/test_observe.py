@@ -1,4 +1,4 @@
-"""What a worker does with one cell; whole runs are tested as processes in ``test_cli``."""
+"""What a worker does with one cell; whole runs are tested as processes in ``cli``."""
 
 import io
 from collections.abc import Callable

@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 from odeclaims.report.draw import VERDICTS
-from tests.odeclaims.test_cli import Toy, done, finished, one_sentence, toy
-
-__all__ = ["done", "finished", "toy"]
+from tests.odeclaims.cli.toy import Toy, one_sentence
 
 
 def contents(folder: Path) -> dict[str, bytes]:
