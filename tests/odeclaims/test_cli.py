@@ -305,7 +305,7 @@ def test_list_shows_the_verdict(done):
     output = done("list")[1]
     assert "1 of 1 reproduced" in output
     assert "published size" in output
-    assert "not run yet" in done("list", "--out", "elsewhere")[1]
+    assert "not run yet" in done("list", "--results", "elsewhere")[1]
 
 
 def test_show_tells_what_is_known_of_a_claim(done):

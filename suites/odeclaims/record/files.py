@@ -1,14 +1,18 @@
 """Files that are written whole or not at all, and set aside rather than lost."""
 
+import gzip
 import hashlib
 import json
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-# Deeper than anything that this program writes.
+# Deeper than anything that this program writes,
 MOST_LEVELS = 12
+# and longer, in bytes.
+MOST_BYTES = 2**30
 
 
 class CorruptFile(ValueError):
@@ -140,6 +144,23 @@ def _is_deeper_than(levels: int, content: Any) -> bool:
             for part in (whole.values() if isinstance(whole, dict) else whole)
         ]
     return bool(layer)
+
+
+def read_compressed(path: Path) -> bytes:
+    """The content of a file that gzip compressed.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where it is not compressed so, or would take more than ``MOST_BYTES``.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read(MOST_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"it cannot be decompressed: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes when it is decompressed")
+    return content
 
 
 def sha256(content: str | bytes) -> str:
