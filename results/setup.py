@@ -12,6 +12,7 @@ from setuptools.command.build_py import build_py
 # What the record consists of; the profile smoke means nothing, and is not in it.
 RECORD = [
     "registry.csv",
+    "DOI",
     *(
         f"{profile}/*/{name}"
         for profile in ("quick", "hour", "paper")

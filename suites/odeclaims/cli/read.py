@@ -160,6 +160,27 @@ def cite(
         sys.stdout.write(f"{bibtex(judged)}\n{sentence}\n\n")
 
 
+def export(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    results: ReadFrom = None,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The archive that is written.")] = Path(
+        "odeclaims-results.zip"
+    ),
+) -> None:
+    """Write results as one zip for an archive, described as a data package and as an RO-Crate.
+
+    The same results give the same bytes. Those of the profile smoke mean nothing and are left out
+    unless it is named.
+    """
+    from odeclaims.record.export import export as write_archive
+
+    read = results or default_results()
+    chosen = leave_out_smoke(existing_results(claims, profile, read), profile)
+    path = write_archive([Judged(each) for each in chosen], read, to)
+    say(f"wrote {path}: {count_of(len(chosen), 'result')}, {path.stat().st_size / 1e6:.1f} MB.")
+
+
 def verify(
     what: Annotated[
         list[str],

@@ -164,6 +164,18 @@ class Results:
             FileNotFoundError: where nothing was measured, or nothing says what measured it.
             CorruptFile: where a file is not what was written; it has then been set aside.
         """
+        return self._read()[0]
+
+    def read_text(self) -> str:
+        """The rows as CSV, as they were written; checked as ``read`` checks them.
+
+        Raises:
+            FileNotFoundError: as ``read``.
+            CorruptFile: as ``read``.
+        """
+        return self._read()[1]
+
+    def _read(self) -> tuple[pd.DataFrame, str]:
         self._move_on()
         if not self.data.exists():
             raise FileNotFoundError(
@@ -184,7 +196,7 @@ class Results:
             aside = describe_set_aside(self.data)
             raise CorruptFile(f"{self.data}: {error}; {aside}, {self._again}") from error
 
-    def _parse(self, text: str, provenance: dict[str, Any]) -> pd.DataFrame:
+    def _parse(self, text: str, provenance: dict[str, Any]) -> tuple[pd.DataFrame, str]:
         expected = list(self.claim.all_columns)
         text = _with_our_line_ends(text, provenance["data_sha256"])
         if not text.strip():
@@ -203,7 +215,7 @@ class Results:
             )
         if len(df) != provenance["rows"]:
             raise CorruptFile(f"it has {len(df)} rows and not {provenance['rows']}")
-        return df
+        return df, text
 
 
 def possible_results(out: Path, claims: Collection[Claim], profile: str | None) -> list[Results]:
