@@ -79,10 +79,16 @@ def tables(
 def report(
     claims: Names = None,
     profile: AnyProfile = None,
+    claim: Annotated[
+        str | None, typer.Option(metavar="CLAIM", help="Write the page of this claim alone.")
+    ] = None,
     results: ReadFrom = None,
     to: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The page; report.html in the results folder."),
+        typer.Option(
+            metavar="FILE",
+            help="The page; report.html in the results folder, or report-CLAIM.html.",
+        ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -91,14 +97,21 @@ def report(
     Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
     the rows of a claim cannot be read; the page then says so in their place.
     """
+    from odeclaims.report.page import write_claim_page
+
+    if claim and claims:
+        raise ValueError("claims are named twice: expected --claim CLAIM or names, not both")
     read, written_to = choose_folders(results, None)
     judged, problems = read_judged(
-        leave_out_smoke(existing_results(claims, profile, read), profile)
+        leave_out_smoke(existing_results([claim] if claim else claims, profile, read), profile)
     )
     drawn = _draw([each.results for each in judged], [], files=False, pictures=True)
     pictures = (shown for _, shown in drawn)
-    page = to or written_to / "report.html"
-    _write_page(judged, pictures, problems, choose_claims(claims), page)
+    page = to or written_to / (f"report-{claim}.html" if claim else "report.html")
+    if claim:
+        write_claim_page(judged, pictures, problems, choose_claims([claim])[0], page)
+    else:
+        _write_page(judged, pictures, problems, choose_claims(claims), page)
     _end(judged, [page], problems, verbose)
 
 

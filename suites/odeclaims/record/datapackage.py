@@ -84,7 +84,11 @@ def table_schema(claim: Claim, rows: pd.DataFrame) -> dict[str, Any]:
     """The columns of a claim's rows: name, type and meaning of each."""
     fields = []
     for name, column in claim.all_columns.items():
-        field = {"name": name, "type": _type(rows[name]), "description": column.meaning}
+        field: dict[str, Any] = {
+            "name": name,
+            "type": _type(rows[name]),
+            "description": column.meaning,
+        }
         if name == "status":
             field["constraints"] = {"required": True, "enum": list(STATUSES)}
         fields.append(field)
