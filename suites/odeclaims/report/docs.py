@@ -43,7 +43,7 @@ FILES = {
 
 
 def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[Path]:
-    """Write ``index.md`` and a ``<slug>.md`` for each claim into a folder that holds nothing else.
+    """Write a ``<slug>.md`` for each claim, ``index.md`` and ``gallery.md`` into their own folder.
 
     Args:
         folder: where the pages go; other Markdown files there are deleted.
@@ -55,13 +55,30 @@ def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[
     """
     results = {claim.slug: _judge(claim, out) for claim in claims}
     pages = {f"{c.slug}.md": claim_page(c, results[c.slug], folder) for c in claims}
-    pages["index.md"] = _index(claims, results)
+    pages |= {"index.md": _index(claims, results), "gallery.md": _gallery(claims, results, folder)}
     for old in folder.glob("*.md"):
         if old.name not in pages:
             old.unlink()
     for name, text in pages.items():
         write_text(folder / name, text)
     return [folder / name for name in pages]
+
+
+def _gallery(claims: Sequence[Claim], results: dict[str, list[Judged]], folder: Path) -> str:
+    """The figures of the results that speak; each leads to the page of its claim."""
+    cards = []
+    for claim in claims:
+        for judged in speaking(results[claim.slug]):
+            figure, title = judged.results.folder / "figure.png", _plain(claim.title)
+            if figure.exists():
+                shown = f"[![{title}]({_link(figure, folder)})]({claim.slug}.md)\n\n{title}"
+                cards.append(f"```{{container}} card\n{shown}\n```")
+    parts = [
+        "# Gallery",
+        "Every figure is drawn from the rows of a claim, and leads to its page.",
+        "\n".join(["````{container} gallery", *cards, "````"]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _judge(claim: Claim, out: Path) -> list[Judged]:
