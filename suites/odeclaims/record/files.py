@@ -5,10 +5,13 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 import zlib
 from pathlib import Path
 from typing import Any
 
+# Seconds to wait for whoever reads a file that is replaced; Windows refuses until then.
+WAITS_S = (0.01, 0.1, 0.5)
 # Deeper than anything that this program writes,
 MOST_LEVELS = 12
 # and longer, in bytes.
@@ -47,7 +50,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        _replace(beside, path)
     except OSError as error:
         Path(beside).unlink(missing_ok=True)
         # A full disk says what is wrong, but not where.
@@ -56,6 +59,15 @@ def write_bytes(path: Path, content: bytes) -> Path:
         Path(beside).unlink(missing_ok=True)
         raise
     return path
+
+
+def _replace(beside: str, path: Path) -> None:
+    for wait in WAITS_S:
+        try:
+            return os.replace(beside, path)
+        except PermissionError:
+            time.sleep(wait)
+    return os.replace(beside, path)
 
 
 def write_text(path: Path, text: str) -> Path:

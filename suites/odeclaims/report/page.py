@@ -6,6 +6,7 @@ cells, and figures. The same rows give the same bytes.
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -175,7 +176,9 @@ def _sections(
         for judged, drawn in zip(results, pictures, strict=True)
     ]
     # The page says where a file lies among the results, and not where those lie.
-    return sections + [Section(r, None, text.replace(f"{r.out}/", "")) for r, text in problems]
+    return sections + [
+        Section(r, None, text.replace(f"{r.out}{os.sep}", "")) for r, text in problems
+    ]
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
