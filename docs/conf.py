@@ -27,6 +27,8 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build"]
+html_static_path = ["_static"]
+html_css_files = ["gallery.css"]
 
 myst_enable_extensions = ["dollarmath"]
 # The anchors that code hosts give to headings.
@@ -59,6 +61,20 @@ def visit_math(translator: HTML5Translator, node: nodes.math | nodes.math_block)
 def make_claim_pages(app: Sphinx) -> None:
     """Write the pages of the claims before Sphinx looks for pages."""
     write_claim_pages(DOCS / "claims", list(find_claims().values()), DOCS.parent / "results")
+
+
+# What ``tox run -e site`` puts beside these pages; in this folder alone they would lead nowhere.
+BESIDE = """
+Beside these pages: <a href="report.html">all results on one page</a>,
+<a href="asv/index.html">this library against its own past</a>, and
+<a href="peers/index.html">versions of another solver</a>.
+"""
+
+
+def lead_beside(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Lead the first page of the whole site to its other parts."""
+    if docname == "index" and app.tags.has("site"):
+        source[0] = source[0].replace("\n```{toctree}", f"{BESIDE}\n```{{toctree}}")
 
 
 def lead_out(app: Sphinx, doctree: nodes.document) -> None:
@@ -103,6 +119,7 @@ def setup(app: Sphinx) -> None:
     renderers = (visit_math, None)
     app.add_html_math_renderer("mathml", renderers, renderers)
     app.connect("builder-inited", make_claim_pages)
+    app.connect("source-read", lead_beside)
     # Before Sphinx collects the files to copy, at 500.
     app.connect("doctree-read", lead_out, priority=400)
     # Before napoleon, at 500, and after it has added the annotations of attributes.

@@ -200,6 +200,6 @@ def test_pages_of_claims_that_are_gone_go(stranger, tmp_path):
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "old.md").touch()
     written = write_claim_pages(tmp_path / "claims", [stranger], tmp_path / "results")
-    assert {path.name for path in written} == {"euler_stability.md", "index.md"}
+    assert {path.name for path in written} == {"euler_stability.md", "gallery.md", "index.md"}
     assert sorted(tmp_path.glob("claims/*")) == sorted(written)
     assert "not run yet" in (tmp_path / "claims" / "index.md").read_text()

@@ -27,7 +27,8 @@ ORDER: list[tuple[str, str, str]] = [
     # What reads and writes files, and says what made them.
     (
         "files",
-        "odeclaims.record.files odeclaims.record.provenance odeclaims.record.schema",
+        "odeclaims.record.files odeclaims.record.provenance odeclaims.record.schema"
+        " odeclaims.record.published",
         "version cell statement",
     ),
     ("pool", "odeclaims.trained", "solver cell measuring-kits files"),

@@ -49,8 +49,8 @@ def test_the_workflow_runs_the_script_on_three_pythons_and_builds_the_pages():
     assert project["requires-python"] == f">={pythons[0]}"
     assert [step["run"] for step in jobs["checks"]["steps"] if "run" in step] == [".ci/run"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
-    assert jobs["docs"]["steps"][-2]["run"] == "tox run -e docs"
-    assert jobs["docs"]["steps"][-1]["with"]["path"] == "docs/_build/html"
+    assert jobs["site"]["steps"][-2]["run"] == "tox run -e site"
+    assert jobs["site"]["steps"][-1]["with"]["path"] == "site"
 
 
 def test_pre_commit_runs_the_commands_of_lint():

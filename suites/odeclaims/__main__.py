@@ -1,5 +1,27 @@
-"""``python -m odeclaims`` is ``odeclaims``."""
+"""The command ``odeclaims``, which is also ``python -m odeclaims``."""
 
-from odeclaims.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; a package that is missing is one sentence and exit code 2.
+
+    A plain install brings what the solver needs, and the extra ``suite`` what the commands need.
+    """
+    try:
+        from odeclaims import cli
+
+        cli.main()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "odeclaims", "neural_ode"):
+            raise
+        sys.stderr.write(
+            f"odeclaims: this command needs the package {missing}; `pip install"
+            " 'odeclaims[suite]'` brings what all commands need\n"
+        )
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -29,12 +29,13 @@ NAME = "figure3"
 WIDTH = 9.2
 
 
-def draw_figure3(out: Path, profile: str) -> tuple[list[Path], list[Picture]]:
+def draw_figure3(read: Path, profile: str, out: Path) -> tuple[list[Path], list[Picture]]:
     """Draw it into the profile's folder, wide and for a column.
 
     Args:
-        out: the folder of the results.
+        read: the folder of the results.
         profile: whose results are drawn.
+        out: the results folder that is written.
 
     Returns:
         The files, none where a claim has no rows under that profile; and no picture, since the page
@@ -43,7 +44,7 @@ def draw_figure3(out: Path, profile: str) -> tuple[list[Path], list[Picture]]:
     Raises:
         CorruptFile: where the rows of a claim are not what was written.
     """
-    results = [Results(out, profile, claim) for claim in CLAIMS]
+    results = [Results(read, profile, claim) for claim in CLAIMS]
     if not all(r.data.exists() for r in results):
         return [], []
     rows, folder = [r.read() for r in results], out / profile

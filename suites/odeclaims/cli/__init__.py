@@ -59,6 +59,7 @@ for command in (
     read.check,
     read.register,
     read.cite,
+    read.export,
     read.verify,
     read.compare,
     measure.conform,

@@ -9,13 +9,32 @@ import typer
 from odeclaims.cell import ProfileName
 from odeclaims.claim import Claim
 from odeclaims.claims import find_claims
+from odeclaims.record.published import DISTRIBUTION, default_results, installed_record
 from odeclaims.record.results import Results, read_results
 
 Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="[CLAIM]...", help="Claims by name; all where none is named."),
 ]
-Out = Annotated[Path, typer.Option(help="The results folder.")]
+ReadFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        metavar="FOLDER",
+        help="The results that are read; by default those in results/, or else the published"
+        " record of the package odeclaims-results.",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The results folder that is written.")]
+DrawnInto = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="The results folder that is written; by default the one that is read, or results/"
+        " where that is the installed record.",
+    ),
+]
 AnyProfile = Annotated[
     ProfileName | None, typer.Option(help="Only this profile; by default all that have results.")
 ]
@@ -36,22 +55,35 @@ def choose_claims(names: list[str] | None) -> list[Claim]:
     return [known[name] for name in dict.fromkeys(names or known)]
 
 
-def existing_results(claims: list[str] | None, profile: str | None, out: Path) -> list[Results]:
-    """The results asked for.
+def choose_folders(results: Path | None, out: Path | None) -> tuple[Path, Path]:
+    """The folder that a command which draws reads, and the one that it writes."""
+    read = results or default_results()
+    return read, out or (Path("results") if read == installed_record() else read)
+
+
+def existing_results(
+    claims: list[str] | None, profile: str | None, folder: Path | None
+) -> list[Results]:
+    """The results asked for, in the folder that is named or in the one that is read without a name.
 
     Raises:
         FileNotFoundError: where there are none, or none of a claim that was named.
     """
-    chosen = choose_claims(claims)
+    chosen, out = choose_claims(claims), folder or default_results()
     results = read_results(out, chosen, profile)
     missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in results})
     if not results or (claims and missing):
         what = ", ".join(missing) if claims else "any claim"
         under = f" under the profile {profile}" if profile else ""
         raise FileNotFoundError(
-            f"{out} has no results of {what}{under}; `odeclaims run` makes them"
+            f"{out} has no results of {what}{under}; `odeclaims run` makes them{_installable()}"
         )
     return results
+
+
+def _installable() -> str:
+    """Where the published results come from, if they are not installed; the end of a sentence."""
+    return "" if installed_record() else f", and the package {DISTRIBUTION} has the published ones"
 
 
 def leave_out_smoke(results: list[Results], profile: str | None) -> list[Results]:

@@ -11,9 +11,11 @@ from odeclaims.cell import PROFILES
 from odeclaims.claim import Claim
 from odeclaims.cli.choose import (
     AnyProfile,
+    DrawnInto,
     Names,
-    Out,
+    ReadFrom,
     choose_claims,
+    choose_folders,
     existing_results,
     leave_out_smoke,
 )
@@ -33,16 +35,19 @@ T = TypeVar("T")
 def figures(
     claims: Names = None,
     profile: AnyProfile = None,
-    out: Out = Path("results"),
+    results: ReadFrom = None,
+    out: DrawnInto = None,
     verbose: Verbose = False,
 ) -> None:
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
-    existing, profiles = existing_results(claims, profile, out), [profile] if profile else PROFILES
-    drawn = _draw(existing, [(out, name) for name in profiles])
+    read, written_to = choose_folders(results, out)
+    existing = existing_results(claims, profile, read)
+    joint = [(read, name, written_to) for name in ([profile] if profile else PROFILES)]
+    drawn = _draw(existing, joint, out=written_to)
     written = []
-    for results, (paths, _) in zip(existing, drawn, strict=False):
-        summary = read_stored_verdict(results).get("summary", "no verdict")
-        say(f"drew {results.profile}/{results.claim.slug}: {summary}")
+    for each, (paths, _) in zip(existing, drawn, strict=False):
+        summary = read_stored_verdict(each).get("summary", "no verdict")
+        say(f"drew {each.profile}/{each.claim.slug}: {summary}")
         written += paths
     # What several claims show together comes after the results.
     for paths, _ in drawn:
@@ -53,7 +58,8 @@ def figures(
 def tables(
     claims: Names = None,
     profile: AnyProfile = None,
-    out: Out = Path("results"),
+    results: ReadFrom = None,
+    out: DrawnInto = None,
     verbose: Verbose = False,
 ) -> None:
     """Write verdicts and tables again from the stored rows; nothing is measured.
@@ -61,10 +67,11 @@ def tables(
     The tables are Markdown, LaTeX and CSV. The README in the results folder, and the lines of the
     claims in the one beside that folder, are written again too.
     """
-    chosen = {(r.profile, r.claim.slug) for r in existing_results(claims, profile, out)}
-    judged = [Judged(r) for r in read_results(out, choose_claims(None), None)]
+    read, written_to = choose_folders(results, out)
+    chosen = {(r.profile, r.claim.slug) for r in existing_results(claims, profile, read)}
+    judged = [Judged(r) for r in read_results(read, choose_claims(None), None)]
     shown = [j for j in judged if (j.profile, j.claim.slug) in chosen]
-    written = [*_write_tables(shown), *_write_overviews(out, judged)]
+    written = [*_write_tables(shown, written_to), *_write_overviews(written_to, judged)]
     _say_found(shown)
     _say_written(written, verbose)
 
@@ -72,10 +79,16 @@ def tables(
 def report(
     claims: Names = None,
     profile: AnyProfile = None,
-    out: Out = Path("results"),
+    claim: Annotated[
+        str | None, typer.Option(metavar="CLAIM", help="Write the page of this claim alone.")
+    ] = None,
+    results: ReadFrom = None,
     to: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The page; report.html in the results folder."),
+        typer.Option(
+            metavar="FILE",
+            help="The page; report.html in the results folder, or report-CLAIM.html.",
+        ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -84,32 +97,41 @@ def report(
     Those of the profile smoke mean nothing and are left out unless it is named. Exit code 1 where
     the rows of a claim cannot be read; the page then says so in their place.
     """
-    results, problems = read_judged(
-        leave_out_smoke(existing_results(claims, profile, out), profile)
+    from odeclaims.report.page import write_claim_page
+
+    if claim and claims:
+        raise ValueError("claims are named twice: expected --claim CLAIM or names, not both")
+    read, written_to = choose_folders(results, None)
+    judged, problems = read_judged(
+        leave_out_smoke(existing_results([claim] if claim else claims, profile, read), profile)
     )
-    drawn = _draw([each.results for each in results], [], files=False, pictures=True)
+    drawn = _draw([each.results for each in judged], [], files=False, pictures=True)
     pictures = (shown for _, shown in drawn)
-    page = to or out / "report.html"
-    _write_page(results, pictures, problems, choose_claims(claims), page)
-    _end(results, [page], problems, verbose)
+    page = to or written_to / (f"report-{claim}.html" if claim else "report.html")
+    if claim:
+        write_claim_page(judged, pictures, problems, choose_claims([claim])[0], page)
+    else:
+        _write_page(judged, pictures, problems, choose_claims(claims), page)
+    _end(judged, [page], problems, verbose)
 
 
-def redraw(out: Out = Path("results"), verbose: Verbose = False) -> None:
+def redraw(results: ReadFrom = None, out: DrawnInto = None, verbose: Verbose = False) -> None:
     """Draw every figure, and write every table, verdict, README and the page again.
 
     It is figures, tables and report in one, over all results: each is read, judged and drawn once.
     Nothing is measured.
     """
-    draw_again(existing_results(None, None, out), out, verbose)
+    read, written_to = choose_folders(results, out)
+    draw_again(existing_results(None, None, read), read, written_to, verbose)
 
 
-def draw_again(existing: list[Results], out: Path, verbose: bool = False) -> None:
-    """Draw, judge and tabulate some results of a folder, and write the page of them."""
+def draw_again(existing: list[Results], read: Path, out: Path, verbose: bool = False) -> None:
+    """Draw, judge and tabulate some results of a folder into ``out``, and write their page."""
     results, problems = read_judged(leave_out_smoke(existing, None))
     # Other processes draw while this one judges.
-    joint = [(out, name) for name in PROFILES]
-    drawn = _draw([each.results for each in results], joint, pictures=True)
-    written = [*_write_tables(results), *_write_overviews(out, results)]
+    joint = [(read, name, out) for name in PROFILES]
+    drawn = _draw([each.results for each in results], joint, out=out, pictures=True)
+    written = [*_write_tables(results, out), *_write_overviews(out, results)]
     pictures = []
     for paths, shown in drawn:
         written += paths
@@ -121,13 +143,14 @@ def draw_again(existing: list[Results], out: Path, verbose: bool = False) -> Non
 
 
 def _draw(
-    results: list[Results], joint: list[tuple[Path, str]], **what: bool
+    results: list[Results], joint: list[tuple[Path, str, Path]], **what: Any
 ) -> Iterator[tuple[list[Path], list]]:
     """Draw results, and what several claims show together, side by side.
 
     Args:
         results: what is drawn, each by ``draw``.
-        joint: the folders of results and the profiles of which joint figures are drawn.
+        joint: the folders that are read, the profiles of which joint figures are drawn, and the
+            folders that are written.
         what: further arguments of ``draw``.
 
     Returns:
@@ -160,10 +183,10 @@ def _sort(drawn: Iterator[T], order: list[int]) -> Iterator[T]:
         yield there.pop(i)
 
 
-def _write_tables(results: list[Judged]) -> list[Path]:
+def _write_tables(results: list[Judged], out: Path) -> list[Path]:
     from odeclaims.report.draw import write_tables
 
-    return [path for judged in results for path in write_tables(judged)]
+    return [path for judged in results for path in write_tables(judged, out)]
 
 
 def _write_overviews(out: Path, results: list[Judged]) -> list[Path]:

@@ -13,6 +13,7 @@ from odeclaims.cli.choose import (
     AnyProfile,
     Names,
     Out,
+    ReadFrom,
     choose_claims,
     existing_results,
     leave_out_smoke,
@@ -20,21 +21,27 @@ from odeclaims.cli.choose import (
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged, find_cells, find_named_cells
 from odeclaims.record.manuscript import SUFFIXES, check_citations, read_citations
+from odeclaims.record.published import default_results, installed_record
 from odeclaims.record.results import Results, possible_results, read_results
 from odeclaims.record.wording import count_of
 from odeclaims.terminal import claims_table, console, error_sentence, print_comparison, say
 
 
-def list_claims(out: Out = Path("results")) -> None:
+def list_claims(results: ReadFrom = None) -> None:
     """List the claims with the verdicts found in the results folder."""
-    claims = choose_claims(None)
-    console.print(claims_table(claims, {c.slug: read_results(out, [c], None) for c in claims}))
+    claims, read = choose_claims(None), results or default_results()
+    console.print(claims_table(claims, {c.slug: read_results(read, [c], None) for c in claims}))
+    record = installed_record()
+    if read == record:
+        say(f"This is the published record, in {record}.")
+    elif record:
+        say(f"These are the results in {read}; the published record is in {record}.")
 
 
 def check(
     claims: Names = None,
     profile: AnyProfile = None,
-    out: Out = Path("results"),
+    results: ReadFrom = None,
     against: Annotated[
         str | None,
         typer.Option(metavar="REVISION", help="Also compare the files with those of a Git commit."),
@@ -47,19 +54,20 @@ def check(
     """
     from odeclaims.record.against import find_revision
 
-    revision = find_revision(out, against) if against is not None else None
-    results = existing_results(claims, profile, out)
+    read = results or default_results()
+    revision = find_revision(read, against) if against is not None else None
+    checked = existing_results(claims, profile, read)
     if revision:
-        possible = possible_results(out, choose_claims(claims), profile)
-        results += [each for each in possible if each not in results and revision.has(each)]
+        possible = possible_results(read, choose_claims(claims), profile)
+        checked += [each for each in possible if each not in checked and revision.has(each)]
     bad = 0
-    for each in results:
-        problem = _problem(each, out) or (revision.differences(each) if revision else "")
+    for each in checked:
+        problem = _problem(each, read) or (revision.differences(each) if revision else "")
         bad += bool(problem)
         style, state = ("red", problem) if problem else ("green", _praise(each))
         line = Text(f"{each.profile}/{each.claim.slug}: ").append(escape_controls(state), style)
         console.print(line, highlight=False)
-    console.print(f"{count_of(len(results), 'result')} checked, {bad} with a problem.")
+    console.print(f"{count_of(len(checked), 'result')} checked, {bad} with a problem.")
     if bad:
         raise typer.Exit(1)
 
@@ -76,13 +84,16 @@ def _praise(results: Results) -> str:
     return f"follows from its rows; registered before measured: {registered}{whole}"
 
 
-def _problem(results: Results, out: Path) -> str:
+def _problem(results: Results, folder: Path) -> str:
     """What is wrong with the stored files; "" where nothing is."""
     from odeclaims.record.registry import check_history
 
     try:
         judged = Judged(results)
-        return judged.stale() or check_history(judged.claim, judged.provenance, out)
+        # An installed record may lie in a checkout, whose history is not its own.
+        if (stale := judged.stale()) or folder == installed_record():
+            return stale
+        return check_history(judged.claim, judged.provenance, folder)
     except (CorruptFile, OSError) as error:
         return error_sentence(error)
 
@@ -126,7 +137,7 @@ def _print_package(wanted: bool) -> bool:
 def cite(
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim by its name.")],
     profile: AnyProfile = None,
-    out: Out = Path("results"),
+    results: ReadFrom = None,
     sty: Annotated[
         bool,
         typer.Option(
@@ -144,10 +155,31 @@ def cite(
     """
     from odeclaims.record.cite import bibtex, cited_sentence
 
-    for results in leave_out_smoke(existing_results([claim], profile, out), profile):
-        judged = Judged(results)
+    for each in leave_out_smoke(existing_results([claim], profile, results), profile):
+        judged = Judged(each)
         sentence = escape_controls(cited_sentence(judged))
         sys.stdout.write(f"{bibtex(judged)}\n{sentence}\n\n")
+
+
+def export(
+    claims: Names = None,
+    profile: AnyProfile = None,
+    results: ReadFrom = None,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The archive that is written.")] = Path(
+        "odeclaims-results.zip"
+    ),
+) -> None:
+    """Write results as one zip for an archive, described as a data package and as an RO-Crate.
+
+    The same results give the same bytes. Those of the profile smoke mean nothing and are left out
+    unless it is named.
+    """
+    from odeclaims.record.export import export as write_archive
+
+    read = results or default_results()
+    chosen = leave_out_smoke(existing_results(claims, profile, read), profile)
+    path = write_archive([Judged(each) for each in chosen], read, to)
+    say(f"wrote {path}: {count_of(len(chosen), 'result')}, {path.stat().st_size / 1e6:.1f} MB.")
 
 
 def verify(
@@ -157,7 +189,7 @@ def verify(
             metavar="HASH|FILE", help="Names of table cells, or manuscripts (.tex, .md)."
         ),
     ],
-    out: Out = Path("results"),
+    results: ReadFrom = None,
 ) -> None:
     """Derive cited numbers again out of the raw rows; exit code 1 where one is not right.
 
@@ -165,11 +197,12 @@ def verify(
     held against its cell, at the precision that is written: `\\odeclaim{8c18fac977}{0.917}` in
     LaTeX, with the package that `odeclaims cite --sty` prints, and `0.917 [8c18fac977]` elsewhere.
     """
-    results = [Judged(each) for each in read_results(out, choose_claims(None), None)]
+    read = results or default_results()
+    known = [Judged(each) for each in read_results(read, choose_claims(None), None)]
     right = [
-        _verify_manuscript(Path(each), results)
+        _verify_manuscript(Path(each), known)
         if Path(each).suffix in SUFFIXES or Path(each).is_file()
-        else _verify_name(each, results, out)
+        else _verify_name(each, known, read)
         for each in what
     ]
     if not all(right):

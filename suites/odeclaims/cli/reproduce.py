@@ -9,10 +9,11 @@ from rich.text import Text
 
 from odeclaims.cell import Profile
 from odeclaims.claim import Claim
-from odeclaims.cli.choose import Names, choose_claims, existing_results
+from odeclaims.cli.choose import Names, ReadFrom, choose_claims, existing_results
 from odeclaims.cli.draw import draw_again
 from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.compare import Comparison, Verdicts, compare_verdicts, read_verdicts
+from odeclaims.record.published import default_results
 from odeclaims.record.results import read_results
 from odeclaims.terminal import console, say
 
@@ -27,7 +28,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Where to write; the record is left as it is.")] = Path(
         "out"
     ),
-    record: Annotated[Path, typer.Option(help="The published record.")] = Path("results"),
+    results: ReadFrom = None,
     update: Annotated[
         bool, typer.Option("--update", help="Write into the record, as whoever publishes does.")
     ] = False,
@@ -39,7 +40,7 @@ def reproduce(
     """
     from odeclaims.run.claims import run_claims
 
-    chosen = choose_claims(claims)
+    chosen, record = choose_claims(claims), results or default_results()
     slugs = {claim.slug for claim in chosen}
     published = {k: v for k, v in read_verdicts(record / PROFILE).items() if k[1] in slugs}
     target = record if update else out
@@ -49,12 +50,12 @@ def reproduce(
         )
     for sentence in summary.failures:
         say(sentence, "red")
-    results = read_results(target, chosen, PROFILE)
-    if not results:
+    made = read_results(target, chosen, PROFILE)
+    if not made:
         raise typer.Exit(1)
     # What lists the record's results lists those of its other claims and profiles too.
-    draw_again(existing_results(None, None, target) if update else results, target)
-    measured = {("", each.claim.slug): each.read_verdict() for each in results}
+    draw_again(existing_results(None, None, target) if update else made, target, target)
+    measured = {("", each.claim.slug): each.read_verdict() for each in made}
     comparison = compare_verdicts(published, measured)
     console.print(_agreement_table(chosen, published, measured, comparison))
     say(f"The page of all results is {target / 'report.html'}.")

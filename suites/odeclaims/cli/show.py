@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odeclaims.claim import Claim
-from odeclaims.cli.choose import AnyProfile, Out, existing_results, leave_out_smoke
+from odeclaims.cli.choose import AnyProfile, ReadFrom, existing_results, leave_out_smoke
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged
 from odeclaims.record.results import Results
@@ -21,7 +20,7 @@ from odeclaims.terminal import console, print_verdict, say
 def show(
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim by its name.")],
     profile: AnyProfile = None,
-    out: Out = Path("results"),
+    results: ReadFrom = None,
 ) -> None:
     """Show a claim: statements with outcome, number and rule, failed checks, table, ledger.
 
@@ -29,23 +28,23 @@ def show(
     seeds. It shows the stored verdict and table; `odeclaims check` says whether they follow from
     the rows.
     """
-    existing = existing_results([claim], profile, out)
+    existing = existing_results([claim], profile, results)
     stored = [
         (each, each.read_verdict()) for each in leave_out_smoke(existing, profile) or existing
     ]
-    results, verdict = (
+    best, verdict = (
         choose_speaker(stored, lambda pair: pair[1]["scale"], lambda pair: count_seeds(pair[1]))
         or stored[0]
     )
-    _print_heading(results.claim, results.profile, verdict)
+    _print_heading(best.claim, best.profile, verdict)
     print_verdict(verdict)
     _print_failed_checks(verdict)
     console.print("\nTable", style="bold")
-    console.print(_grid(*_read_table(results)))
+    console.print(_grid(*_read_table(best)))
     _print_list("Caveats", verdict["caveats"])
-    _print_list("Deviations from the published set-up", results.claim.deviations)
-    _print_ledger(results.claim)
-    others = [each.profile for each, _ in stored if each is not results]
+    _print_list("Deviations from the published set-up", best.claim.deviations)
+    _print_ledger(best.claim)
+    others = [each.profile for each, _ in stored if each is not best]
     if others:
         console.print()
         say(f"There are results at the profiles {', '.join(others)} too; --profile shows them.")

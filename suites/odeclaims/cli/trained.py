@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from odeclaims.cli.choose import Out
+from odeclaims.cli.choose import Out, ReadFrom
 from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.wording import count_of
 from odeclaims.terminal import console, say
@@ -37,7 +37,7 @@ def train(
     """
     with ends_in_a_sentence("trainings are kept"):
         failed = _train(_choose(networks), jobs or os.cpu_count() or 1, out)
-    trained(networks, out=out)
+    trained(networks, results=out)
     if failed:
         raise typer.Exit(1)
 
@@ -48,7 +48,7 @@ def trained(
         bool,
         typer.Option("--replay", help="Train the first updates again and compare their losses."),
     ] = False,
-    out: Out = Path("results"),
+    results: ReadFrom = None,
 ) -> None:
     """List the networks of the pool: error, epochs, time, commit and digest of the weights.
 
@@ -56,7 +56,8 @@ def trained(
     """
     from odeclaims.trained.publish import find_standing
 
-    standings = [find_standing(each, out) for each in _choose(networks)]
+    read = results or Path("results")
+    standings = [find_standing(each, read) for each in _choose(networks)]
     if replay:
         _replay([each for each in standings if each.record])
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from odeclaims.claim import Claim
+from odeclaims.record.doi import read_doi
 from odeclaims.record.judged import HashedCell, Judged
 from odeclaims.record.provenance import commit_of
 from odeclaims.record.wording import describe_outcome, escape_bibtex, format_value
@@ -14,7 +15,8 @@ from odeclaims.statement import Judgement
 def bibtex(judged: Judged) -> str:
     """BibTeX entries: the papers that the claim's source names, then this suite.
 
-    The suite's entry has the commit, the version, the profile and the digest of the rows.
+    The suite's entry has the commit, the version, the profile and the digest of the rows, and the
+    DOI of the record if it has one.
 
     Raises:
         FileNotFoundError: where nothing was measured.
@@ -78,7 +80,7 @@ def _names(source: str, entry: str) -> bool:
 
 
 def _suite(judged: Judged) -> str:
-    made = judged.provenance
+    made, doi = judged.provenance, read_doi(judged.results.out)
     return "\n".join(
         [
             f"@software{{odeclaims_{judged.claim.slug}_{judged.profile},",
@@ -86,6 +88,7 @@ def _suite(judged: Judged) -> str:
             "  author = {{The odeclaims contributors}},",
             f"  version = {{{escape_bibtex(made['odeclaims'])}}},",
             f"  year = {{{str(made['started'])[:4]}}},",
+            *([f"  doi = {{{doi}}},"] if doi else []),
             f"  note = {{Claim {escape_bibtex(judged.claim.slug)}, profile {judged.profile},"
             f" commit {commit_of(made)}, data.csv SHA-256 {made['data_sha256'][:16]}}},",
             "}",

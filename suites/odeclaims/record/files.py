@@ -1,14 +1,21 @@
 """Files that are written whole or not at all, and set aside rather than lost."""
 
+import gzip
 import hashlib
 import json
 import os
 import tempfile
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
-# Deeper than anything that this program writes.
+# Seconds to wait for whoever reads a file that is replaced; Windows refuses until then.
+WAITS_S = (0.01, 0.1, 0.5)
+# Deeper than anything that this program writes,
 MOST_LEVELS = 12
+# and longer, in bytes.
+MOST_BYTES = 2**30
 
 
 class CorruptFile(ValueError):
@@ -43,7 +50,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        _replace(beside, path)
     except OSError as error:
         Path(beside).unlink(missing_ok=True)
         # A full disk says what is wrong, but not where.
@@ -52,6 +59,15 @@ def write_bytes(path: Path, content: bytes) -> Path:
         Path(beside).unlink(missing_ok=True)
         raise
     return path
+
+
+def _replace(beside: str, path: Path) -> None:
+    for wait in WAITS_S:
+        try:
+            return os.replace(beside, path)
+        except PermissionError:
+            time.sleep(wait)
+    return os.replace(beside, path)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -140,6 +156,23 @@ def _is_deeper_than(levels: int, content: Any) -> bool:
             for part in (whole.values() if isinstance(whole, dict) else whole)
         ]
     return bool(layer)
+
+
+def read_compressed(path: Path) -> bytes:
+    """The content of a file that gzip compressed.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where it is not compressed so, or would take more than ``MOST_BYTES``.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read(MOST_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"it cannot be decompressed: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes when it is decompressed")
+    return content
 
 
 def sha256(content: str | bytes) -> str:

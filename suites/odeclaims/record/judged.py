@@ -135,6 +135,14 @@ class Judged:
                 # After astype(str) a gap may still be one.
                 yield HashedCell(hashed, name, row, str(column), str(value))
 
+    def stores_one_of(self, names: Iterable[str]) -> bool:
+        """Whether a cell of one of these names stood in the tables when they were last written."""
+        try:
+            stored = (self.results.folder / "hashes.csv").read_bytes()
+        except OSError:
+            return False
+        return any(name.encode() in stored for name in names)
+
     def stale(self) -> str:
         """What is wrong with the files; "" where the verdict follows from the rows as recorded."""
         if not self.results.verdict.exists():
@@ -186,7 +194,7 @@ def hashes_csv(judged: Judged) -> str:
 
 
 def find_cells(name: str, among: Iterable[Judged]) -> list[tuple[Judged, HashedCell]]:
-    """The cells of that name, each with the result that it stands in.
+    """The cell of that name with the result that it stands in, as a list; none where there is none.
 
     Raises:
         ValueError: where ``name`` cannot be the name of a cell.
@@ -197,7 +205,7 @@ def find_cells(name: str, among: Iterable[Judged]) -> list[tuple[Judged, HashedC
             f"{name!r} is not the name of a table cell; expected {DIGITS} hexadecimal digits, as"
             " they stand in hashes.csv and in the report"
         )
-    return [(judged, cell) for judged in among for cell in judged.cells if cell.hash == wanted]
+    return list(find_named_cells({wanted}, among).values())
 
 
 def find_named_cells(
@@ -205,15 +213,19 @@ def find_named_cells(
 ) -> dict[str, tuple[Judged, HashedCell]]:
     """The first cell of each name that one has.
 
-    Tables are made only where a name is not that of a statement's cell: that imports what draws.
+    Results whose stored names have one of them are derived first, then all others: what is stored
+    says where to look, and no more. Tables are made only where a name is not that of a statement's
+    cell: that imports what draws.
     """
     results, missing, found = list(among), set(names), {}
-    for kind in ("statement_cells", "cells"):
-        for judged in results:
-            if not missing:
-                return found
-            for cell in getattr(judged, kind):
-                if cell.hash in missing:
-                    found[cell.hash] = (judged, cell)
-                    missing.remove(cell.hash)
+    likely = [judged for judged in results if judged.stores_one_of(missing)]
+    for group in (likely, [judged for judged in results if judged not in likely]):
+        for kind in ("statement_cells", "cells"):
+            for judged in group:
+                if not missing:
+                    return found
+                for cell in getattr(judged, kind):
+                    if cell.hash in missing:
+                        found[cell.hash] = (judged, cell)
+                        missing.remove(cell.hash)
     return found

@@ -53,7 +53,12 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def commit_of(made: Mapping[str, Any], *, short: bool = False) -> str:
-    """The commit that a provenance names, in words: ten digits where ``short``, and changes."""
+    """The commit that a provenance names, in words: ten digits where ``short``, and changes.
+
+    An installed package knows of no commit.
+    """
+    if made["commit"] is None:
+        return "not known"
     digits = str(made["commit"])[: 10 if short else None]
     return digits if made["clean_tree"] else f"{digits} with changes"
 
@@ -76,7 +81,7 @@ def ask_git(*arguments: str, folder: Path | None = None) -> str | None:
     """
     here = folder.resolve() if folder else Path(__file__).resolve().parent
     # An installed package may lie inside a checkout that is not its own.
-    if folder is None and not any((p / ".git").exists() for p in here.parents):
+    if folder is None and not (source_tree() / ".git").exists():
         return None
     # A run that is killed in this moment would leave a lock in the user's checkout.
     command = ["git", "--no-optional-locks", "-C", str(here), *arguments]

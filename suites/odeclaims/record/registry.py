@@ -172,6 +172,8 @@ def why_not_registered(claim: Claim, made: Mapping[str, Any]) -> str:
     """
     if made.get("rules") is None:
         return "it was measured before rules were registered"
+    if made["commit"] is None:
+        return "it was measured where the code has no history, as in an installed package"
     if not made["clean_tree"]:
         return "it was measured with uncommitted changes"
     now = rules_of(claim)

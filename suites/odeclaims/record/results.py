@@ -1,6 +1,7 @@
 """Results on disk: nothing is half written, nothing is used that is not whole, nothing is lost.
 
     <out>/<profile>/<slug>/   data.csv  verdict.json  provenance.json  figure.*  table.*
+                              (an installed record has data.csv.gz in the place of data.csv)
     <out>/cells/<slug>/       one JSON file for each finished cell, shared by all profiles
 
 Every file is written beside its place and then renamed. A file that cannot be trusted is set aside
@@ -10,7 +11,7 @@ under another name, with a sentence that says so. Rows and cells are trusted by 
 import json
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from odeclaims.record.derive import judge_rows
 from odeclaims.record.files import (
     CorruptFile,
     describe_set_aside,
+    read_compressed,
     set_aside,
     sha256,
     write_json,
@@ -45,9 +47,19 @@ class Results:
         """Where its files lie."""
         return self.out / self.profile / self.claim.slug
 
+    def within(self, out: Path | None) -> "Results":
+        """The same result in another results folder, if one is named: there it is written."""
+        return replace(self, out=out) if out else self
+
     @property
     def data(self) -> Path:
-        """The CSV with every row."""
+        """The CSV with every row; a compressed one where only that is there."""
+        packed = self.folder / "data.csv.gz"
+        return packed if packed.exists() and not self._plain.exists() else self._plain
+
+    @property
+    def _plain(self) -> Path:
+        """Where rows are written."""
         return self.folder / "data.csv"
 
     @property
@@ -99,7 +111,7 @@ class Results:
         with suppress(FileNotFoundError):
             digest = sha256(self.next.read_bytes())
             if self.read_provenance()["data_sha256"] == digest:
-                self.next.replace(self.data)
+                self.next.replace(self._plain)
 
     def read_provenance(self) -> dict[str, Any]:
         """What made the rows, checked against the schema.
@@ -152,6 +164,18 @@ class Results:
             FileNotFoundError: where nothing was measured, or nothing says what measured it.
             CorruptFile: where a file is not what was written; it has then been set aside.
         """
+        return self._read()[0]
+
+    def read_text(self) -> str:
+        """The rows as CSV, as they were written; checked as ``read`` checks them.
+
+        Raises:
+            FileNotFoundError: as ``read``.
+            CorruptFile: as ``read``.
+        """
+        return self._read()[1]
+
+    def _read(self) -> tuple[pd.DataFrame, str]:
         self._move_on()
         if not self.data.exists():
             raise FileNotFoundError(
@@ -165,13 +189,14 @@ class Results:
             )
         provenance = self.read_provenance()
         try:
-            return self._parse(self.data.read_bytes().decode("utf-8"), provenance)
+            read = read_compressed if self.data.suffix == ".gz" else Path.read_bytes
+            return self._parse(read(self.data).decode("utf-8"), provenance)
         except (ValueError, OverflowError) as error:
             # Of what is not UTF-8 or not a CSV, too.
             aside = describe_set_aside(self.data)
             raise CorruptFile(f"{self.data}: {error}; {aside}, {self._again}") from error
 
-    def _parse(self, text: str, provenance: dict[str, Any]) -> pd.DataFrame:
+    def _parse(self, text: str, provenance: dict[str, Any]) -> tuple[pd.DataFrame, str]:
         expected = list(self.claim.all_columns)
         text = _with_our_line_ends(text, provenance["data_sha256"])
         if not text.strip():
@@ -190,7 +215,7 @@ class Results:
             )
         if len(df) != provenance["rows"]:
             raise CorruptFile(f"it has {len(df)} rows and not {provenance['rows']}")
-        return df
+        return df, text
 
 
 def possible_results(out: Path, claims: Collection[Claim], profile: str | None) -> list[Results]:

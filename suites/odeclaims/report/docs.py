@@ -43,7 +43,7 @@ FILES = {
 
 
 def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[Path]:
-    """Write ``index.md`` and a ``<slug>.md`` for each claim into a folder that holds nothing else.
+    """Write a ``<slug>.md`` for each claim, ``index.md`` and ``gallery.md`` into their own folder.
 
     Args:
         folder: where the pages go; other Markdown files there are deleted.
@@ -55,13 +55,30 @@ def write_claim_pages(folder: Path, claims: Sequence[Claim], out: Path) -> list[
     """
     results = {claim.slug: _judge(claim, out) for claim in claims}
     pages = {f"{c.slug}.md": claim_page(c, results[c.slug], folder) for c in claims}
-    pages["index.md"] = _index(claims, results)
+    pages |= {"index.md": _index(claims, results), "gallery.md": _gallery(claims, results, folder)}
     for old in folder.glob("*.md"):
         if old.name not in pages:
             old.unlink()
     for name, text in pages.items():
         write_text(folder / name, text)
     return [folder / name for name in pages]
+
+
+def _gallery(claims: Sequence[Claim], results: dict[str, list[Judged]], folder: Path) -> str:
+    """The figures of the results that speak; each leads to the page of its claim."""
+    cards = []
+    for claim in claims:
+        for judged in speaking(results[claim.slug]):
+            figure, title = judged.results.folder / "figure.png", _plain(claim.title)
+            if figure.exists():
+                shown = f"[![{title}]({_link(figure, folder)})]({claim.slug}.md)\n\n{title}"
+                cards.append(f"```{{container}} card\n{shown}\n```")
+    parts = [
+        "# Gallery",
+        "Every figure is drawn from the rows of a claim, and leads to its page.",
+        "\n".join(["````{container} gallery", *cards, "````"]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _judge(claim: Claim, out: Path) -> list[Judged]:
@@ -87,16 +104,23 @@ def _index(claims: Sequence[Claim], results: dict[str, list[Judged]]) -> str:
 
 
 def claim_page(claim: Claim, results: Sequence[Judged], folder: Path) -> str:
-    """The page of a claim that is to lie in ``folder``, with its results under each profile."""
+    """The page of a claim that is to lie in ``folder``: what holds, then what is claimed, then how.
+
+    What holds is told by the result that speaks for the claim; those of the other profiles follow.
+    """
     module = import_module(claim.module)
     place = f"It is the claim `{claim.slug}`, in {_source(module, folder)}."
-    findings = [part for judged in results for part in _finding(judged, folder)]
+    answers = speaking(results)
+    findings = [
+        part for judged in results for part in _finding(judged, folder, judged not in answers)
+    ]
     parts = [
         f"# {_plain(claim.title)}",
         f"> {_plain(claim.statement)}",
         f"Claimed in {_plain(claim.source)}. {place}",
-        claim.description,
+        *(part for judged in answers for part in ("## What holds", *_answer(judged, folder))),
         "## What was published",
+        claim.description,
         _table(pd.DataFrame([vars(evidence) for evidence in claim.ledger]))
         if claim.ledger
         else "Nothing is recorded.",
@@ -191,23 +215,33 @@ def _describe_checks(checks: Sequence[Check]) -> list[str]:
     ]
 
 
-def _finding(judged: Judged, folder: Path) -> list[str]:
-    """The section of a profile: statements, figure, table, caveats, and what made them."""
+def _answer(judged: Judged, folder: Path) -> list[str]:
+    """What a result says of the claim: how many statements hold, each of them, and the figure."""
     claim, verdict, place = judged.claim, judged.verdict, judged.results.folder
-    statements = judged.statements[["statement", "holds if", "measured", "outcome"]]
-    files = [(place / file, what) for file, what in FILES.items()]
-    links = [f"[{what}]({_link(path, folder)})" for path, what in files if path.exists()]
+    said = f"{verdict.summary}. Scale: {verdict.scale}, {verdict.size}; profile {judged.profile}."
     parts = [
-        f"### Profile {judged.profile}: {verdict.summary}",
-        _plain(f"Scale: {verdict.scale}, {verdict.size}. {registered_sentence(judged)}"),
-        _table(statements),
+        _plain(f"Central statements: {said}"),
+        _table(judged.statements[["outcome", "statement", "measured", "holds if"]]),
     ]
-    if verdict.checks:
-        parts.append(_table(checks_frame(verdict)[["check", "holds if", "passed"]]))
     for draw, picture in ((claim.figure, "figure.png"), (claim.flips, "flips.png")):
         if draw and (place / picture).exists():
             shown = _plain(caption(draw, f"{claim.title}."))
             parts += [f"![{shown}]({_link(place / picture, folder)})", f"*{shown}*"]
+    return parts
+
+
+def _finding(judged: Judged, folder: Path, with_answer: bool) -> list[str]:
+    """The section of a profile: the answer where it does not lead the page, and what made it."""
+    verdict, place = judged.verdict, judged.results.folder
+    files = [(place / file, what) for file, what in FILES.items()]
+    links = [f"[{what}]({_link(path, folder)})" for path, what in files if path.exists()]
+    parts = [
+        f"### Profile {judged.profile}: {verdict.summary}",
+        *(_answer(judged, folder) if with_answer else []),
+        _plain(registered_sentence(judged)),
+    ]
+    if verdict.checks:
+        parts.append(_table(checks_frame(verdict)[["check", "holds if", "passed"]]))
     parts += [_table(judged.table)]
     if verdict.caveats:
         parts += [_list(verdict.caveats)]

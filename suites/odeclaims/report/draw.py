@@ -37,12 +37,13 @@ GALLERY_COLUMNS, GALLERY_WIDTH = 3, 270
 
 
 def draw(
-    results: Results, *, files: bool = True, pictures: bool = False
+    results: Results, *, out: Path | None = None, files: bool = True, pictures: bool = False
 ) -> tuple[list[Path], list[Picture]]:
     """Draw the claim's figure, its flip map and its animation, as far as it has them.
 
     Args:
         results: whose rows are drawn.
+        out: the results folder that is written; by default the one that is read.
         files: write PNG and PDF for a page, PDF for a column, and the animation as GIF.
         pictures: make them for the HTML page, too.
 
@@ -55,13 +56,15 @@ def draw(
     """
     df = results.read()
     with formulas_parsed_once():
-        return derive(lambda: _draw(results, df, files, pictures), "drawn", results.data)
+        folder = results.within(out).folder
+        return derive(
+            lambda: _draw(results.claim, df, folder, files, pictures), "drawn", results.data
+        )
 
 
 def _draw(
-    results: Results, df: pd.DataFrame, files: bool, pictures: bool
+    claim: Claim, df: pd.DataFrame, folder: Path, files: bool, pictures: bool
 ) -> tuple[list[Path], list[Picture]]:
-    claim, folder = results.claim, results.folder
     drawings = [("figure", caption(claim.figure, f"{claim.title}."), lambda: claim.figure(df))]
     if claim.flips:
         flips = claim.flips(df)
@@ -90,13 +93,14 @@ def _draw(
     return paths, shown
 
 
-def write_tables(judged: Judged) -> list[Path]:
+def write_tables(judged: Judged, out: Path | None = None) -> list[Path]:
     """Write the verdict, and the claim's table as Markdown (with the ledger), LaTeX and CSV.
 
-    Beside them lie the names of all cells, by which ``odeclaims verify`` finds them again.
+    Beside them lie the names of all cells, by which ``odeclaims verify`` finds them again. They are
+    written into the results folder ``out``, by default the one that is read.
     """
-    folder = judged.results.folder
-    judged.write_verdict()
+    results = judged.results.within(out)
+    results.write_verdict(judged.verdict)
     contents = {
         "table.md": claim_markdown(judged),
         "table.tex": latex(judged.table, judged.claim),
@@ -104,8 +108,8 @@ def write_tables(judged: Judged) -> list[Path]:
         "hashes.csv": hashes_csv(judged),
     }
     for name, text in contents.items():
-        write_text(folder / name, text)
-    return [judged.results.verdict, *(folder / name for name in contents)]
+        write_text(results.folder / name, text)
+    return [results.verdict, *(results.folder / name for name in contents)]
 
 
 def verdict_table(results: Sequence[Judged]) -> str:

@@ -1,4 +1,4 @@
-"""All results as one HTML page that needs nothing else: no network, no other file, no script.
+"""Results as one HTML page that needs nothing else: no network, no other file, no script.
 
 Everything on it is made anew out of the stored rows: verdicts, tables with the names of their
 cells, and figures. The same rows give the same bytes.
@@ -6,6 +6,7 @@ cells, and figures. The same rows give the same bytes.
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +20,7 @@ from odeclaims.claim import Claim
 from odeclaims.record.cite import bibtex, cited_sentence
 from odeclaims.record.files import write_text
 from odeclaims.record.judged import HashedCell, Judged
+from odeclaims.record.provenance import commit_of
 from odeclaims.record.results import Results
 from odeclaims.record.wording import (
     LABELS,
@@ -35,6 +37,8 @@ from odeclaims.statement import SCALES, Verdict
 
 # A column with longer texts than this, in characters, may break them into lines.
 LONG = 24
+# What a reader of the statements wants to know first.
+FIRST = ("outcome", "statement", "measured", "holds if")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Content:
     """What follows from the rows of one claim under one profile."""
 
     verdict: Verdict
+    description: list[str]
     summary: str
     registered: str
     ledger: list[dict]
@@ -127,15 +132,53 @@ def write_page(
     Raises:
         OSError: where the page cannot be written.
     """
+    sections = _sections(results, pictures, problems)
+    order = {claim.slug: place for place, claim in enumerate(claims)}
+    sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
+    write_text(path, _html(sections, claims))
+
+
+def write_claim_page(
+    results: Sequence[Judged],
+    pictures: Iterable[list[Picture]],
+    problems: Sequence[tuple[Results, str]],
+    claim: Claim,
+    path: Path,
+) -> None:
+    """Write the page of one claim; the result that speaks for it comes first.
+
+    Args:
+        results: those of the claim.
+        pictures: as in ``write_page``.
+        problems: as in ``write_page``.
+        claim: the claim.
+        path: the page.
+
+    Raises:
+        OSError: where the page cannot be written.
+    """
+    sections = _sections(results, pictures, problems)
+    best = _line(claim, sections).section
+    sections.sort(key=lambda section: section is not best)
+    page = template("claim.html.jinja").render(
+        sections=sections, claim=claim, version=__version__, labels=LABELS, **_assets()
+    )
+    write_text(path, page)
+
+
+def _sections(
+    results: Sequence[Judged],
+    pictures: Iterable[list[Picture]],
+    problems: Sequence[tuple[Results, str]],
+) -> list[Section]:
     sections = [
         Section(judged.results, _content(judged, drawn))
         for judged, drawn in zip(results, pictures, strict=True)
     ]
     # The page says where a file lies among the results, and not where those lie.
-    sections += [Section(r, None, text.replace(f"{r.out}/", "")) for r, text in problems]
-    order = {claim.slug: place for place, claim in enumerate(claims)}
-    sections.sort(key=lambda s: (order[s.results.claim.slug], PROFILES.index(s.results.profile)))
-    write_text(path, _html(sections, claims))
+    return sections + [
+        Section(r, None, text.replace(f"{r.out}{os.sep}", "")) for r, text in problems
+    ]
 
 
 def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
@@ -145,7 +188,6 @@ def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
     verdicts = [
         line.section.content.verdict for line in lines if line.section and line.section.content
     ]
-    css, js = (_asset(name) for name in ("page.css", "page.js"))
     return template("page.html.jinja").render(
         sections=sections,
         lines=lines,
@@ -154,13 +196,10 @@ def _html(sections: Sequence[Section], claims: Sequence[Claim]) -> str:
         labels=LABELS,
         scales=[scale for scale in SCALES if scale in {v.scale for v in verdicts}],
         version=__version__,
-        commits=sorted({str(m.get("commit"))[:10] for m in made}),
+        commits=sorted({commit_of(m, short=True) for m in made}),
         days=sorted({str(m.get("started"))[:10] for m in made}),
         format_value=format_value,
-        css=css,
-        js=js,
-        css_digest=_digest(css),
-        js_digest=_digest(js),
+        **_assets(),
     )
 
 
@@ -172,8 +211,11 @@ def _line(claim: Claim, sections: Sequence[Section]) -> Line:
     return Line(claim, speaks, [section for section in of_claim if section is not speaks])
 
 
-def _asset(name: str) -> str:
-    return (files("odeclaims.report") / "templates" / name).read_text(encoding="utf-8")
+def _assets() -> dict[str, str]:
+    """The style and the script of every page, with the digests that let them pass."""
+    folder = files("odeclaims.report") / "templates"
+    css, js = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return {"css": css, "js": js, "css_digest": _digest(css), "js_digest": _digest(js)}
 
 
 def _digest(text: str) -> str:
@@ -185,6 +227,10 @@ def _content(judged: Judged, pictures: list[Picture]) -> Content:
     verdict = judged.verdict
     return Content(
         verdict=verdict,
+        description=[
+            " ".join(paragraph.split()).replace("``", "")
+            for paragraph in judged.claim.description.split("\n\n")
+        ],
         summary=_summary(verdict),
         registered=registered_sentence(judged),
         ledger=ledger_frame(judged.claim, verdict).to_dict("records"),
@@ -210,10 +256,16 @@ def _summary(verdict: Verdict) -> str:
 def _grid(named: Sequence[HashedCell], table: str) -> Grid:
     of_table = [cell for cell in named if cell.table == table]
     by_row = groupby(sorted(of_table, key=lambda cell: cell.row), key=lambda cell: cell.row)
-    rows = [list(row) for _, row in by_row]
+    rows = [sorted(row, key=_place) for _, row in by_row]
     columns = list(zip(*rows, strict=True))
     kinds = [_kind([cell.text for cell in column]) for column in columns]
     return Grid([column[0].column for column in columns], kinds, rows)
+
+
+def _place(cell: HashedCell) -> int:
+    """Where a cell stands in its row: the columns of ``FIRST``, then the others as they come."""
+    first = cell.table == "statements" and cell.column in FIRST
+    return FIRST.index(cell.column) if first else len(FIRST)
 
 
 def _kind(texts: Sequence[str]) -> str:

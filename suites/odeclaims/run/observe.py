@@ -2,12 +2,8 @@
 
 import gc
 import json
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -20,11 +16,8 @@ from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore, describe
 from odeclaims.record.files import CorruptFile
 from odeclaims.record.provenance import machine
+from odeclaims.run.limit import CellTimeout, time_limit
 from odeclaims.run.tasks import THREADS
-
-
-class CellTimeout(Exception):
-    """A cell that took longer than it may."""
 
 
 def measure_and_keep(
@@ -126,7 +119,7 @@ def _rows(measure: Measure, cell: Cell, context: Context, timeout_s: float) -> l
         return {}
 
     try:
-        with _time_limit(timeout_s):
+        with time_limit(timeout_s):
             outcome = guarded(observe)
     except CellTimeout:
         outcome = {"status": "timeout"}
@@ -137,22 +130,3 @@ def _rows(measure: Measure, cell: Cell, context: Context, timeout_s: float) -> l
     }
     rows = measured if outcome["status"] == "ok" else [outcome]
     return [{**cell.params, "status": "ok", **common, **row} for row in rows]
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise CellTimeout in this thread after so many seconds, where the system has alarms."""
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: object) -> None:
-        raise CellTimeout
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from odeclaims.record.published import installed_record
 from odeclaims.trained import store
 from odeclaims.trained.specification import Specification
 from odeclaims.trained.work import work_folder
@@ -30,12 +31,15 @@ class Standing:
 
 
 def find_standing(specification: Specification, out: Path) -> Standing:
-    """Where a network stands in a results folder.
+    """Where a network stands in a results folder, beside the installed record if there is one.
 
     Raises:
         CorruptFile: where its record cannot be trusted; it is set aside.
     """
-    for folder, state in ((out / "trained", "published"), (work_folder(out), "trained")):
+    record = installed_record()
+    folders = {out / "trained": "published", work_folder(out): "trained"}
+    folders |= {record / "trained": "published"} if record else {}
+    for folder, state in folders.items():
         try:
             return Standing(specification, state, store.read_record(folder, specification))
         except FileNotFoundError:

@@ -26,6 +26,7 @@ from odeclaims.record.files import (
     write_text,
 )
 from odeclaims.record.provenance import source_tree
+from odeclaims.record.published import installed_record
 from odeclaims.record.schema import check_network, read_network
 from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
@@ -35,7 +36,9 @@ WEIGHTS, HISTORY, RECORD = FILES = ("weights.safetensors", "history.csv", "netwo
 
 def published_folder() -> Path:
     """Where the networks of this project are published."""
-    return source_tree() / "results" / "trained"
+    checkout = source_tree() / "results"
+    record = checkout if checkout.is_dir() else installed_record() or checkout
+    return record / "trained"
 
 
 class OtherSpecification(ValueError):
@@ -136,8 +139,9 @@ def read_record(folder: Path, specification: Specification) -> dict[str, Any]:
     path = folder / specification.name / RECORD
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no network {specification.name} in {folder}: get it with the repository, or"
-            f" train it with `odeclaims train {specification.name}` and `odeclaims publish`"
+            f"there is no network {specification.name} in {folder}: get it with the repository or"
+            f" the package odeclaims-results, or train it with `odeclaims train"
+            f" {specification.name}` and `odeclaims publish`"
         )
     try:
         record = read_network(path)

@@ -48,7 +48,7 @@ def test_the_panels_stand_in_the_papers_order(rows):
 
 
 def test_nothing_is_drawn_without_the_rows_of_all_three(tmp_path):
-    assert draw_figure3(tmp_path, "quick") == ([], [])
+    assert draw_figure3(tmp_path, "quick", tmp_path) == ([], [])
 
 
 def test_every_look_in_the_legend_stands_for_one_thing(rows):

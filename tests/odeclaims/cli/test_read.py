@@ -15,7 +15,7 @@ def test_list_shows_the_verdict(done):
     output = done("list")[1]
     assert "1 of 1 reproduced" in output
     assert "published size" in output
-    assert "not run yet" in done("list", "--out", "elsewhere")[1]
+    assert "not run yet" in done("list", "--results", "elsewhere")[1]
 
 
 def test_provenance_names_no_host_and_no_path(finished):

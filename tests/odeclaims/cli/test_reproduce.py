@@ -15,7 +15,7 @@ def test_a_run_that_agrees_says_so_and_leaves_the_record_alone(done: Toy):
     readme = done.folder / "README.md"
     readme.write_text(f"{VERDICTS[0]}\n{VERDICTS[1]}\n")
     before = contents(done.out)
-    code, output, _ = done("reproduce", "--record", "results", "--out", "out")
+    code, output, _ = done("reproduce", "--results", "results", "--out", "out")
     assert code == 0
     last = output.strip().splitlines()[-1]
     assert last.startswith("Beside the published record ")

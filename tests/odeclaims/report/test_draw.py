@@ -173,5 +173,5 @@ def test_figure_3_comes_wide_and_for_a_column(tmp_path):
     for claim in CLAIMS:
         folder = Results(tmp_path, "quick", claim).folder
         shutil.copytree(Results(RESULTS, "quick", claim).folder, folder)
-    (_, pdf, column), _ = draw_figure3(tmp_path, "quick")
+    (_, pdf, column), _ = draw_figure3(tmp_path, "quick", tmp_path)
     assert (width(pdf), width(column)) == pytest.approx((9.2, COLUMN_WIDTH))

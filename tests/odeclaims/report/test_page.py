@@ -298,15 +298,15 @@ def test_the_command_writes_it_and_fails_for_rows_that_cannot_be_read(tmp_path, 
     for one in known.values():
         results(out, one)
     run = CliRunner().invoke
-    good = run(cli.app, ["report", "toy", "--out", str(out), "--to", str(tmp_path / "p.html")])
+    good = run(cli.app, ["report", "toy", "--results", str(out), "--to", str(tmp_path / "p.html")])
     assert good.exit_code == 0, good.output
     assert Page(tmp_path / "p.html").by_id("quick-toy")
     known["broken"] = claim("broken", columns={"y": Column("another column")})
-    bad = run(cli.app, ["report", "--out", str(out)])
+    bad = run(cli.app, ["report", "--results", str(out)])
     assert bad.exit_code == 1
     assert "its columns are not the claim's" in bad.output
     assert Page(out / "report.html").by_id("quick-toy")
-    assert isinstance(run(cli.app, ["report", "--out", "nowhere"]).exception, FileNotFoundError)
+    assert isinstance(run(cli.app, ["report", "--results", "nowhere"]).exception, FileNotFoundError)
 
 
 # --- how a browser shows it

@@ -51,6 +51,8 @@
   }
 
   const named = (id) => document.getElementById(id);
+  // The page of one claim has nothing to filter.
+  if (!named("controls")) return;
   const [verdict, scale, words] = ["verdict", "scale", "words"].map(named);
   const sections = [...document.querySelectorAll("section.claim")];
   const entries = [...document.querySelectorAll(".overview tbody tr")].map((row) => ({
