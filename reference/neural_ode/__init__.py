@@ -10,7 +10,9 @@ from neural_ode.gradients import (
 )
 from neural_ode.methods import METHODS
 from neural_ode.methods.tableau import ButcherTableau
-from neural_ode.odeint import odeint, odeint_adjoint, odeint_dense, odeint_event
+from neural_ode.odeint import odeint, odeint_adjoint
+from neural_ode.odeint_dense import odeint_dense
+from neural_ode.odeint_event import odeint_event
 from neural_ode.solution import Counts, Solution, Stats
 from neural_ode.solve import solve
 from neural_ode.step.controllers import IntegralController, PIController

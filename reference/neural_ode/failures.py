@@ -1,5 +1,7 @@
 """What a solve can die of. Each failure has a ``status``, the word that a table of results uses."""
 
+import math
+
 import torch
 
 
@@ -44,8 +46,9 @@ class NonFinite(SolverFailure):
 
 
 def step_limit(attempts: int, goal: float, t: float) -> StepLimit:
-    """The failure of a solve that took so many steps on the way to one output time."""
-    return StepLimit(f"{attempts} steps taken without reaching t={goal:.9g}", t)
+    """The failure of a solve that took so many steps on the way to an output or an event."""
+    what = "an event" if math.isinf(goal) else f"t={goal:.9g}"
+    return StepLimit(f"{attempts} steps taken without reaching {what}", t)
 
 
 def step_underflow(h: float, t: float) -> StepUnderflow:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.events import Event
 from neural_ode.failures import (
     NonFinite,
     SolverFailure,
@@ -22,7 +23,7 @@ from neural_ode.failures import (
     step_underflow,
 )
 from neural_ode.field import InAutocast, has_autocast
-from neural_ode.grid import fraction, grid_of
+from neural_ode.grid import MOST, fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
@@ -81,16 +82,22 @@ def integrate(
         _check_outputs(ys, times)
         return ys, q
     run = Run(evaluate, y0, q0, settings, counts, on_step)
+    if settings.dense is not None:
+        settings.dense.watch(run)
+    event = settings.event_fn
+    event = event if event is not None and event.pending else None
     if not run.by_error:
-        ys = torch.stack(_fixed(run, times))
+        steps = _fixed(run, times) if event is None else _fixed_until(run, times, event)
+        ys = torch.stack(steps)
         if settings.interpolation == "cubic" or run.stepper.dense_nfe:
             _check_outputs(ys, times)
         return ys, run.q
     stops = _stops(times, settings)
-    _check_largest(times, settings)
-    ys = _whole(run, times, stops)
+    if event is None:
+        _check_largest(times, settings)
+    ys = _whole(run, times, stops) if event is None else None
     if ys is None:
-        ys = torch.stack(_adaptive(run, times, stops))
+        ys = torch.stack(_adaptive(run, times, stops, event))
         _check_outputs(ys, times)
     return ys, run.q
 
@@ -98,18 +105,25 @@ def integrate(
 # --- steps chosen by the error -------------------------------------------------------------------
 
 
-def _adaptive(run: Run, times: Times, stops: Sequence[float]) -> list[Tensor]:
-    """The solution at every output time, by steps whose error meets the tolerance."""
+def _adaptive(run: Run, times: Times, stops: Sequence[float], event: Event | None) -> list[Tensor]:
+    """The solution at every output time, by steps whose error meets the tolerance.
+
+    Where an event is waited for, it is the second output time as soon as it is found.
+    """
     floats, points, direction = times.floats, times.points, times.direction
     # A zero that carries the gradient with respect to the first time into every later one.
     shift = points[0] - floats[0] if isinstance(points[0], Tensor) else 0.0
     progress = Progress(abs(floats[-1] - floats[0]))
     here = _Position(floats[0], run.y0, *run.start(floats[0], shift, direction), progress)
     ys = [here.y]
+    if event is not None:
+        floats = [floats[0], direction * math.inf]
     while len(ys) < len(floats):
         step = _attempt(run, here, floats[len(ys)], direction, stops, shift)
         if step is None:
             continue
+        if event is not None and event.is_in(run, step, here.t, here.end):
+            floats, points = _times_of(event, points)
         first = last = len(ys)
         while last < len(floats) and direction * (here.end - floats[last]) >= 0:
             last += 1
@@ -265,6 +279,45 @@ def _fixed(run: Run, times: Times) -> list[Tensor]:
     return ys
 
 
+def _fixed_until(run: Run, times: Times, event: Event) -> list[Tensor]:
+    """The solution at the first time and at the event, by steps of one size until it comes."""
+    settings, begin, points = run.settings, times.floats[0], times.points
+    if settings.step_size is None:
+        raise ValueError(
+            "event_fn needs a step_size where a grid chooses the steps, since the end of the grid,"
+            " the event, is not known"
+        )
+    h, perturb = times.direction * settings.step_size, settings.perturb
+    shift = points[0] - begin if isinstance(points[0], Tensor) else 0.0
+    y, f = run.y0, None
+    limit = min(settings.max_num_steps, MOST)
+    for i in range(int(limit)):
+        t, end = begin + i * h, begin + (i + 1) * h
+        if end == t:
+            raise step_underflow(h, t)
+        if f is None:
+            start = as_time(t + shift, y)
+            f = run.first_slope(nudge(start, times.direction * math.inf) if perturb else start, y)
+        run.tell(settings.callbacks.step, t, y, h)
+        step = run.take(t + shift, h, y, f, (perturb, perturb))
+        if event.is_in(run, step, t, end):
+            _, (_, there) = _times_of(event, points)
+            place = _place(there, t + shift, h, end)
+            return [run.y0, *run.accept(step, [(1, place)], final=True)]
+        run.accept(step, [], final=False)
+        y, f = step.y1, step.f1 if run.stepper.carries and not perturb else None
+        del step
+    raise step_limit(limit, math.inf, begin + limit * h)
+
+
+def _times_of(event: Event, points: Sequence[Time]) -> tuple[list[float], list[Time]]:
+    """The output times of an event that was found, as numbers and as ``Times`` has its points."""
+    floats, first = event.ts.tolist(), points[0]
+    # A tensor, so that the state at its end knows how the step moves with the first time.
+    last = first.new_tensor(floats[1]) if isinstance(first, Tensor) else floats[1]
+    return floats, [first, last]
+
+
 @dataclass(slots=True)
 class _Position:
     """Where an adaptive integration stands: time, state, slope, and what the next step begins with.
@@ -306,7 +359,7 @@ def _place(output: Time, t: Time, h: Time, end: float) -> Time:
 
 def _warn_of_many(ahead: float, attempts: int, goal: float, t: float) -> None:
     """Warn where so many steps of the present size lie ahead that nobody may wait for their end."""
-    if ahead > MANY_STEPS:
+    if MANY_STEPS < ahead < math.inf:
         warnings.warn(
             f"{attempts:,} steps reached t={t:.9g}, and steps of this size make for {ahead:,.0f}"
             f" more to t={goal:.9g}: max_num_steps limits them",

@@ -9,7 +9,7 @@ docs/torchdiffeq.md has the whole list.
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
@@ -23,11 +23,13 @@ from neural_ode.arguments import (
     describe,
     shorten,
 )
+from neural_ode.events import EventFunction
 from neural_ode.gradients import Adjoint, Gradient
 from neural_ode.gradients.parameters import as_tensors, parameters_of
 from neural_ode.methods import find_method
-from neural_ode.methods.base import Method
+from neural_ode.methods.base import Method, iterates
 from neural_ode.settings import Callback, Callbacks, Settings, as_floats
+from neural_ode.solution import Solution
 from neural_ode.solve import solve
 from neural_ode.states import Layout, State, StateNorm
 from neural_ode.step.controllers import IntegralController
@@ -43,12 +45,6 @@ _ADJOINT_DEFAULTS = {
 
 # What a method without an error estimate, which heeds no tolerance, is given.
 _WITHOUT_MEANING = {"rtol": 1e-7, "atol": 1e-9}
-# The methods of torchdiffeq that are not here, and what takes their place.
-_ELSEWHERE = dict.fromkeys(
-    ("explicit_adams", "implicit_adams", "fixed_adams"),
-    "'adams', the implicit Adams method that chooses its step and order, or 'rk4' for steps of a"
-    " given size",
-) | {"scipy_solver": "'adams', whose steps SciPy takes, or 'dopri5'"}
 
 _CONTROLLER_OPTIONS = ("safety", "ifactor", "dfactor")
 _SOLVE_OPTIONS = (
@@ -82,8 +78,8 @@ def odeint(
     atol: Tolerances = 1e-9,
     method: str | None = None,
     options: dict | None = None,
-    event_fn: None = None,
-) -> State:
+    event_fn: Callable[[Tensor, Any], Tensor] | None = None,
+) -> State | tuple[Tensor, State]:
     """The solution of ``dy/dt = func(t, y)`` at ``t``; gradients go through the solver.
 
     Args:
@@ -99,16 +95,20 @@ def odeint(
             max_step, max_num_steps, step_t, jump_t, safety, ifactor, dfactor (adaptive); norm (of a
             state, or of the tuple); dtype, which changes nothing. Others are named in a warning and
             left out.
-        event_fn: not supported, must be ``None``.
+        event_fn: a function of the time and the state; the solve ends where one of its values is
+            first zero. ``t`` has then two times, of which the second tells the direction alone. A
+            method with steps of given sizes needs the option ``step_size``. Gradients are those at
+            a fixed time; ``odeint_event`` adds what the time of the event brings.
 
     Returns:
-        The states, shape [time, *state], or a tuple of such.
+        The states, shape [time, *state], or a tuple of such; with ``event_fn`` the time of the
+        event, a 0-dimensional tensor, and the states at the beginning and there.
 
     Raises:
         ValueError, TypeError: for bad arguments, in one sentence.
         SolverFailure: where the integration cannot go on.
     """
-    flat = _Flat(func, y0)
+    flat = Flat(func, y0)
     return flat.solve(t, rtol, atol, method, options, event_fn, gradient=None)
 
 
@@ -121,13 +121,13 @@ def odeint_adjoint(
     atol: Tolerances = 1e-9,
     method: str | None = None,
     options: dict | None = None,
-    event_fn: None = None,
+    event_fn: Callable[[Tensor, Any], Tensor] | None = None,
     adjoint_rtol: Tolerances | None = None,
     adjoint_atol: Tolerances | None = None,
     adjoint_method: str | None = None,
     adjoint_options: dict | None = None,
     adjoint_params: Iterable[Tensor] | None = None,
-) -> State:
+) -> State | tuple[Tensor, State]:
     """As ``odeint``, with the gradient from the adjoint solved backward in time.
 
     Args:
@@ -157,7 +157,7 @@ def odeint_adjoint(
     if adjoint_options is None:
         adjoint_options = {k: v for k, v in (options or {}).items() if k != "norm"}
     _check_options("adjoint_options", adjoint_options)
-    flat = _Flat(func, y0)
+    flat = Flat(func, y0)
     backward = method if adjoint_method is None else adjoint_method
     own = _settings(adjoint_options, backward)
     own["callbacks"] = flat.callbacks(backward, "_adjoint")
@@ -167,11 +167,11 @@ def odeint_adjoint(
         else as_tensors("adjoint_params", adjoint_params)
     )
     tolerances: dict[str, Any] = {}
-    adaptive = _find(backward).adaptive
+    chosen = find(backward)
     constructor = adjoint_options.get("grid_constructor")
-    if constructor is not None and not adaptive:
+    if constructor is not None and not chosen.adaptive:
         own["grid"] = flat.backward_grid(constructor, t)
-    if adaptive:
+    if chosen.adaptive or iterates(chosen):
         tolerances = for_adjoint(
             flat.layout,
             rtol if adjoint_rtol is None else adjoint_rtol,
@@ -180,7 +180,7 @@ def odeint_adjoint(
     gradient = Adjoint(
         **(_WITHOUT_MEANING | tolerances),
         norm=flat.adjoint_norm(adjoint_options.get("norm", "rms")),
-        method=adjoint_method,
+        method=configure(chosen, adjoint_options),
         params=params,
         settings=_ADJOINT_DEFAULTS | own,
     )
@@ -198,35 +198,32 @@ def _check_options(name: str, options: Any) -> None:
             raise TypeError(f"{name} has the key {describe(key)}, expected names of options")
 
 
-def odeint_event(*_: Any, **__: Any) -> Any:
-    """Not here: this always raises NotImplementedError."""
-    raise NotImplementedError("odeint_event is not here: solve to fixed times with odeint instead")
-
-
-def odeint_dense(*_: Any, **__: Any) -> Any:
-    """Not here: this always raises NotImplementedError."""
-    raise NotImplementedError(
-        "odeint_dense is not here: give odeint all the times at which the state is wanted instead"
-    )
-
-
-def _find(method: str | Method | None) -> Method:
+def find(method: str | Method | None) -> Method:
     """The method of that name, dopri5 where ``None``."""
-    if isinstance(method, str) and method in _ELSEWHERE:
-        raise ValueError(f"torchdiffeq's method {method!r} is not here: use {_ELSEWHERE[method]}")
     return find_method("dopri5" if method is None else method)
+
+
+def _options_of(method: Method) -> Sequence[str]:
+    """The names of the options that are the method's own."""
+    return getattr(method, "options", ())
+
+
+def configure(method: Method, options: dict) -> Method:
+    """The method with its own options, where some are given."""
+    own = {name: options[name] for name in _options_of(method) if name in options}
+    return replace(cast(Any, method), **own) if own else method
 
 
 def _settings(options: dict, method: str | None) -> dict[str, Any]:
     """The keyword arguments of ``solve`` that these options stand for."""
     known = {*_SOLVE_OPTIONS, *_CONTROLLER_OPTIONS, *_NOT_NEEDED}
-    known |= {"norm", "interp", "grid_constructor"}
+    known |= {"norm", "interp", "grid_constructor", *_options_of(find(method))}
     unknown = sorted(set(options) - known)
     if unknown:
         warnings.warn(
             f"options not known and left out: {', '.join(map(shorten, unknown))}", stacklevel=4
         )
-    adaptive = _find(method).adaptive
+    adaptive = find(method).adaptive
     idle = sorted(set(options) & set(_OF_GRIDS if adaptive else _OF_ERRORS))
     if idle:
         how = "chooses its steps by their error" if adaptive else "takes steps of given sizes"
@@ -253,7 +250,7 @@ def _settings(options: dict, method: str | None) -> dict[str, Any]:
     return settings
 
 
-class _Flat:
+class Flat:
     """A problem whose state may be a tuple, complex or of 16 bits, as one with a real tensor."""
 
     def __init__(self, func: Callable[[Tensor, Any], Any], y0: State) -> None:
@@ -262,6 +259,7 @@ class _Flat:
         self.y0 = self.layout.y0
 
     def field(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Any:
+        """The derivative of the solver's state."""
         layout = self.layout
         if layout.is_plain:
             f = self.func(t, y)
@@ -329,7 +327,7 @@ class _Flat:
         }
         for name, callback in given.items():
             check_callable(_CALLBACKS[name] + suffix, callback)
-        chosen = _find(method)
+        chosen = find(method)
         called = () if chosen.integrate else _CALLBACKS if chosen.adaptive else ("step",)
         idle = [_CALLBACKS[name] + suffix for name in given if name not in called]
         if idle:
@@ -365,26 +363,47 @@ class _Flat:
         atol: Tolerances,
         method: str | None,
         options: dict | None,
-        event_fn: None,
+        event_fn: Callable[[Tensor, Any], Tensor] | None,
         gradient: Gradient | None,
-    ) -> State:
+    ) -> Any:
+        """The states, and before them the time of the event where there is one."""
+        given: dict[str, Any] = {}
         if event_fn is not None:
-            raise ValueError("event_fn is not supported; solve to fixed times instead")
+            given["event_fn"] = self.event_fn(event_fn)
+        solution = self.run(t, rtol, atol, method, options, gradient=gradient, **given)
+        ys = solution.ys if self.layout.is_plain else self.layout.unpack(solution.ys)
+        return ys if event_fn is None else (solution.ts[-1], ys)
+
+    def run(
+        self,
+        t: Float[Tensor, " time"],
+        rtol: Tolerances,
+        atol: Tolerances,
+        method: str | None,
+        options: dict | None,
+        **given: Any,
+    ) -> Solution:
+        """The solution of the solver, which is given some further arguments as they are."""
         _check_options("options", options)
-        options, chosen = options or {}, _find(method)
+        options, chosen = options or {}, find(method)
         settings = _settings(options, method)
         grid_constructor = options.get("grid_constructor")
         if grid_constructor is not None and not chosen.adaptive:
             check_callable("grid_constructor", grid_constructor)
             settings["grid"] = grid_constructor(self.field, self.y0.clone(), t)
-        if chosen.adaptive:
+        if chosen.adaptive or iterates(chosen):
             settings |= for_state(self.layout, rtol, atol)
         if not chosen.fixed_norm or "norm" in options:
             settings["norm"] = self.norm(options.get("norm"))
-        settings["method"] = method or "dopri5"
+        settings["method"] = configure(chosen, options)
         settings["callbacks"] = self.callbacks(method)
-        ys = solve(self.field, self.y0, t, gradient=gradient, **settings).ys
-        return ys if self.layout.is_plain else self.layout.unpack(ys)
+        return solve(self.field, self.y0, t, **settings, **given)
+
+    def event_fn(self, function: Callable[[Tensor, Any], Tensor]) -> EventFunction:
+        """An event function of the state as the user knows it, for the solver's."""
+        check_callable("event_fn", function)
+        layout = self.layout
+        return lambda t, y: function(t.to(layout.time_dtype), layout.unpack(y))
 
 
 def _largest_rms(parts: tuple[Tensor, ...]) -> Float[Tensor, ""]:

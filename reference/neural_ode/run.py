@@ -15,6 +15,7 @@ from neural_ode.compiled import CompiledSteps, find_steps
 from neural_ode.failures import not_finite
 from neural_ode.field import Plain
 from neural_ode.loop import StepLoop
+from neural_ode.methods.base import iterates
 from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
@@ -67,6 +68,7 @@ class Run:
         self.transformed = transforming()
         self.stepper = settings.method.stepper(y0, evaluate, traced=self.transformed)
         self.test, self.by_error = settings.test, settings.adaptive
+        self.tests = self.by_error or iterates(settings.method)
         self.y0, self.q, self.settings, self.counts = y0, q0, settings, counts
         self.on_step, self.number = on_step, 0
         self.compiled = None
@@ -151,8 +153,7 @@ class Run:
         self, t: Time, h: Time, y: Float[Tensor, "*state"], f: Carried, nudged: tuple[bool, bool]
     ) -> Step:
         """One step, accepted or not; reading its ratio makes the host wait for the device."""
-        self.counts.nfe += self.stepper.nfe_per_step
-        test = self.test if self.by_error else None
+        test = self.test if self.tests else None
         if self.compiled is None:
             advanced = self.stepper.advance(t, h, y, f, self.q, nudged[1], test)
             stages = self.stepper.stages
@@ -165,6 +166,8 @@ class Run:
             # They are not in the scratch buffer yet.
             stages = 0
         y1, q1, f1, ratio, ks, rates = advanced
+        # Of a method that iterates only now known.
+        self.counts.nfe += self.stepper.nfe_per_step
         if ratio is not None:
             ratio = float(unwrap(ratio).max() if self.transformed else ratio)
             if not 0 <= ratio < math.inf:
@@ -233,13 +236,27 @@ class Run:
             values = iter(())
         return [next(values) if isinstance(x, Tensor) or x != 1 else step.y1 for x in xs]
 
+    def polynomial(self, step: Step) -> Float[Tensor, "terms *state"]:
+        """The solution inside a step: the factors of the powers of the fraction, from the 0th."""
+        if self.by_error or self.settings.interpolation == "dense":
+            self.counts.nfe += self.stepper.extend(step)
+            return torch.cat([step.y0[None], self.stepper.polynomial(step)])
+        rise = step.y1 - step.y0
+        if self.settings.interpolation == "linear":
+            return torch.stack([step.y0, rise])
+        begin, end = step.h * step.f0[0], step.h * self._slope_at_end(step)
+        return torch.stack([step.y0, begin, 3 * rise - 2 * begin - end, begin + end - 2 * rise])
+
+    def _slope_at_end(self, step: Step) -> Float[Tensor, "*state"]:
+        """The slope where a step ends, beside the one at its beginning; one evaluation."""
+        return self.first_slope(as_time(step.t + step.h, step.y1), step.y1)[0]
+
     def _simple(self, step: Step, x: Time) -> Float[Tensor, "*state"]:
         """The linear or the cubic interpolation at the fraction ``x`` of a step."""
         rise = step.y1 - step.y0
         if self.settings.interpolation == "linear":
             return step.y0 + x * rise
-        f0 = step.f0[0]
-        f1 = self.first_slope(as_time(step.t + step.h, step.y1), step.y1)[0]
+        f0, f1 = step.f0[0], self._slope_at_end(step)
         slopes = step.h * ((1 - x) * f0 - x * f1)
         return step.y0 + x * (rise + (1 - x) * (slopes + (2 * x - 1) * rise))
 

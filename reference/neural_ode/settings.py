@@ -17,6 +17,8 @@ from neural_ode.arguments import (
     describe,
     has_values,
 )
+from neural_ode.dense import Trajectory
+from neural_ode.events import Event
 from neural_ode.methods.base import Method
 from neural_ode.methods.runge_kutta_5 import DOPRI5
 from neural_ode.step.controllers import Controller, IntegralController
@@ -67,7 +69,9 @@ class Settings:
     """Everything about an integration but the problem: see ``solve`` for the meaning of each.
 
     ``joint_norm`` is the norm of a state with integrals; where it is ``None`` the errors of the
-    integrals do not count.
+    integrals do not count. ``event_fn`` and ``dense`` are the event at which the solve ends and the
+    trajectory that it fills; the first integration alone heeds them, and those of a backward pass
+    do not.
 
     Raises:
         ValueError, TypeError: in one sentence, for settings that make no sense or contradict each
@@ -92,6 +96,8 @@ class Settings:
     compile: bool = False
     joint_norm: JointNorm | None = None
     callbacks: Callbacks = NO_CALLBACKS
+    event_fn: Event | None = None
+    dense: Trajectory | None = None
 
     def __post_init__(self):
         for name in _NUMBERS:

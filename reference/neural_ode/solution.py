@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.dense import Trajectory
+
 
 @dataclass
 class Counts:
@@ -69,8 +71,32 @@ class Solution:
         ts: the output times, shape [time].
         ys: the states at those times, shape [time, *state], in the dtype of ``y0``.
         stats: what the solve has cost.
+        trajectory: the steps, where ``dense=True`` has kept them.
     """
 
     ts: Float[Tensor, " time"]
     ys: Float[Tensor, "time *state"]
     stats: Stats
+    trajectory: Trajectory | None = field(default=None, repr=False)
+
+    def at(self, t: float | Float[Tensor, "*time"]) -> Float[Tensor, "..."]:
+        """The state at any time between the first and the last of a solve with ``dense=True``.
+
+        It comes from the dense output of the method, which has the method's order, or from the
+        ``interpolation`` of a grid. ``Backprop()`` gives it a gradient by the state, the parameters
+        and the times, ``t`` included. The gradient of any other way reaches ``ts`` alone, so that a
+        backward pass from here says to put the time there.
+
+        Args:
+            t: a number or a tensor without dimensions, or several times, shape [time].
+
+        Returns:
+            The state, or the states, shape [time, *state].
+
+        Raises:
+            ValueError: for a solve without ``dense=True``, and for times outside it.
+            TypeError: for what are no times.
+        """
+        if self.trajectory is None:
+            raise ValueError("the steps were not kept: solve with dense=True to have at(t)")
+        return self.trajectory.at(t, self.ts, self.ys)

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.arguments import check_dense, describe
+from neural_ode.arguments import check_dense, check_flag, describe
+from neural_ode.dense import Trajectory
+from neural_ode.events import Event, EventFunction
 from neural_ode.field import Field, ReadsTime
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
@@ -23,7 +25,7 @@ from neural_ode.settings import (
     as_floats,
     as_list,
 )
-from neural_ode.solution import Solution
+from neural_ode.solution import Solution, Stats
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, check_representable, rms_norm
 from neural_ode.times import as_time
@@ -53,6 +55,8 @@ def solve(
     interpolation: str = "dense",
     compile: bool = False,
     callbacks: Callbacks | None = None,
+    event_fn: EventFunction | None = None,
+    dense: bool = False,
 ) -> Solution:
     """Solve ``dy/dt = field(t, y)`` with ``y(ts[0]) = y0`` and return y at every time in ``ts``.
 
@@ -100,6 +104,13 @@ def solve(
             there is no loop; where autograd does not go through the steps, in a forward solve under
             ``no_grad`` and in both solves of an adjoint, each is launched as one captured graph.
         callbacks: functions that are called with each step of the forward solve.
+        event_fn: a function of a time and a state; the solve ends where one of its values is first
+            zero, and ``ts`` of the solution has that time. ``ts`` are then two times, of which the
+            second tells the direction alone: a last value ``until - t`` ends a search. A grid needs
+            a ``step_size``. An event at the start ends the solve there. Gradients are those at a
+            fixed time, to which ``odeint_event`` adds what the time of the event brings.
+        dense: keep the steps, so that the solution has the state ``at`` any time. It costs memory
+            for each step.
 
     Returns:
         The states, shape [time, *state], with the counts of evaluations and steps.
@@ -123,6 +134,8 @@ def solve(
         raise TypeError(f"gradient is {describe(gradient)}, expected an object such as Adjoint()")
     if chosen.fixed_norm and norm is not rms_norm:
         raise ValueError(f"method {chosen.name!r} has a norm of its own, so norm must not be given")
+    check_flag("dense", dense)
+    event = None if event_fn is None else Event(event_fn, ts)
     settings = Settings(
         method=chosen,
         rtol=rtol,
@@ -141,12 +154,20 @@ def solve(
         interpolation=interpolation,
         compile=compile,
         callbacks=NO_CALLBACKS if callbacks is None else callbacks,
+        event_fn=event,
+        dense=Trajectory() if dense else None,
     )
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         _check_fits(name, tolerance, y0)
     _warn_of_rounded_times(field, y0, times)
-    ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
-    return Solution(ts, ys, stats)
+    if event is None:
+        ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
+        return Solution(ts, ys, stats, settings.dense)
+    if event.is_at_start(y0):
+        ys, stats = torch.stack([y0, y0]), Stats()
+    else:
+        ys, stats = (gradient or Backprop()).solve(field, y0, event.ts, settings)
+    return Solution(event.ts.to(ts.dtype), ys, stats, settings.dense)
 
 
 def _warn_of_rounded_times(

@@ -442,11 +442,3 @@ def test_fehlberg2_takes_nearly_the_steps_of_torchdiffeqs():
         errors.append((ys - truth).abs().max())
     assert errors[0] < 2 * errors[1]
     assert counts[0] < 1.6 * counts[1]
-
-
-@pytest.mark.parametrize("method", ["explicit_adams", "implicit_adams", "fixed_adams",
-                                    "scipy_solver"])  # fmt: skip
-@ENTRIES
-def test_methods_that_are_not_here_name_another(entry, method):
-    with pytest.raises(ValueError, match=rf"^torchdiffeq's method '{method}' is not here: use '"):
-        getattr(neural_ode, entry)(Layer(), times(1, 2, 3), TS, method=method)

@@ -258,14 +258,6 @@ def test_tuple_with_something_else_in_it():
 # --- the drop-in face ----------------------------------------------------------------------------
 
 
-def test_event_function_is_not_supported():
-    says(
-        ValueError,
-        "event_fn is not supported; solve to fixed times instead",
-        lambda: odeint(decay, Y0, TS, event_fn=lambda t, y: y[0]),
-    )
-
-
 def test_odeint_adjoint_needs_to_know_the_parameters():
     says(
         ValueError,

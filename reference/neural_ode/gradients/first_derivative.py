@@ -9,14 +9,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def first_derivative_only(name: str) -> Callable[[Callable], Callable]:
-    """Make the second derivative of this backward pass an error that names the gradient method.
+def first_derivative_only(
+    name: str, instead: str = "use Backprop(), which odeint does"
+) -> Callable[[Callable], Callable]:
+    """Make the second derivative of this backward pass an error with this name and this advice.
 
     The forward pass has to keep ``ctx.link = link(y0)``.
 
     torch's own ``once_differentiable`` leaves it out without a word where the incoming gradient is
     a constant, as that of a sum is.
     """
+
+    reason = (
+        f"{name} gives first derivatives alone: where its gradient is differentiated again, as by a"
+        f" gradient penalty, {instead}"
+    )
 
     def decorate(backward: Callable) -> Callable:
         @wraps(backward)
@@ -29,7 +36,7 @@ def first_derivative_only(name: str) -> Callable[[Callable], Callable]:
             # function below.
             given = [x for x in results if x is not None]
             inputs = [x for x in (ctx.link, *ctx.saved_tensors, *grads) if x is not None]
-            marked = iter(_WithoutDerivative.apply(name, len(given), *given, *inputs))
+            marked = iter(_WithoutDerivative.apply(reason, len(given), *given, *inputs))
             return tuple(None if x is None else next(marked) for x in results)
 
         return without_graph
@@ -49,13 +56,10 @@ class _WithoutDerivative(torch.autograd.Function):
     """The first ``count`` tensors, as functions of all."""
 
     @staticmethod
-    def forward(ctx, name, count, *tensors):
-        ctx.name = name
+    def forward(ctx, reason, count, *tensors):
+        ctx.reason = reason
         return tuple(x.view_as(x) for x in tensors[:count])
 
     @staticmethod
     def backward(ctx, *grads):
-        raise RuntimeError(
-            f"{ctx.name} gives first derivatives alone: where its gradient is differentiated again,"
-            " as by a gradient penalty, use Backprop(), which odeint does"
-        )
+        raise RuntimeError(ctx.reason)

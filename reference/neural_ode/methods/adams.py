@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from neural_ode.methods.outside import check_no_gradient, join_integrals
 from neural_ode.methods.vode import MAX_ORDER, integrate_vode
 from neural_ode.solution import Counts
 from neural_ode.step.base import Evaluate, Stepper
-from neural_ode.times import Time, Times
-from neural_ode.transforms import transforming
+from neural_ode.times import Times
 
 if TYPE_CHECKING:
     import neural_ode.settings
@@ -61,29 +61,15 @@ class Adams:
             ValueError: where autograd would have to go through the steps.
             RuntimeError: inside the field of another solve by this method.
         """
-        if torch.is_grad_enabled() and _wants_gradients(evaluate, y0, *times.points):
-            raise ValueError(
-                "method 'adams' runs in SciPy, where autograd cannot follow: use"
-                " gradient=Adjoint(), or torch.no_grad() where no gradient is wanted"
-            )
-        if transforming():
-            raise ValueError(
-                "method 'adams' runs in SciPy, where torch.func and forward-mode differentiation"
-                " cannot follow: use another method"
-            )
+        check_no_gradient(self.name, evaluate, y0, *times.points)
         tolerances = {"rtol": settings.rtol, "atol": settings.atol}
         counted = {"counts": counts, "max_num_steps": settings.max_num_steps}
         if q0 is None:
             field = _without_rates(evaluate)
             return integrate_vode(field, y0, times.floats, **tolerances, **counted), None
         sizes = [y0.numel(), q0.numel()]
-
-        def join(t: Tensor, state: Tensor) -> Tensor:
-            k, rate = evaluate(t, state[: sizes[0]].view(y0.shape), True)
-            return torch.cat([k.reshape(-1), rate if rate is not None else torch.zeros_like(q0)])
-
         flat = integrate_vode(
-            join,
+            join_integrals(evaluate, y0, q0),
             torch.cat([y0.reshape(-1), q0]),
             times.floats,
             exempt=0 if settings.joint_norm else sizes[1],
@@ -96,13 +82,6 @@ class Adams:
 
 def _without_rates(evaluate: Evaluate) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda t, y: evaluate(t, y, False)[0]
-
-
-def _wants_gradients(evaluate: Evaluate, *values: Time) -> bool:
-    """Whether a state, a time or one of the field's parameters requires a gradient."""
-    field = getattr(evaluate, "field", None)
-    parameters = field.parameters() if isinstance(field, nn.Module) else ()
-    return any(isinstance(x, Tensor) and x.requires_grad for x in (*values, *parameters))
 
 
 ADAMS = Adams()

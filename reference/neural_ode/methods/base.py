@@ -36,6 +36,11 @@ class Taken(NamedTuple):
 Differentiate = Callable[[float, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
+def iterates(method: "Method") -> bool:
+    """Whether a method heeds the tolerances in steps of given sizes, for an iteration."""
+    return getattr(method, "iterates", False)
+
+
 @runtime_checkable
 class Undo(Protocol):
     """Takes the steps of a solve back, from the last to the first, and differentiates them."""
@@ -80,7 +85,12 @@ class Integrate(Protocol):
 
 @runtime_checkable
 class Method(Protocol):
-    """A method by which ``solve`` steps, or to which it leaves the whole problem."""
+    """A method by which ``solve`` steps, or to which it leaves the whole problem.
+
+    It may have two further members. ``options``: the names of those of its fields, as a dataclass,
+    that ``odeint(options=...)`` may set. ``iterates``: whether its steps are solved for by an
+    iteration, so that it heeds the tolerances also in steps of given sizes.
+    """
 
     @property
     def name(self) -> str:

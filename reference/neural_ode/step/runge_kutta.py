@@ -278,12 +278,15 @@ class RungeKutta:
             return self.interpolate_many(step, [x])[0]
         self.extend(step)
         weights = self._dense_weights(x).to(step.y0.dtype)
-        ks = step.ks
-        if not self.traced:
-            # The field may have overwritten them since, so autograd gets the values kept.
-            stages = zip(ks, self._rows, strict=False)
-            ks = [row + (k - k.detach()) if k.requires_grad else row for k, row in stages]
-        return step.y0 + step.h * (torch.stack(ks, dim=-1) @ weights)
+        return step.y0 + step.h * (torch.stack(self._linked(step), dim=-1) @ weights)
+
+    def _linked(self, step: Step) -> list[Tensor]:
+        """The stages with their graphs."""
+        if self.traced:
+            return step.ks
+        # The field may have overwritten them since, so autograd gets the values kept.
+        stages = zip(step.ks, self._rows, strict=False)
+        return [row + (k - k.detach()) if k.requires_grad else row for k, row in stages]
 
     def interpolate_many(
         self, step: Step, xs: Sequence[float]
@@ -312,7 +315,11 @@ class RungeKutta:
         The state at the fraction ``x`` is ``y0 + sum_p polynomial[p] x^(p + 1)``.
         """
         self.extend(step)
-        weights = self._constants.dense.T.to(self._scratch.dtype) * step.h
+        weights = self._constants.dense.T
+        if step.ks:
+            ks = torch.stack(self._linked(step))
+            return step.h * torch.tensordot(weights.to(ks.dtype), ks, dims=1)
+        weights = weights.to(self._scratch.dtype) * step.h
         return (weights @ self._scratch).view(len(weights), *self._shape)
 
     def extend(self, step: Step) -> int:
