@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def versions() -> dict[str, str]:
     # The digest of a cell's code is taken from Python's syntax tree, which differs by version.
     python = ".".join(platform.python_version_tuple()[:2])
     # The part after + says for which processors it was built, which is the machine's affair.
-    packages = {name: importlib.metadata.version(name).partition("+")[0] for name in _DECIDING}
+    packages = {name: _version(name).partition("+")[0] for name in _DECIDING}
     return {"Python": python, "odeclaims": __version__, **packages}
 
 
@@ -44,12 +45,18 @@ def machine(device: str) -> dict[str, Any]:
     gpu = device.startswith("cuda") and torch.cuda.is_available()
     return {
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "gpu": escape_controls(torch.cuda.get_device_name(device)) if gpu else None,
     }
+
+
+@cache
+def _version(package: str) -> str:
+    """Read once a process: it parses the whole description of the package, for every cell anew."""
+    return importlib.metadata.version(package)
 
 
 def commit_of(made: Mapping[str, Any], *, short: bool = False) -> str:
