@@ -85,6 +85,7 @@ ORDER: list[tuple[str, str, str]] = [
     ("speed", "odeclaims.speed", "solver version cell statistics claim workloads backends files"
      " record report"),
     ("simulations", "odeclaims.simulations", "statement"),
+    ("dropin", "odeclaims.dropin", "solver"),
     ("terminal", "odeclaims.terminal", "claim files record"),
     (
         "commands",

@@ -25,6 +25,7 @@ from neural_ode.failures import (
 from neural_ode.field import InAutocast, has_autocast
 from neural_ode.grid import MOST, fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED
+from neural_ode.methods.base import iterates
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
 from neural_ode.settings import NO_CALLBACKS, Settings
@@ -81,6 +82,8 @@ def integrate(
         ys, q = settings.method.integrate(evaluate, y0, q0, times, settings, counts)
         _check_outputs(ys, times)
         return ys, q
+    if torch.compiler.is_exporting():
+        _check_exportable(settings)
     run = Run(evaluate, y0, q0, settings, counts, on_step)
     if settings.dense is not None:
         settings.dense.watch(run)
@@ -100,6 +103,15 @@ def integrate(
         ys = torch.stack(_adaptive(run, times, stops, event))
         _check_outputs(ys, times)
     return ys, run.q
+
+
+def _check_exportable(settings: Settings) -> None:
+    """Raise ValueError for a solve whose steps depend on what the numbers turn out to be."""
+    if settings.adaptive or iterates(settings.method) or settings.event_fn is not None:
+        raise ValueError(
+            "torch.export needs steps that do not depend on the numbers: give a step_size or a"
+            " method such as 'rk4', one without iterations and without event_fn"
+        )
 
 
 # --- steps chosen by the error -------------------------------------------------------------------
@@ -395,6 +407,8 @@ def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
     """For what no error shows: a bounded slope beyond the largest number, and the evaluations that
     outputs inside a step alone need.
     """
+    if torch.compiler.is_compiling():
+        return
     # One operation tells where all is well: a sum is finite only where every entry is.
     if math.isfinite(unwrap(ys).detach().sum().item()):
         return
@@ -412,6 +426,8 @@ def _check_finite(
     An entry that is once not finite stays so until the last state ``y``; where all of that is, a
     sum has merely overflowed.
     """
+    if torch.compiler.is_compiling():
+        return
     bad = torch.cat(sums).isfinite().logical_not().nonzero()
     if len(bad) and not all_finite(y):
         i = int(bad[0])

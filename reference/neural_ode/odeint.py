@@ -25,10 +25,10 @@ from neural_ode.arguments import (
 )
 from neural_ode.events import EventFunction
 from neural_ode.gradients import Adjoint, Gradient
-from neural_ode.gradients.parameters import as_tensors, parameters_of
+from neural_ode.gradients.parameters import as_tensors, kinds, parameters_of, split
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method, iterates
-from neural_ode.settings import Callback, Callbacks, Settings, as_floats
+from neural_ode.settings import NO_CALLBACKS, Callback, Callbacks, Settings, as_floats
 from neural_ode.solution import Solution
 from neural_ode.solve import solve
 from neural_ode.states import Layout, State, StateNorm
@@ -60,7 +60,7 @@ _SOLVE_OPTIONS = (
 # What has a meaning only where a grid chooses the steps, or only where the error does.
 _OF_GRIDS = ("step_size", "grid_constructor", "interp", "perturb")
 _OF_ERRORS = ("first_step", "min_step", "max_step", "step_t", "jump_t", *_CONTROLLER_OPTIONS)
-_CALLBACKS = {
+CALLBACKS = {
     "step": "callback_step",
     "accept": "callback_accept_step",
     "reject": "callback_reject_step",
@@ -85,8 +85,9 @@ def odeint(
     Args:
         func: maps a 0-dimensional time and a state (a tensor, or a tuple of tensors) to its
             derivative, of the same structure.
-        y0: the state at ``t[0]``, a tensor [*state] or a tuple of tensors of one dtype and device.
-            Real or complex; a state of 16 bits is added up in float32.
+        y0: the state at ``t[0]``, a tensor [*state] or a tuple of tensors on one device. Real
+            or complex; a tuple of several dtypes is solved, and given to ``func``, in the one to
+            which torch promotes them, and a state of 16 bits is added up in float32.
         t: output times, shape [time], strictly increasing or decreasing.
         rtol, atol: tolerances; for a tuple state also one for each of its parts. One of them may
             be zero. A method without an error estimate heeds neither.
@@ -160,12 +161,12 @@ def odeint_adjoint(
     flat = Flat(func, y0)
     backward = method if adjoint_method is None else adjoint_method
     own = _settings(adjoint_options, backward)
-    own["callbacks"] = flat.callbacks(backward, "_adjoint")
     params = (
         parameters_of(cast(nn.Module, func))
         if adjoint_params is None
         else as_tensors("adjoint_params", adjoint_params)
     )
+    own["callbacks"] = flat.adjoint_callbacks(backward, [p for p in params if p.requires_grad])
     tolerances: dict[str, Any] = {}
     chosen = find(backward)
     constructor = adjoint_options.get("grid_constructor")
@@ -203,21 +204,30 @@ def find(method: str | Method | None) -> Method:
     return find_method("dopri5" if method is None else method)
 
 
-def _options_of(method: Method) -> Sequence[str]:
-    """The names of the options that are the method's own."""
+def options_of(method: Method) -> set[str]:
+    """The names of the options that mean something to a method."""
+    idle = _OF_GRIDS if method.adaptive else _OF_ERRORS
+    settings = {name: name for name in (*_SOLVE_OPTIONS, "norm")}
+    settings |= {"grid_constructor": "grid", "interp": "interpolation"}
+    settings |= dict.fromkeys(_CONTROLLER_OPTIONS, "controller")
+    meant = {name for name, setting in settings.items() if method.accepts(setting)} - set(idle)
+    return meant | {*_NOT_NEEDED, *_own_options(method)}
+
+
+def _own_options(method: Method) -> Sequence[str]:
     return getattr(method, "options", ())
 
 
 def configure(method: Method, options: dict) -> Method:
     """The method with its own options, where some are given."""
-    own = {name: options[name] for name in _options_of(method) if name in options}
+    own = {name: options[name] for name in _own_options(method) if name in options}
     return replace(cast(Any, method), **own) if own else method
 
 
 def _settings(options: dict, method: str | None) -> dict[str, Any]:
     """The keyword arguments of ``solve`` that these options stand for."""
     known = {*_SOLVE_OPTIONS, *_CONTROLLER_OPTIONS, *_NOT_NEEDED}
-    known |= {"norm", "interp", "grid_constructor", *_options_of(find(method))}
+    known |= {"norm", "interp", "grid_constructor", *_own_options(find(method))}
     unknown = sorted(set(options) - known)
     if unknown:
         warnings.warn(
@@ -318,35 +328,51 @@ class Flat:
 
         return norm
 
-    def callbacks(self, method: str | None, suffix: str = "") -> Callbacks:
+    def callbacks(self, method: str | None) -> Callbacks:
         """The callbacks that ``func`` has as attributes, for the state as the user knows it."""
+        return Callbacks(**self._callbacks(method, "", self.layout.unpack))
+
+    def adjoint_callbacks(self, method: str | None, params: Sequence[Tensor]) -> Callbacks:
+        """Those of the backward solve, for the tuple (t, y, adj_y, *adj_params).
+
+        As in torchdiffeq the parts of a tuple state lie one after another in ``y`` and in
+        ``adj_y``. The entry for t is a zero, since the time is not part of the backward state here.
+        """
+        of_params = kinds(params)
+
+        def show(state: tuple[Tensor, Tensor | None]) -> tuple[Tensor, ...]:
+            both, integrals = state
+            states = [_flat(self.layout.unpack(x)) for x in both]
+            gradients = [] if integrals is None else split(integrals, of_params)
+            return (both.new_zeros(()), *states, *gradients)
+
+        given = self._callbacks(method, "_adjoint", show)
+        return Callbacks(**given, with_integrals=True) if given else NO_CALLBACKS
+
+    def _callbacks(
+        self, method: str | None, suffix: str, show: Callable[[Any], Any]
+    ) -> dict[str, Any]:
+        """The callbacks of these names, by what they watch; ``show`` makes the state theirs."""
         given = {
             name: getattr(self.func, attribute + suffix)
-            for name, attribute in _CALLBACKS.items()
+            for name, attribute in CALLBACKS.items()
             if getattr(self.func, attribute + suffix, None) is not None
         }
         for name, callback in given.items():
-            check_callable(_CALLBACKS[name] + suffix, callback)
+            check_callable(CALLBACKS[name] + suffix, callback)
         chosen = find(method)
-        called = () if chosen.integrate else _CALLBACKS if chosen.adaptive else ("step",)
-        idle = [_CALLBACKS[name] + suffix for name in given if name not in called]
+        called = () if chosen.integrate else CALLBACKS if chosen.adaptive else ("step",)
+        idle = [CALLBACKS[name] + suffix for name in given if name not in called]
         if idle:
             warnings.warn(
                 f"method {chosen.name!r} does not call {', '.join(idle)}",
-                stacklevel=4,
+                stacklevel=5,
             )
-        show = self._both_states if suffix else self.layout.unpack
 
         def wrap(callback: Callable) -> Callback:
             return lambda t, y, h: callback(t, show(y), h)
 
-        return Callbacks(**{name: wrap(f) for name, f in given.items() if name in called})
-
-    def _both_states(self, both: Float[Tensor, "2 *state"]) -> tuple[Tensor, ...]:
-        """The state of the backward solve as a tuple (t, y, adj_y), with a zero for t."""
-        parts = (self.layout.unpack(x) for x in both)
-        states = [x for p in parts for x in (p if isinstance(p, tuple) else (p,))]
-        return (both.new_zeros(()), *states)
+        return {name: wrap(f) for name, f in given.items() if name in called}
 
     @torch.no_grad()
     def backward_grid(self, constructor: Callable, t: Float[Tensor, " time"]) -> list[float]:
@@ -404,6 +430,11 @@ class Flat:
         check_callable("event_fn", function)
         layout = self.layout
         return lambda t, y: function(t.to(layout.time_dtype), layout.unpack(y))
+
+
+def _flat(state: State) -> Tensor:
+    """The parts of a tuple one after another; a tensor as it is."""
+    return state if isinstance(state, Tensor) else torch.cat([x.reshape(-1) for x in state])
 
 
 def _largest_rms(parts: tuple[Tensor, ...]) -> Float[Tensor, ""]:

@@ -65,7 +65,7 @@ class Run:
         if not torch.is_grad_enabled():
             # What is compiled would be compiled again for a state that requires no gradient.
             y0 = y0.detach()
-        self.transformed = transforming()
+        self.transformed = transforming() or torch.compiler.is_compiling()
         self.stepper = settings.method.stepper(y0, evaluate, traced=self.transformed)
         self.test, self.by_error = settings.test, settings.adaptive
         self.tests = self.by_error or iterates(settings.method)
@@ -199,8 +199,12 @@ class Run:
 
         It gets a copy of the state, which it may change.
         """
-        if callback is not None:
-            callback(as_time(t, y), y.clone(), as_time(abs(h), y))
+        if callback is None:
+            return
+        state = y.clone()
+        if self.settings.callbacks.with_integrals:
+            state = (state, None if self.q is None else self.q.clone())
+        callback(as_time(t, y), state, as_time(abs(h), y))
 
     def accept(
         self,

@@ -32,7 +32,7 @@ NO_LIMIT = 2**31 - 1
 
 
 # Called with a time, the state there and the size of a step, all of them tensors.
-Callback = Callable[[Tensor, Tensor, Tensor], Any]
+Callback = Callable[[Tensor, Any, Tensor], Any]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Callbacks:
     Attributes:
         step: before each step that is tried.
         accept, reject: after one whose error was estimated.
+        with_integrals: whether ``y`` is a pair, of the state and of the integrals so far, which are
+            ``None`` where there are none. An adjoint's integrals are the parameters' gradients.
 
     ``t`` and ``y`` are where the step begins, and ``h`` is its size, positive also back in time.
     ``y`` is a copy.
@@ -53,12 +55,14 @@ class Callbacks:
     step: Callback | None = None
     accept: Callback | None = None
     reject: Callback | None = None
+    with_integrals: bool = False
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in ("step", "accept", "reject"):
+            value = getattr(self, name)
             if not (value is None or callable(value)):
-                raise TypeError(f"{field.name} is {describe(value)}, expected a function or None")
+                raise TypeError(f"{name} is {describe(value)}, expected a function or None")
+        check_flag("with_integrals", self.with_integrals)
 
 
 NO_CALLBACKS = Callbacks()

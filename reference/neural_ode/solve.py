@@ -28,7 +28,7 @@ from neural_ode.settings import (
 from neural_ode.solution import Solution, Stats
 from neural_ode.step.controllers import Controller
 from neural_ode.step.error import Norm, Tolerance, check_representable, rms_norm
-from neural_ode.times import as_time
+from neural_ode.times import as_time, numbers_of
 from neural_ode.transforms import is_batched
 
 
@@ -232,7 +232,7 @@ def check_problem(field: Field, y0: Tensor, ts: Tensor) -> list[float]:
         )
     if is_batched(ts):
         raise ValueError("ts differs within a batch of vmap, whose samples must share their times")
-    times = ts.tolist()
+    times = numbers_of(ts)
     if not all(map(math.isfinite, times)):
         raise ValueError("ts holds a time that is not finite")
     if not (all(a < b for a, b in pairwise(times)) or all(a > b for a, b in pairwise(times))):

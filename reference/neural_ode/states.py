@@ -1,16 +1,18 @@
 """States as torchdiffeq takes them, laid out as the solver takes them: one real tensor.
 
-A tuple of tensors lies one part after another. A complex number becomes the pair of its parts, and
+A tuple of tensors lies one part after another, in the dtype to which torch promotes theirs, as
+``torch.cat`` does. A complex number becomes the pair of its parts, and
 gradients are then those of torch's convention, dL/dRe + i dL/dIm. Numbers of 16 bits are added up
 in float32, and the field gets them in their own dtype.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, promote_types
 
 from neural_ode.arguments import check_dense
 from neural_ode.step.error import check_norm
@@ -38,7 +40,7 @@ class Layout:
         parts = y0 if isinstance(y0, tuple) else (y0,)
         _check(y0, parts)
         self.shapes = [y.shape for y in parts] if parts is y0 else None
-        self.shape, self.dtype = parts[0].shape, parts[0].dtype
+        self.shape, self.dtype = parts[0].shape, reduce(promote_types, [y.dtype for y in parts])
         self.time_dtype = self.dtype.to_real()
         self.is_complex = self.dtype.is_complex
         self._working = _WORKING.get(self.dtype, self.dtype)
@@ -110,9 +112,9 @@ def _check(y0: Any, parts: tuple) -> None:
         raise TypeError(f"y0 is {type(y0).__name__}, expected a torch tensor")
     for y in parts:
         check_dense("y0", y)
-    kinds = list(dict.fromkeys(f"{y.dtype} on {y.device}" for y in parts))
-    if len(kinds) > 1:
-        raise TypeError(f"y0 is a tuple of {', '.join(kinds)}, expected one dtype and one device")
-    if not (parts[0].is_floating_point() or parts[0].is_complex()):
+    devices = list(dict.fromkeys(str(y.device) for y in parts))
+    if len(devices) > 1:
+        raise TypeError(f"y0 is a tuple on {', '.join(devices)}, expected one device")
+    if not any(y.is_floating_point() or y.is_complex() for y in parts):
         dtype = parts[0].dtype
         raise TypeError(f"y0 has dtype {dtype}, expected a floating-point or complex tensor")

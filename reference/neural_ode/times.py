@@ -6,11 +6,14 @@ A time is a Python float. Where the gradient with respect to the output times is
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from neural_ode.transforms import is_followed
 
@@ -38,9 +41,9 @@ class Times:
     @classmethod
     def read(cls, ts: Float[Tensor, " time"]) -> "Times":
         """The times in ``ts``; a GPU is waited for once."""
+        floats = numbers_of(ts)
         if is_followed(ts):
-            return cls._of(ts.tolist(), ts.to(exact_dtype(ts.device)).unbind())
-        floats = ts.tolist()
+            return cls._of(floats, ts.to(exact_dtype(ts.device)).unbind())
         return cls._of(floats, floats)
 
     @classmethod
@@ -54,6 +57,33 @@ class Times:
 
     def __len__(self) -> int:
         return len(self.floats)
+
+
+def numbers_of(ts: Float[Tensor, " time"]) -> list[float]:
+    """The times as numbers of the host.
+
+    Raises:
+        ValueError: where a solve is exported with times that are known only when it is run.
+    """
+    if not torch.compiler.is_exporting():
+        return ts.tolist()
+    with beside_export():
+        floats = ts.tolist()
+    if not all(isinstance(t, float) for t in floats):
+        raise ValueError(
+            "the times are not known when the solve is exported: let them be a plain tensor of the"
+            " module or of a closure, which is neither a buffer nor made in forward"
+        )
+    return floats
+
+
+def beside_export() -> AbstractContextManager[Any]:
+    """A context whose tensors are real while a solve is exported.
+
+    An export records what it sees, makes each number a symbol, and each new tensor a fake one.
+    """
+    # torch has no public name for it.
+    return _disable_current_modes() if torch.compiler.is_exporting() else nullcontext()
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:

@@ -42,7 +42,8 @@ class Watched(nn.Module):
         self.tell("reject", t, y, h)
 
     def callback_accept_step_adjoint(self, t, y, h):
-        self.tell("accept back", t, y[:3], h)
+        assert isinstance(y, tuple)
+        self.tell("accept back", t, y, h)
 
 
 def told(package, entry="odeint", pair=False, ts=TS, **chosen):
@@ -58,7 +59,7 @@ def told(package, entry="odeint", pair=False, ts=TS, **chosen):
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("entry", ["odeint", "odeint_adjoint"])
 def test_callbacks_are_told_what_torchdiffeq_tells_them(pair, direction, entry):
-    if entry == "odeint_adjoint" and (pair or direction < 0):
+    if entry == "odeint_adjoint" and direction < 0:
         pytest.skip("one way back is enough")
     chosen = {"ts": direction * TS * (1 if direction > 0 else 0.1), "pair": pair}
     # Without the gradient of the time, which torchdiffeq counts in its error.

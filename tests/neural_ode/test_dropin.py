@@ -442,3 +442,45 @@ def test_fehlberg2_takes_nearly_the_steps_of_torchdiffeqs():
         errors.append((ys - truth).abs().max())
     assert errors[0] < 2 * errors[1]
     assert counts[0] < 1.6 * counts[1]
+
+
+# --- tuples of several dtypes ---------------------------------------------------------------------
+
+
+@ENTRIES
+@pytest.mark.parametrize("method", ["dopri5", "rk4"])
+@pytest.mark.parametrize(
+    "dtypes",
+    [(F32, F64), (F64, C128), (F32, C128), (torch.float16, torch.bfloat16), (torch.int64, F64)],
+    ids=str,
+)
+def test_a_tuple_of_several_dtypes_is_solved_in_the_one_to_which_torch_promotes_them(
+    dtypes, method, entry
+):
+    outs, seen = [], []
+    for package in BOTH:
+        parts = tuple(torch.ones(2).to(dtype) for dtype in dtypes)
+        wanted = [x.requires_grad_() for x in parts if x.dtype != torch.int64]
+
+        def field(t, y):
+            seen.append((t.dtype, *(x.dtype for x in y)))
+            return -y[0] + 0 * y[1], 0.5 * y[1] - y[0]
+
+        named = {"adjoint_params": ()} if entry == "odeint_adjoint" else {}
+        chosen = {"method": method, "rtol": 1e-3, "atol": 1e-3, **named}
+        ys = getattr(package, entry)(field, parts, TS, **chosen)
+        end = sum(y[-1].abs().square().sum() for y in ys)
+        outs.append([*ys, *torch.autograd.grad(end, wanted)])
+    assert set(seen) == {seen[0]}
+    bars = {"rtol": 1e-3, "atol": 1e-3}
+    if torch.float16 in dtypes:
+        bars = {"rtol": 0.05, "atol": 0.05}
+    for our, their in zip(*outs, strict=True):
+        assert our.dtype == their.dtype
+        torch.testing.assert_close(our, their, **bars)
+
+
+def test_a_tuple_on_several_devices_is_one_sentence():
+    state = (torch.ones(1), torch.ones(1, device="meta"))
+    with pytest.raises(TypeError, match=r"^y0 is a tuple on cpu, meta, expected one device$"):
+        neural_ode.odeint(lambda t, y: y, state, TS)

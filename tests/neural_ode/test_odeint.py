@@ -443,6 +443,6 @@ def test_a_replica_of_data_parallel_gives_the_gradient_of_the_module(params):
     copy = module.rate.expand_as(module.rate)
     replica.rate, replica._former_parameters = copy, {"rate": copy}
     y0, ts = torch.ones(1, dtype=F64), times(0, 1)
-    ys = solve(replica, y0, ts, **params).ys if params else odeint_adjoint(replica, y0, ts)
+    ys: Any = solve(replica, y0, ts, **params).ys if params else odeint_adjoint(replica, y0, ts)
     (by_rate,) = torch.autograd.grad(ys[-1].sum(), module.rate)
     assert by_rate.item() == pytest.approx(math.exp(-0.5), rel=1e-5)

@@ -78,7 +78,7 @@ def problem(method, adaptive, dtype, direction=1):
     y0 = torch.tensor([[1.0, 0], [0.3, -1]], dtype=dtype)
     ts = direction * torch.tensor([0, 0.3, 1.1], dtype=dtype)
     chosen = {"y0": y0, "ts": ts, "method": method, "rtol": 1e-3, "atol": 1e-3}
-    if not (adaptive and NAMED[method].adaptive) and method != "adams":
+    if not (adaptive and NAMED[method].adaptive) and NAMED[method].integrate is None:
         chosen |= {"step_size": 0.07, "interpolation": "cubic"}
     return chosen
 

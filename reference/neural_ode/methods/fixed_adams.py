@@ -25,8 +25,8 @@ from numpy.polynomial.legendre import leggauss
 from numpy.polynomial.polynomial import polyfromroots, polyval
 from torch import Tensor
 
-from neural_ode.arguments import check_count
-from neural_ode.kept import lend, own
+from neural_ode.arguments import check_count, check_flag
+from neural_ode.kept import check_kept, lend, own, version
 from neural_ode.methods import runge_kutta_1_to_4 as runge_kutta
 from neural_ode.methods.base import Integrate, Undo
 from neural_ode.step.base import Advanced, Carried, Evaluate, Step
@@ -68,9 +68,10 @@ class FixedAdams:
     has_dense_output: ClassVar[bool] = True
     undo: ClassVar[Undo | None] = None
     integrate: ClassVar[Integrate | None] = None
-    options: ClassVar[tuple[str, ...]] = ("max_order", "max_iters")
+    options: ClassVar[tuple[str, ...]] = ("implicit", "max_order", "max_iters")
 
     def __post_init__(self):
+        check_flag("implicit", self.implicit)
         check_count("max_order", self.max_order)
         check_count("max_iters", self.max_iters)
         if self.max_order > MOST:
@@ -109,6 +110,8 @@ class _Slope(NamedTuple):
     t: Time | None
     k: Float[Tensor, "*state"]
     rate: Float[Tensor, " integrals"] | None
+    # How often it had been changed in place when it came.
+    version: int
 
 
 class FixedAdamsStepper:
@@ -141,7 +144,7 @@ class FixedAdamsStepper:
         # Where an interpolation has asked for it, no step has begun with the one before.
         if self._behind and self._behind[0].t is None:
             self._behind.popleft()
-        self._behind.appendleft(_Slope(None, k, rate))
+        self._behind.appendleft(_Slope(None, k, rate, version(k)))
         return k, rate
 
     def start(
@@ -180,6 +183,8 @@ class FixedAdamsStepper:
             end = nudge(end, towards=-np.inf * h) if nudge_end else end
             change, last = self._iterate(end, h, y0, change, self._nodes, behind, test)
             slopes = [last, *behind]
+        if torch.is_grad_enabled():
+            check_kept([s.k for s in slopes], [s.version for s in slopes])
         ks, rates = [s.k for s in slopes], [s.rate for s in slopes]
         q1 = None if q0 is None else q0 + _combine(self._nodes.weights(1.0), rates, h)
         return y0 + change, q1, f0, None, ks, rates
@@ -202,7 +207,7 @@ class FixedAdamsStepper:
             before, change = change, known + _combine([weight], [k], h)
             self.nfe_per_step += 1
             if _close(before.detach(), change.detach(), test):
-                return change, _Slope(None, k, rate)
+                return change, _Slope(None, k, rate, version(k))
             if self.nfe_per_step == self.method.max_iters:
                 break
         warnings.warn(
@@ -211,7 +216,7 @@ class FixedAdamsStepper:
             stacklevel=2,
         )
         self._behind.pop()
-        return change, _Slope(None, k, rate)
+        return change, _Slope(None, k, rate, version(k))
 
     def extend(self, step: Step) -> int:
         """Nothing is missing."""

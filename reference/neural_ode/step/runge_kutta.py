@@ -22,7 +22,7 @@ from neural_ode.step.base import Advanced, Carried, Evaluate, Slope, Step
 from neural_ode.step.error import ErrorTest
 from neural_ode.step.first import initial_step
 from neural_ode.step.tableau import Tableau
-from neural_ode.times import Time, as_time, as_vector, exact_dtype, nudge
+from neural_ode.times import Time, as_time, as_vector, beside_export, exact_dtype, nudge
 
 
 class _Combine(torch.autograd.Function):
@@ -81,7 +81,7 @@ def _constants(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> _C
 
     stages, dense_a = tableau.stages, tableau.dense_a
     # Kept for later solves, which may want gradients even if this one is in inference mode.
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), beside_export():
         return _Constants(
             a=[weights(row[:i]) for i, row in enumerate(tableau.a)],
             b=weights(tableau.b),
@@ -293,17 +293,24 @@ class RungeKutta:
     ) -> Sequence[Float[Tensor, "*state"]]:
         """The dense output at several fractions of the step just taken."""
         self.extend(step)
-        constants = self._constants
-        powers = as_vector(xs, self._device)[:, None] ** constants.powers
-        weights = (powers @ constants.dense.T).to(step.y0.dtype)
         flat = step.y0.reshape(-1)
         if self.traced:
-            rows = [Weights(row, tuple(row.tolist())) for row in weights]
+            with beside_export():
+                weights = self._weights_at(xs, step.y0.dtype)
+                rows = [Weights(row, tuple(row.tolist())) for row in weights]
             return [self._combine(flat, row, step.h, step.ks) for row in rows]
+        weights = self._weights_at(xs, step.y0.dtype)
         if len(xs) == 1 or torch.is_grad_enabled() or isinstance(step.h, Tensor):
             return [self._combine(flat, Weights(row, ()), step.h, step.ks) for row in weights]
         several = torch.addmm(flat[None], weights, self._scratch, alpha=step.h)
         return several.view(len(xs), *self._shape).unbind()
+
+    def _weights_at(
+        self, xs: Sequence[float], dtype: torch.dtype
+    ) -> Float[Tensor, "fractions all_stages"]:
+        """The weights of the dense output at several fractions, in the state's dtype."""
+        powers = as_vector(xs, self._device)[:, None] ** self._constants.powers
+        return (powers @ self._constants.dense.T).to(dtype)
 
     def _dense_weights(self, x: Time) -> Float[Tensor, " all_stages"]:
         """The weights of the dense output at one fraction, in float64."""

@@ -199,6 +199,23 @@ def test_an_iteration_that_does_not_end_is_warned_of_by_both():
             )  # fmt: skip
 
 
+@KINDS
+def test_a_field_that_fills_one_tensor_is_an_error_where_autograd_needs_it(method):
+    rate, out = times(1).requires_grad_(), torch.empty(1, dtype=F64)
+
+    def field(t, y):
+        nonlocal out
+        out = out.detach().copy_(y).mul_(rate)
+        return out
+
+    chosen = {"method": method, "step_size": 0.1}
+    with pytest.raises(ValueError, match="one tensor that it fills anew"):
+        solve(field, times(1), times(0, 1), **chosen)
+    with torch.no_grad():
+        ours = solve(field, times(1), times(0, 1), **chosen).ys
+    torch.testing.assert_close(ours[1], times(math.e), rtol=1e-4, atol=0)
+
+
 def test_tolerances_are_those_of_the_iteration():
     calls = []
     for tolerance in (1e-3, 1e-9):
