@@ -77,7 +77,7 @@ def test_a_fraction_is_a_number(call):
     assert torch.equal(call(HALF), call(0.5))
 
 
-@pytest.mark.parametrize("huge", [10**400, 10**5000, 10**12])
+@pytest.mark.parametrize("huge", [10**400, 10**5000, 10**12], ids=["400", "5000", "12"])
 @pytest.mark.parametrize(
     ("name", "call"),
     [

@@ -84,10 +84,9 @@ def test_a_large_entry_that_stays_the_same_does_not_count():
     def field(t, y):
         return torch.stack([torch.cos(2e6 * t), 0 * t])
 
-    # Some 3,000 steps for 1e-3 of the interval.
     y0 = torch.tensor([0, 1e20], dtype=F64)
-    chosen = {"rtol": 1e-300, "atol": 1e-7, "max_num_steps": 3000}
-    with pytest.raises(RuntimeError, match="3000 steps taken"):
+    chosen = {"rtol": 1e-300, "atol": 1e-7, "max_num_steps": 300}
+    with pytest.raises(RuntimeError, match="300 steps taken"):
         solve(field, y0, times(0, 10), **chosen)
 
 

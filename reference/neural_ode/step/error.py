@@ -37,8 +37,11 @@ def check_norm(norm: Any) -> Float[Tensor, ""]:
     """What a norm of the user's returned, as a tensor without dimensions.
 
     Raises:
-        TypeError, ValueError: for anything but one real number; its sign is seen later.
+        TypeError, ValueError: for anything but one real number. Its sign is seen later, as is all
+            of it where a compiler reads this.
     """
+    if torch.compiler.is_compiling():
+        return torch.as_tensor(norm)
     if isinstance(norm, Tensor):
         check_readable("what the norm returned", norm)
         if norm.numel() != 1:
