@@ -27,9 +27,10 @@ def check_count(name: str, value: Any, least: int = 1, most: int = MOST) -> None
     """Check that an argument is a whole number in this range; a boolean is no number."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {describe(value)}, expected a whole number") from None
-    if value < least:
+    number = int(value)
+    if number < least:
         raise ValueError(f"{name} is {describe(value)}, expected at least {least}") from None
-    if value > most:
+    if number > most:
         raise ValueError(f"{name} is {describe(value)}, expected at most {most:,}") from None
 
 

@@ -193,7 +193,7 @@ def test_times_that_are_not_monotone(ts):
 @pytest.mark.parametrize(
     ("field", "y0", "ts", "error", "sentence"),
     [
-        (5, Y0, TS, TypeError, "field is int, expected a function of (t, y)"),
+        (5, Y0, TS, TypeError, "field is 5, expected a function of (t, y)"),
         (decay, [1.0], TS, TypeError, "y0 is list, expected a torch tensor"),
         (decay, 1.0, TS, TypeError, "y0 is float, expected a torch tensor"),
         (decay, Y0, [0.0, 1.0], TypeError, "ts is list, expected a torch tensor"),

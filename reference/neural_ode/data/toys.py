@@ -93,8 +93,8 @@ def concentric_spheres(
     check_number("the second of outer_radii", outer_radii[1], outer_radii[0])
     check_generator("generator", generator)
     parts = [
-        _shell(count, dim, *map(float, radii), sampling == "uniform", generator)
-        for count, radii in ((inner, (0.0, inner_radius)), (outer, outer_radii))
+        _shell(count, dim, float(low), float(high), sampling == "uniform", generator)
+        for count, (low, high) in ((inner, (0.0, inner_radius)), (outer, outer_radii))
     ]
     targets = torch.ones(inner + outer, 1, device=device_of(generator))
     targets[:inner] = -1

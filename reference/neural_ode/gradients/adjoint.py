@@ -185,7 +185,7 @@ class AugmentedNorm:
         if callable(self.chosen):
             # Where z is read off the forward solve it has no error.
             *z, a = error.unbind()
-            return self.chosen(*z or [torch.zeros_like(a)], a, gradients)
+            return self.chosen(z[0] if z else torch.zeros_like(a), a, gradients)
         norms = [self.of_state(part) for part in error.unbind()]
         return torch.stack(norms + [rms_norm(g) for g in gradients]).amax()
 
