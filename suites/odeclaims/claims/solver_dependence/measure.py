@@ -39,7 +39,7 @@ def cells(profile: Profile) -> Iterator[Cell]:
         "updates": profile.pick(smoke=3, quick=3000, paper=10_000),
         # A training of fewer updates needs larger steps to come as far.
         "learning_rate": profile.pick(smoke=1e-3, quick=1e-3, paper=1e-4),
-        "test_points": profile.pick(smoke=40, quick=2000, paper=2000),
+        "test_points": profile.pick(smoke=40, quick=1000, paper=1000),
     }
     powers = tuple(2**i for i in range(8))
     steps = {

@@ -43,7 +43,7 @@ def make_rows(
                 ("finer", "euler", 2 * count, own - lost / 2),
                 ("finer", "euler", 64 * count, own - lost),
                 ("finer", "rk4", count, own),
-                ("flow", "dopri8", None, own - lost),
+                ("flow", "dopri5", None, own - lost),
             ]
             for role, method, test_steps, found in tests:
                 test = {"role": role, "test_method": method, "test_steps": test_steps}
