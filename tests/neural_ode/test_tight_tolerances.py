@@ -43,8 +43,9 @@ class Net(nn.Module):
 def test_a_tolerance_out_of_reach_ends_the_solve_soon(method, dtype, tolerances):
     with torch.no_grad(), pytest.raises(StepUnderflow) as caught:
         odeint(Net(dtype), torch.ones(2, dtype=dtype), times(0, 1), method=method, **tolerances)
-    # In float32 a step may be the first to leave the state as it is.
-    assert OUT_OF_REACH in str(caught.value) or "too small to move the state" in str(caught.value)
+    # A step may be so small before that, that it leaves the state or the time as it is.
+    moves = ("too small to move the state", "too small to move the time")
+    assert any(words in str(caught.value) for words in (OUT_OF_REACH, *moves))
     assert "\n" not in str(caught.value)
 
 

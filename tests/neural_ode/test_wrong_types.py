@@ -118,7 +118,7 @@ CASES = {
         (lambda: IntegralController(safety="x"), "safety is 'x', expected a number"),
         (lambda: IntegralController(dfactor=1.0), "dfactor is 1.0, expected less than 1"),
         (lambda: PIController(ifactor=0.5), "ifactor is 0.5, expected at least 1"),
-        (lambda: PIController(beta=math.nan), "beta is nan, expected a finite number from 0"),
+        (lambda: PIController(beta=math.nan), "beta is nan, expected a number from 0 to 1"),
     ],
     "options": [
         (lambda: odeint(decay, Y0, TS, options=[1]), "options is list, expected a dict of options"),

@@ -72,5 +72,6 @@ def test_work_on_the_way_back_is_proportional_to_the_steps(settings):
             loss.backward()
         return operations.count
 
-    few, more, most = (operations(steps) for steps in (16, 32, 64))
+    # One call in 32 of the field is looked at more closely.
+    few, more, most = (operations(steps) for steps in (32, 64, 128))
     assert most - more == 2 * (more - few)
