@@ -140,9 +140,9 @@ def test_an_unknown_option_is_quoted_in_part():
 
 
 WITH_NONE = nn.Module()
-WITH_NONE.forward, WITH_NONE.callback_step = decay, None  # type: ignore[method-assign]
+WITH_NONE.forward, WITH_NONE.callback_step = decay, None
 WITH_THREE = nn.Module()
-WITH_THREE.forward, WITH_THREE.callback_step = decay, 3  # type: ignore[method-assign]
+WITH_THREE.forward, WITH_THREE.callback_step = decay, 3
 
 
 @pytest.mark.parametrize(

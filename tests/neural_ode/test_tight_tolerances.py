@@ -54,6 +54,7 @@ def test_the_way_back_of_an_adjoint_ends_so_too(back, dtype):
     y0 = torch.ones(2, dtype=dtype, requires_grad=True)
     loose = {"rtol": 1e-4, "atol": 1e-4}
     ys = odeint_adjoint(Net(dtype), y0, times(0, 1), **loose, adjoint_rtol=back, adjoint_atol=back)
+    assert isinstance(ys, torch.Tensor)
     with pytest.raises(StepUnderflow, match=f"on the adjoint's way back {OUT_OF_REACH}") as caught:
         ys.sum().backward()
     assert "cannot be reversed" not in str(caught.value)
