@@ -68,7 +68,9 @@ def test_every_claim_gives_rows_verdict_figure_and_table(odeclaims, slug):
 @pytest.mark.parametrize("slug", CLAIMS)
 def test_small_profiles_do_not_cost_large_ones_their_cells(slug):
     def keys(name):
-        return {cell.key("") for cell in CLAIMS[slug].cells(Profile(name))}
+        """Those of the cells that measure by themselves; of nets there are as many as published."""
+        cells = CLAIMS[slug].cells(Profile(name))
+        return {cell.key("") for cell in cells if "weights" not in cell.params}
 
     assert len(keys("smoke")) <= len(keys("quick")) <= len(keys("paper"))
 

@@ -214,7 +214,8 @@ def test_every_number_of_the_verdict_stands_in_its_section(real, slug):
             assert statement["words"] in text["measured"]
             continue
         numbers = [statement["value"], *(statement["interval"] or [])]
-        found = re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", text["measured"])[: len(numbers)]
+        without_level = re.sub(r"\d+% ", "", text["measured"])
+        found = re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", without_level)[: len(numbers)]
         if statement["interval"] and len(set(numbers[1:])) == 1:
             # An interval without width is not shown.
             numbers = numbers[:1]
