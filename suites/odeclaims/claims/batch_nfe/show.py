@@ -68,7 +68,7 @@ def _draw_nets(ax: Axes, df: pd.DataFrame) -> None:
                 marks.per_seed(ax, x, values, look, width=0.3, size=3.5)
     marks.limit(ax, HARDLY)
     ax.set_xticks(range(len(NET_NAMES)), list(NET_NAMES.values()))
-    ax.set(title="Nets, 512 samples at 1e-5", ylabel="NFE joint / single", ylim=(0, None))
+    ax.set(title="Nets, 512 samples", ylabel="NFE joint / single", ylim=(0, 1.6))
 
 
 def _draw_errors(ax: Axes, df: pd.DataFrame) -> None:
@@ -79,7 +79,7 @@ def _draw_errors(ax: Axes, df: pd.DataFrame) -> None:
     ends = [rows[["error_single", "error_joint"]].min().min(), rows["error_joint"].max()]
     if len(rows):
         ax.plot(ends, ends, color=marks.NEUTRAL, linewidth=0.9)
-    ax.set(title="Worst sample of a batch", xscale="log", yscale="log")
+    ax.set(title="Worst sample", xscale="log", yscale="log")
     ax.set(xlabel="error, solved alone", ylabel="error, solved jointly")
 
 

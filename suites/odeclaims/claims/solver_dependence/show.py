@@ -58,7 +58,7 @@ def _draw_tests(ax: Axes, df: pd.DataFrame) -> None:
             marks.seed_lines(ax, rows, "test_steps", "accuracy", color=colour)
             marks.median_line(ax, rows, "test_steps", "accuracy", color=colour, marker=marker)
     marks.limit(ax, CHANCE)
-    ax.set(title="Conv net, solved more finely", xlabel="Euler steps of the test")
+    ax.set(title="Solved more finely", xlabel="Euler steps of the test")
     ax.set(ylabel="accuracy", xscale="log", ylim=(0.4, 1.02))
     ax.set_xscale("log", base=2)
 
@@ -70,7 +70,7 @@ def _draw_drops(ax: Axes, df: pd.DataFrame) -> None:
         marks.seed_lines(ax, rows, "steps", "percent", color=colour)
         marks.median_line(ax, rows, "steps", "percent", color=colour, marker=marker)
     ax.set(title="What a net loses", xlabel="Euler steps in training")
-    ax.set(ylabel="largest loss of accuracy (points)", ylim=(-2, 60))
+    ax.set(ylabel="lost accuracy (points)", ylim=(-2, 78))
     ax.set_xscale("log", base=2)
 
 
@@ -82,7 +82,7 @@ def _draw_seen(ax: Axes, df: pd.DataFrame) -> None:
         least = rows.assign(least=rows["accuracy"] - rows["drop"])
         marks.median_line(ax, least, "steps", "least", "--", color=colour, marker=marker)
     marks.limit(ax, CHANCE)
-    ax.set(title="As trained, and at worst (dashed)", xlabel="Euler steps in training")
+    ax.set(title="Least is dashed", xlabel="Euler steps in training")
     ax.set(ylabel="accuracy", ylim=(0.4, 1.02))
     ax.set_xscale("log", base=2)
 
