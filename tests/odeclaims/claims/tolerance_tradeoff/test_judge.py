@@ -1,6 +1,7 @@
 """The statements and the caveats on made-up rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from odeclaims.claims.tolerance_tradeoff import CLAIM
@@ -101,3 +102,11 @@ def test_the_caveats_say_what_was_learnt_and_what_is_valid():
     text = " ".join(CLAIM.judge(made_up()).caveats)
     assert "Trained for 2 epochs of 100 images: test error 1.0% (median of 8 nets)" in text
     assert "adams: the loosest tolerance that passes the validity checks on every net is" in text
+
+
+def test_the_caveats_name_the_error_of_the_nets_and_not_of_the_loosest_solve():
+    rows = made_up(lost=0.05)
+    # As they are measured: the classifier's rows come first, that of the loosest tolerance before all.
+    first = rows[rows["method"] == "classifier"]
+    text = " ".join(CLAIM.judge(pd.concat([first, rows.drop(first.index)])).caveats)
+    assert "test error 1.0% (median of 8 nets)" in text
