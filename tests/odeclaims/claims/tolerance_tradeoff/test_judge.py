@@ -106,7 +106,7 @@ def test_the_caveats_say_what_was_learnt_and_what_is_valid():
 
 def test_the_caveats_name_the_error_of_the_nets_and_not_of_the_loosest_solve():
     rows = made_up(lost=0.05)
-    # As they are measured: the classifier's rows come first, that of the loosest tolerance before all.
+    # As they are measured: the classifier's rows come first.
     first = rows[rows["method"] == "classifier"]
     text = " ".join(CLAIM.judge(pd.concat([first, rows.drop(first.index)])).caveats)
     assert "test error 1.0% (median of 8 nets)" in text
