@@ -107,12 +107,11 @@ def test_a_tolerance_that_the_dtype_does_not_have_is_named(name, gradient):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [(F32, 1e-16), (F64, 1e-30)])
-def test_a_compiled_solve_ends_so_too(dtype, tolerance):
+@pytest.mark.slow(reason="a solve is compiled")
+def test_a_compiled_solve_ends_so_too():
     def field(t, y):
         return torch.stack([y[1], -torch.sin(y[0])])
 
-    chosen = {"rtol": tolerance, "atol": tolerance, "compile": True}
+    chosen = {"rtol": 1e-30, "atol": 1e-30, "compile": True}
     with torch.no_grad(), pytest.raises(StepUnderflow, match=OUT_OF_REACH):
-        solve(field, torch.ones(2, dtype=dtype), times(0, 1), **chosen)
+        solve(field, torch.ones(2, dtype=F64), times(0, 1), **chosen)

@@ -17,9 +17,13 @@ from odeclaims.rules import OUTCOMES
 from tests.odeclaims.forked import Forked
 
 CLAIMS = find_claims()
-# What is timed is called twice, instead of up to 31 times. The claims have imported the function
-# that calls it by its name, so the code of that function is what changes.
-TIMED_TWICE = """
+# What is timed is called twice, instead of up to 31 times, and pictures have few pixels. The claims
+# have imported the function that calls by its name, so its code is what changes.
+SOONER = """
+from odeclaims.report import style
+
+style.ANIMATION_DPI = 20
+style._RC["savefig.dpi"] = 50
 from odeclaims.kits import timers
 
 def durations(work, *_, **how):
@@ -46,7 +50,7 @@ def odeclaims(tmp_path, forks) -> Iterator[Forked]:
 def test_every_claim_gives_rows_verdict_figure_and_table(odeclaims, slug):
     claim = CLAIMS[slug]
     for arguments in (["run", slug, "--profile", "smoke"], ["figures"], ["tables"], ["check"]):
-        code, output, errors = odeclaims(*arguments, before=TIMED_TWICE)
+        code, output, errors = odeclaims(*arguments, before=SOONER)
         assert code == 0, output + errors
     results = Results(odeclaims.out, "smoke", claim)
     rows = results.read()

@@ -69,7 +69,6 @@ def test_what_ends_a_run_or_a_worker_costs_nothing_that_was_kept(counted, schedu
     counted.claim(cells=6, trouble=HOLD, alone="(4, 5)")
     counted.put("hold", "0")
     ends = {
-        signal.SIGINT: (130, STOPPED),
         signal.SIGTERM: (143, STOPPED),
         signal.SIGKILL: (-signal.SIGKILL, ""),
     }
