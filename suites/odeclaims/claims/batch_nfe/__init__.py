@@ -60,7 +60,13 @@ COLUMNS = {
     "largest": Column("samples in the largest batch"),
     "singles": Column("at most so many samples of a batch are solved alone"),
     "role": Column("loose or checked: at which tolerance"),
-    "tolerance": Column(f"rtol and atol: {', '.join(f'{tol:g}' for tol in TOLERANCES.values())}"),
+    "tolerance": Column(
+        "rtol and atol: "
+        + "; ".join(
+            f"{task} {', '.join(f'{tol:g}' for tol in roles.values())}"
+            for task, roles in TOLERANCES.items()
+        )
+    ),
     "norm": Column("norm of the error of a step over the whole state: rms or max"),
     "samples": Column(
         f"samples in the batch: {', '.join(map(str, SAMPLES))} for vdp,"
@@ -85,4 +91,9 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
+    revision=2,
+    earlier=[
+        "Revision 1 (quick: invalid) had the same rules, and solved nets at 1e-5. Four rows in 388"
+        " ended up to 1.2% beside the flow there, and the check allows 1%.",
+    ],
 )

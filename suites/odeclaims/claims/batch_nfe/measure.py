@@ -53,37 +53,43 @@ SMALLEST = {
 def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each oscillator and tolerance, and for each net and its untrained twin."""
     draws = profile.pick(smoke=2, quick=10, paper=10)
-    largest = profile.pick(smoke=SAMPLES[0], quick=SAMPLES[-1], paper=SAMPLES[-1])
-    singles = profile.pick(smoke=2, quick=12, paper=64)
-    fewer = profile.pick(smoke=1, quick=4, paper=10)
+    fewer = profile.pick(smoke=1, quick=2, paper=10)
+    fewest = profile.pick(smoke=1, quick=1, paper=10)
+    alone = {
+        "largest": profile.pick(smoke=SAMPLES[0], quick=SAMPLES[-1], paper=SAMPLES[-1]),
+        "singles": profile.pick(smoke=2, quick=4, paper=64),
+    }
     for mu in profile.pick(smoke=MUS[:1], quick=MUS, paper=MUS):
-        for role in TOLERANCES:
-            size = {"draws": draws if mu == JUDGED_MU else fewer, "largest": largest}
-            params = {"task": "vdp", "mu": mu, "role": role, "singles": singles, **size}
+        for role in TOLERANCES["vdp"]:
+            count = draws if (mu, role) == (JUDGED_MU, "checked") else fewer
+            params = {"task": "vdp", "mu": mu, "role": role, "draws": count, **alone}
             yield Cell(SLUG, params, 0, profile.device)
     nets = {
         "largest": profile.pick(smoke=NET_SAMPLES[0], quick=NET_SAMPLES[-1], paper=NET_SAMPLES[-1]),
         "singles": profile.pick(smoke=4, quick=8, paper=64),
     }
     for specification, weights in _networks(profile):
-        for trained in (True, False):
+        # A batch of digits takes twenty seconds, one of points half a second.
+        of_trained = fewest if specification.recipe == "reduced_ode_net" else draws
+        # Those before training stand beside the others and decide little.
+        for trained, count in ((True, of_trained), (False, fewest)):
             net = {"recipe": specification.recipe, "net": specification.net, "weights": weights}
-            # Those before training stand beside the others and decide little.
-            params = {"task": "net", **net, "trained": trained, **nets}
-            params["draws"] = draws if trained else fewer
+            params = {"task": "net", **net, "trained": trained, "draws": count, **nets}
             yield Cell(SLUG, params, specification.seed, profile.device)
 
 
 def _networks(profile: Profile) -> list[tuple[Specification, str]]:
     if profile.name == "smoke":
         return [(Specification("toys", NETS["toys"][0], 0, SMALLEST), "")]
-    # An ODE-Net takes a minute or two, a net of points seconds.
-    most = profile.pick(smoke=0, quick=4, paper=MOST_SEEDS)
+    most = {
+        "reduced_ode_net": profile.pick(smoke=0, quick=4, paper=MOST_SEEDS),
+        "toys": MOST_SEEDS,
+    }
     every = [pair for recipe in NETS for pair in published(recipe)]
     return [
         (each, weights)
         for each, weights in every
-        if each.net in NETS[each.recipe] and each.seed < most
+        if each.net in NETS[each.recipe] and each.seed < most[each.recipe]
     ]
 
 
@@ -179,7 +185,7 @@ def on_the_cycle(mu: float, count: int, generator: torch.Generator) -> Float64[T
 
 def _oscillator(cell: Cell) -> list[Row]:
     params, generator = cell.params, cell.generator()
-    mu, tolerance = params["mu"], TOLERANCES[params["role"]]
+    mu, tolerance = params["mu"], TOLERANCES["vdp"][params["role"]]
     counts = [count for count in SAMPLES if count <= params["largest"]]
     rows: list[Row] = []
     for draw in range(params["draws"]):
@@ -212,7 +218,7 @@ def _network(cell: Cell, context: Context) -> list[Row]:
     rows: list[Row] = []
     for draw, starts in enumerate(states):
         batch = Batch(field, starts, 1.0, params["singles"])
-        for role, tolerance in TOLERANCES.items():
+        for role, tolerance in TOLERANCES["net"].items():
             common = {"norm": "rms", "draw": draw, "tolerance": tolerance, "role": role}
             rows += _compare(batch, counts, tolerance, "rms", common)
     return rows

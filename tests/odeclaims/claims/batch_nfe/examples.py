@@ -30,7 +30,7 @@ def make_rows(
     rows = []
     errors = {"error_joint": joint_error, "error_single": single_error}
     for mu in MUS:
-        for role, tolerance in TOLERANCES.items():
+        for role, tolerance in TOLERANCES["vdp"].items():
             for norm in NORMS:
                 for draw in range(draws):
                     for count in SAMPLES:
@@ -41,7 +41,7 @@ def make_rows(
                         rows.append({**oscillator, **batch, **errors, **_counts(ratio)})
     for trained, ratio in ((True, nets), (False, untrained)):
         for seed in range(seeds):
-            for role, tolerance in TOLERANCES.items():
+            for role, tolerance in TOLERANCES["net"].items():
                 for draw in range(draws):
                     for count in NET_SAMPLES:
                         net = {"task": "net", "recipe": "reduced_ode_net", "net": "ode_net"}
