@@ -15,6 +15,7 @@ from sphinx.writers.html5 import HTML5Translator
 from odeclaims import __version__
 from odeclaims.claims import find_claims
 from odeclaims.report.docs import write_claim_pages
+from odeclaims.report.notebooks import write_notebooks
 
 DOCS = Path(__file__).parent
 
@@ -58,9 +59,10 @@ def visit_math(translator: HTML5Translator, node: nodes.math | nodes.math_block)
     raise nodes.SkipNode
 
 
-def make_claim_pages(app: Sphinx) -> None:
-    """Write the pages of the claims before Sphinx looks for pages."""
+def make_pages(app: Sphinx) -> None:
+    """Write the pages of the claims, and the notebooks, before Sphinx looks for pages."""
     write_claim_pages(DOCS / "claims", list(find_claims().values()), DOCS.parent / "results")
+    write_notebooks(DOCS)
 
 
 # What ``tox run -e site`` puts beside these pages; in this folder alone they would lead nowhere.
@@ -118,7 +120,7 @@ def setup(app: Sphinx) -> None:
     """Register the above."""
     renderers = (visit_math, None)
     app.add_html_math_renderer("mathml", renderers, renderers)
-    app.connect("builder-inited", make_claim_pages)
+    app.connect("builder-inited", make_pages)
     app.connect("source-read", lead_beside)
     # Before Sphinx collects the files to copy, at 500.
     app.connect("doctree-read", lead_out, priority=400)

@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import torch
@@ -17,15 +18,11 @@ import torch
 from odeclaims.cell import Context, Profile
 from odeclaims.claims import ENTRY_POINT, find_claims
 from odeclaims.report.docs import claim_page, size_frame, write_claim_pages
+from odeclaims.report.notebooks import BLOCK, NOTEBOOKS, make, needed
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
-BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n"
-    r"(?:\n(?:<!-- numbers may differ by (?P<percent>\d+)% -->\n)?```text\n(?P<output>.*?)^```\n)?",
-    re.DOTALL | re.MULTILINE,
-)
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?")
 
 
@@ -47,7 +44,9 @@ def alike(printed: str, shown: str, percent: str | None) -> bool:
     )
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "extend.md", "torchdiffeq.md", "solver.md"])
+@pytest.mark.parametrize(
+    "page", ["tutorial.md", "extend.md", "torchdiffeq.md", "solver.md", "your_solver.md"]
+)
 def test_the_blocks_of_a_page_print_what_it_shows(page):
     text = (DOCS / page).read_text()
     namespace, wrong = {"__name__": page}, []
@@ -72,6 +71,64 @@ def test_numbers_may_differ_only_where_a_page_says_so_and_as_far():
     assert not alike("NFE 26, error 1.0e-03\n", "NFE 20, error 1.0e-03\n", "20")
     assert not alike("NFE 20, error 1.0e-03\n", "NFE 20, miss 1.0e-03\n", "20")
     assert not alike("", "NFE 20\n", "20")
+
+
+# --- the notebooks --------------------------------------------------------------------------------
+
+
+def test_the_committed_notebooks_are_those_of_the_pages():
+    for notebook in NOTEBOOKS:
+        path = DOCS / "notebooks" / f"{notebook.name}.ipynb"
+        assert nbformat.reads(path.read_text(), 4) == make(notebook, DOCS), path
+    assert len(list((DOCS / "notebooks").iterdir())) == len(NOTEBOOKS)
+
+
+def test_every_block_of_the_pages_is_in_a_notebook():
+    for page in {notebook.page for notebook in NOTEBOOKS}:
+        cells = [cell for each in NOTEBOOKS if each.page == page for cell in make(each, DOCS).cells]
+        sources = [cell.source for cell in cells]
+        blocks = [block["code"].rstrip() for block in BLOCK.finditer((DOCS / page).read_text())]
+        assert blocks
+        assert all(sources.count(block) == 1 for block in blocks)
+
+
+# They train and solve what the pages do.
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_a_notebook_prints_by_itself_what_it_shows(notebook):
+    made = make(notebook, DOCS)
+    nbformat.validate(made)
+    namespace = {"__name__": notebook.name}
+    with torch.random.fork_rng():
+        for cell in made.cells:
+            if cell.cell_type != "code":
+                continue
+            printed = StringIO()
+            with redirect_stdout(printed):
+                exec(compile(cell.source, notebook.name, "exec"), namespace)
+            shown = cell.outputs[0].text if cell.outputs else ""
+            percent = cell.metadata.get("percent")
+            assert alike(printed.getvalue(), shown, percent), cell.source
+
+
+def test_a_notebook_begins_with_what_it_needs_and_nothing_else():
+    earlier = [
+        "import math\nimport torch\n\n\ndef double(x):\n    return math.pi * x\n",
+        "unused = 1\nfor k in range(3):\n    print(k)\na = 1\na = double(a)\nprint(a)\n",
+    ]
+    chosen = ["for k in (1, 2):\n    print(k + a)\n", "b = [a for a in range(3)]\nprint(b)\n"]
+    assert needed(earlier, chosen).split("\n") == [
+        "import math",
+        "",
+        "",
+        "def double(x):",
+        "    return math.pi * x",
+        "",
+        "",
+        "a = 1",
+        "a = double(a)",
+    ]
+    assert needed(earlier, ["def f(math):\n    return math\n", "a = 3\nprint(a)\n"]) == ""
 
 
 # --- links ----------------------------------------------------------------------------------------
