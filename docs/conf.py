@@ -91,7 +91,7 @@ def lead_out(app: Sphinx, doctree: nodes.document) -> None:
         path = Path(app.srcdir, link["refdoc"]).parent / target.partition("#")[0]
         if table := re.search(r"results/\w+/(\w+)/table$", target):
             link["reftarget"] = f"claims/{table[1]}"
-        elif path.is_dir():
+        elif path.is_dir() and target not in app.env.found_docs:
             link.replace_self(link.children)
         elif link.get("refdomain") == "doc" and target not in app.env.found_docs:
             copy = download_reference(reftarget=f"/{target}.md", refdoc=link["refdoc"])
