@@ -34,10 +34,10 @@ class Reversible:
     Attributes:
         params: the tensors that get a gradient; for an ``nn.Module`` its parameters where ``None``.
 
-    Of the methods here only ``method="reversible_heun"`` can be undone, which is of second order:
-    more steps than dopri5 at a tight tolerance. ``stats.nfe_backward`` is one a step and one for
-    the start. A flow that contracts much amplifies the rounding of the inverse as it does any
-    error.
+    Two kinds of method can be undone: ``method="reversible_heun"``, which is of second order, with
+    one evaluation a step and one for the start on the way back; and ``methods.coupled.Coupled``,
+    which makes any explicit method reversible. A flow that contracts much amplifies the rounding of
+    the inverse as it does any error.
 
     Raises:
         ValueError: for a field that is not an ``nn.Module`` and has no ``params``, a method that
@@ -70,8 +70,8 @@ def _check(ts: Tensor, settings: Settings) -> Undo:
     method = settings.method
     if method.undo is None:
         raise ValueError(
-            f"Reversible() needs a method whose steps can be undone, such as 'reversible_heun',"
-            f" got {method.name!r}"
+            f"Reversible() needs a method whose steps can be undone, such as 'reversible_heun' or a"
+            f" Coupled one, got {method.name!r}"
         )
     if ts.requires_grad:
         raise ValueError("Reversible() gives no gradient with respect to the times: use Backprop()")
@@ -120,21 +120,37 @@ class _ReversibleFunction(torch.autograd.Function):
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()
         params, (y, *memory) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        totals, outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
-
-        def differentiate(t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-            """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""
-            counts.nfe += 1
-            lent = lend(y)
-            f, by_y, by_params = vjp(problem.field, as_time(t, y), lent, a, params, outside)
-            # Autograd would have differentiated at whatever the field has made of it.
-            if not same_values(lent, y):
-                raise changed()
-            for total, g in zip(totals, by_params, strict=True):
-                total += g
-            return f.clone(), by_y
-
+        derivative = _Derivative(problem.field, params, counts)
         if not problem.taken:
-            return None, grad_ys[0], None, *totals
-        by_y0 = problem.undo(problem.taken, y, memory, grad_ys, differentiate)
-        return None, by_y0 + grad_ys[0], None, *totals
+            return None, grad_ys[0], None, *derivative.totals
+        by_y0 = problem.undo(problem.taken, y, memory, grad_ys, derivative)
+        return None, by_y0 + grad_ys[0], None, *derivative.totals
+
+
+class _Derivative:
+    """The field on the way back; see ``methods.base.Differentiate``.
+
+    Attributes:
+        totals: the gradients of the parameters so far.
+    """
+
+    def __init__(self, field: Field, params: Sequence[Tensor], counts: Counts) -> None:
+        self.field, self.params, self.counts = field, params, counts
+        self.totals, self.outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
+
+    def __call__(self, t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+        """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""
+        self.counts.nfe += 1
+        lent = lend(y)
+        f, by_y, by_params = vjp(self.field, as_time(t, y), lent, a, self.params, self.outside)
+        # Autograd would have differentiated at whatever the field has made of it.
+        if not same_values(lent, y):
+            raise changed()
+        for total, g in zip(self.totals, by_params, strict=True):
+            total += g
+        return f.clone(), by_y
+
+    def value(self, t: float, y: Tensor) -> Tensor:
+        """f at (t, y)."""
+        self.counts.nfe += 1
+        return self.field(as_time(t, y), lend(y)).clone()

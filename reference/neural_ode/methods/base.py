@@ -4,7 +4,7 @@ A method is an object with the members of ``Method``; it need not inherit anythi
 family of methods, is a file of this package, and ``find_method`` finds it there by its name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -31,9 +31,22 @@ class Taken(NamedTuple):
     outputs: Sequence[tuple[int, float]]
 
 
-# From a time, a point and a cotangent to the field there and the product of the cotangent with the
-# field's derivative by the point.
-Differentiate = Callable[[float, Tensor, Tensor], tuple[Tensor, Tensor]]
+@runtime_checkable
+class Differentiate(Protocol):
+    """The field of a solve, as its steps are taken back."""
+
+    def __call__(
+        self, t: float, y: Float[Tensor, "*state"], a: Float[Tensor, "*state"]
+    ) -> tuple[Float[Tensor, "*state"], Float[Tensor, "*state"]]:
+        """The field there, and the product of ``a`` with its derivative by the point.
+
+        The product with the derivative by the parameters is added to their gradients.
+        """
+        ...
+
+    def value(self, t: float, y: Float[Tensor, "*state"]) -> Float[Tensor, "*state"]:
+        """The field there."""
+        ...
 
 
 def iterates(method: "Method") -> bool:
@@ -60,8 +73,7 @@ class Undo(Protocol):
             y: the state at the end of the last.
             memory: what the method itself carried there: its ``Carried`` without the slope.
             grad_ys: the gradient of the loss by each output.
-            differentiate: the field and its derivative, whose calls also add to the gradients of
-                the parameters.
+            differentiate: the field and its derivative.
         """
         ...
 
