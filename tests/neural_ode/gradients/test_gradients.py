@@ -195,7 +195,7 @@ def test_backward_twice_through_a_kept_graph(gradient):
 @pytest.mark.parametrize(
     ("gradient", "settings", "sentence"),
     [
-        (Reversible(()), {}, "can be undone, such as 'reversible_heun' or a Coupled one, got 'dopri5'"),
+        (Reversible(()), {}, "such as 'reversible_heun' or a Coupled one, got 'dopri5'"),
         (Checkpointed(()), {"method": "reversible_heun"}, "does not allow"),
         (Checkpointed(()), {"method": "adams"}, "does not allow"),
         (InterpolatedAdjoint(params=()), {"method": "adams"}, "needs a dense output"),
