@@ -30,8 +30,9 @@ DRAWN = 0.08
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """Errors of the fields that nets learn; the eigenvalues that fits of a damped oscillation learn
-    at a step of 1, which grows to the right of the line; and nets that are solved in other steps.
+    """Errors of the fields that nets learn over the step; eigenvalues that are learnt of a damped
+    oscillation at a step of 1, of which those to the right of the line grow; and errors of nets
+    that are solved in other steps than those of their training.
     """
     fig, axes = panels(1, 3, height=2.6)
     errors, plane, finer = axes[0]
@@ -180,4 +181,5 @@ def _eigenvalues(rows: pd.DataFrame) -> str:
 
 def _complex(value: complex) -> str:
     sign = "-" if value.imag < 0 else "+"
-    return f"{value.real:g} {sign} {abs(value.imag):g}i"
+    # Adding zero takes the sign from a zero.
+    return f"{value.real + 0.0:g} {sign} {abs(value.imag):g}i"

@@ -95,7 +95,7 @@ def test_the_small_run_is_judged_drawn_and_tabulated(smoke):
 def test_training_comes_nearer_to_what_euler_can_learn_than_to_the_field():
     cells = CLAIM.cells(Profile("smoke"))
     cell = next(c for c in cells if c.params["method"] == "euler" and c.params["step"] == 0.08)
-    size = {"width": 16, "pairs": 100, "adam_updates": 50, "updates": 200}
+    size = {"width": 16, "pairs": 100, "adam_updates": 50, "updates": 120}
     found = measure_rows(CLAIM, type(cell)(cell.claim, {**cell.params, **size})).iloc[0]
     assert found["residual"] < 0.1 * found["leading"]
     assert found["error_predicted"] < 0.2 * found["error_true"]
