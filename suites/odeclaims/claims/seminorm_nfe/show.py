@@ -25,7 +25,7 @@ from odeclaims.claims.seminorm_nfe.settings import (
 from odeclaims.kits import marks
 from odeclaims.kits.rows import of, valid
 from odeclaims.record.wording import number
-from odeclaims.report.style import COLOURS, MARKERS, add_legend, in_column, label_panels, panels
+from odeclaims.report.style import COLOURS, MARKERS, add_legend, label_panels, panels
 
 NAMES = {
     "digits": "digits",
@@ -36,7 +36,7 @@ NAMES = {
     POOLED_POINTS: "spheres, pool",
 }
 LOOKS = {task: (COLOURS[i], MARKERS[i]) for i, task in enumerate(TASKS)}
-BASELINE_LOOKS = {"flat": (COLOURS[0], "o"), "mixed": (COLOURS[1], "s")}
+BASELINE_LOOKS = {"flat": ("0.1", "o"), "mixed": ("0.6", "s")}
 DASHES = {"mean": "-", "sum": "--"}
 PUBLISHED = 0.40
 
@@ -46,9 +46,10 @@ def figure(df: pd.DataFrame) -> Figure:
 
     Only tolerances at which the compared solve passes the checks. In (a) a mark is the median over
     the tolerances of one net, with the mean loss; in (b) lines are medians over nets, against the
-    flat norm; in (c) a mark is one net at one tolerance.
+    flat norm; in (c) a mark is the
+    relative error of one net at one tolerance.
     """
-    fig, axes = panels(1, 3, height=2.6, width_ratios=(1.15, 1, 1))
+    fig, axes = panels(1, 3, height=2.6, width_ratios=(1.1, 1, 1))
     tasks, tolerances, errors = axes[0]
     _draw_tasks(tasks, df)
     _draw_tolerances(tolerances, df)
@@ -58,7 +59,10 @@ def figure(df: pd.DataFrame) -> Figure:
         marks.handle(f"against {norm} norm", color=colour, marker=marker, linestyle="")
         for norm, (colour, marker) in BASELINE_LOOKS.items()
     ]
-    lines = [marks.handle(f"{loss} loss", color="0.4", linestyle=DASHES[loss]) for loss in LOSSES]
+    lines = [
+        marks.handle(f"{loss} of the losses", color="0.4", linestyle=DASHES[loss])
+        for loss in LOSSES
+    ]
     add_legend(
         fig,
         [
@@ -114,10 +118,8 @@ def _draw_errors(ax: Axes, df: pd.DataFrame) -> None:
         ends = np.array([table["error"].min(), table["error"].max()])
         ax.plot(ends, ends, color=marks.NEUTRAL, linewidth=0.9)
         ax.plot(ends, AS_GOOD * ends, color=marks.NEUTRAL, linestyle=":", linewidth=1)
-    ax.set(title="Errors of the gradient", xscale="log", yscale="log")
-    ax.set(xlabel="relative error, flat norm", ylabel="relative error, seminorm")
-    if not in_column():
-        ax.set_box_aspect(1)
+    ax.set(title="Gradient errors", xscale="log", yscale="log")
+    ax.set(xlabel="error by the flat norm", ylabel="error by the seminorm")
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:

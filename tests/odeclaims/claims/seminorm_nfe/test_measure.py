@@ -1,6 +1,7 @@
 """The norms by hand and by a solve of the whole vector, the gradients, and rows of a small run."""
 
 from collections import Counter
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from neural_ode.networks import OdeClassifier, augmented_model
 from neural_ode.step.error import rms_norm
 from odeclaims.cell import Cell, Context, Profile
 from odeclaims.claims.seminorm_nfe import CLAIM, measure, tasks
+from odeclaims.claims.seminorm_nfe.judge import STATEMENTS
 from odeclaims.claims.seminorm_nfe.settings import NORMS, SLUG, TOLERANCES
 from odeclaims.kits.validity import relative_error
 from odeclaims.trained import ode_nets
@@ -63,8 +65,8 @@ def largest(parts: list[Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_the_way_back_takes_the_steps_of_a_solve_of_the_whole_vector(norm, scale):
+def test_the_way_back_takes_the_steps_of_a_solve_of_the_whole_vector(norm):
+    scale = 100.0
     problem = free_problem(scale)
     params, size = list(problem.field.parameters()), problem.y0.numel()
 
@@ -93,6 +95,7 @@ def test_the_way_back_takes_the_steps_of_a_solve_of_the_whole_vector(norm, scale
     torch.testing.assert_close(torch.cat(parts_of(by_hand.ys[-1])[2:]), gradient)
 
 
+@cache
 def flow_problem() -> tasks.Problem:
     return tasks.moons({"width": 3, "updates": 1, "solved": 3}, generator())
 
@@ -168,10 +171,10 @@ def test_smoke_walks_through_what_is_trained_here(smoke):
 
 
 def test_the_rows_of_smoke_are_judged_drawn_and_tabulated(smoke):
-    df = smoke.reindex(columns=list(CLAIM.all_columns))
-    assert {j.outcome for j in CLAIM.judge(df).judgements} == {"insufficient"}
+    df = smoke.reindex(columns=list(CLAIM.all_columns)).assign(error=0.0)
+    assert STATEMENTS[0].judge(df).outcome == "insufficient"
     assert len(CLAIM.figure(df).axes) == 3
-    assert "task" in CLAIM.table(df.assign(error=0.0))
+    assert len(CLAIM.table(df)) == 4 * 2 * 2
 
 
 def test_a_solve_that_fails_is_a_row(monkeypatch):
