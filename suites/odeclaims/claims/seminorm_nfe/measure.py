@@ -15,7 +15,6 @@ from neural_ode.gradients.base import Gradient
 from neural_ode.networks import OdeModel
 from neural_ode.step.error import rms_norm
 from odeclaims.cell import Cell, Context, Profile, Row, guarded
-from odeclaims.claims.seminorm_nfe import tasks
 from odeclaims.claims.seminorm_nfe.settings import (
     DIGITS,
     LOSSES,
@@ -24,7 +23,14 @@ from odeclaims.claims.seminorm_nfe.settings import (
     SLUG,
     TOLERANCES,
 )
-from odeclaims.claims.seminorm_nfe.tasks import Problem
+from odeclaims.claims.seminorm_nfe.tasks import (
+    Problem,
+    moons,
+    motion,
+    of_digits,
+    of_points,
+    spheres,
+)
 from odeclaims.kits import toy_models
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT, REFERENCE_LIMIT
 from odeclaims.kits.digits import STEP_LIMIT
@@ -122,11 +128,11 @@ def problem_of(cell: Cell, context: Context) -> Problem:
     size, generator = cell.params, cell.generator()
     if size["task"] == DIGITS:
         network = take_network(cell, context)
-        return tasks.of_digits(as_classifier(network.model), size["solved"], _error(network))
+        return of_digits(as_classifier(network.model), size["solved"], _error(network))
     if size["task"] == POOLED_POINTS:
         return _of_pool(cell, context)
-    makers = {"moons": tasks.moons, "spheres": tasks.spheres}
-    return makers.get(size["task"], tasks.motion)(size, generator)
+    makers = {"moons": moons, "spheres": spheres}
+    return makers.get(size["task"], motion)(size, generator)
 
 
 def _of_pool(cell: Cell, context: Context) -> Problem:
@@ -137,7 +143,7 @@ def _of_pool(cell: Cell, context: Context) -> Problem:
     if not isinstance(network.model, OdeModel):
         raise TypeError(f"the network is a {type(network.model).__name__}, expected an OdeModel")
     points = toy_models.spheres(cell.params["solved"], generator=cell.generator())
-    return tasks.of_points(network.model, points, _error(network))
+    return of_points(network.model, points, _error(network))
 
 
 def _error(network: Network) -> float:

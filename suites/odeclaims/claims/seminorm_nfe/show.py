@@ -14,6 +14,7 @@ from odeclaims.claims.seminorm_nfe.judge import (
     by_net,
     learnt,
     pairs,
+    solved,
 )
 from odeclaims.claims.seminorm_nfe.settings import (
     LOSSES,
@@ -114,17 +115,19 @@ def _draw_errors(ax: Axes, df: pd.DataFrame) -> None:
     for task, (colour, marker) in LOOKS.items():
         rows = of(table, task=task)
         ax.plot(rows["error"], rows["error_semi"], marker, color=colour, ms=3)
-    if len(table):
-        ends = np.array([table["error"].min(), table["error"].max()])
-        ax.plot(ends, ends, color=marks.NEUTRAL, linewidth=0.9)
-        ax.plot(ends, AS_GOOD * ends, color=marks.NEUTRAL, linestyle=":", linewidth=1)
+    drawn = [table["error"].min(), table["error"].max()] if len(table) else [1e-7, 1e-2]
+    ends = np.array(drawn, dtype=float)
+    ax.plot(ends, ends, color=marks.NEUTRAL, linewidth=0.9)
+    ax.plot(ends, AS_GOOD * ends, color=marks.NEUTRAL, linestyle=":", linewidth=1)
     ax.set(title="Gradient errors", xscale="log", yscale="log")
     ax.set(xlabel="error by the flat norm", ylabel="error by the seminorm")
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:
-    """A line for each task, loss and tolerance: medians over the nets that have learnt it."""
-    known = learnt(df)
+    """A line for each task, loss and tolerance: medians over the nets.
+
+    What is saved is that of the nets that have learnt their task and whose solve is valid.
+    """
     keys = ["task", "loss", "tolerance"]
     saved = {
         norm: pd.concat([pairs(df, norm, loss).assign(loss=loss) for loss in LOSSES])
@@ -132,7 +135,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
         .median()
         for norm in BASELINE_LOOKS
     }
-    solves = dict(list(known.groupby(keys)))
+    solves = dict(list(solved(df).groupby(keys)))
     lines = []
     for key in product(NAMES, LOSSES, TOLERANCES):
         if key in solves:
@@ -154,7 +157,7 @@ def _line(rows: pd.DataFrame, savings: dict[str, str]) -> dict[str, str]:
         **{f"saved, {norm} (%)": saving for norm, saving in savings.items()},
         "gradient error, flat": number(flat["gradient_error"].median(), 2),
         "seminorm": number(by["seminorm"]["gradient_error"].median(), 2),
-        "valid": f"{len(valid(flat))} of {len(flat)}",
+        "learnt and valid": f"{len(valid(learnt(flat)))} of {len(flat)}",
     }
 
 

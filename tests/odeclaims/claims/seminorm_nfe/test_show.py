@@ -18,7 +18,7 @@ def test_the_table_has_a_line_for_each_task_loss_and_tolerance():
     assert len(lines) == (len(TASKS) + 1) * len(LOSSES) * len(TOLERANCES)
     moons = lines[(lines["task"] == "moons") & (lines["loss"] == "mean")].iloc[0]
     assert moons["saved, flat (%)"].startswith("39") or moons["saved, flat (%)"].startswith("40")
-    assert moons["valid"] == "8 of 8"
+    assert moons["learnt and valid"] == "8 of 8"
 
 
 def test_rows_without_a_valid_solve_are_drawn_and_tabulated():
