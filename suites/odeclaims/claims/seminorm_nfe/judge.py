@@ -311,6 +311,15 @@ def caveats(df: pd.DataFrame) -> list[str]:
                 f" {', '.join(parts)} (medians)."
             )
     nets = df.drop_duplicates(NET)
+    ratios = (nets["parameters"] / (2 * nets["state_size"])).dropna().groupby(nets["task"]).median()
+    if len(ratios):
+        sentences.append(
+            "The flat norm is a mean over all entries, so that many gradients of small error hide"
+            " the errors of state and adjoint, and its steps are the larger ones. Parameters for"
+            " each entry of these:"
+            f" {', '.join(f'{task} {ratio:.2g}' for task, ratio in ratios.items())}. A larger batch"
+            " has fewer, and was not measured."
+        )
     left_out = nets[~(nets["error"] <= nets["task"].map(FLOORS))]
     if len(left_out):
         counts = ", ".join(
