@@ -33,7 +33,7 @@ from neural_ode.methods.base import Differentiate, Taken
 from neural_ode.methods.tableau import ButcherTableau
 from neural_ode.step.base import Advanced, Carried, Evaluate, Step
 from neural_ode.step.error import ErrorTest
-from neural_ode.step.runge_kutta import RungeKutta
+from neural_ode.step.second_state import WithSecondState
 from neural_ode.step.tableau import Tableau
 from neural_ode.times import Time, as_time, nudge
 
@@ -187,38 +187,15 @@ class _Increment:
         return total
 
 
-class CoupledStepper(RungeKutta):
-    """The stepper of the pair: z stands behind the slope at z in what a step begins with."""
+class CoupledStepper(WithSecondState):
+    """The stepper of the pair, whose second state is z; the slope that it begins with is at z."""
 
     def __init__(self, *arguments: Any, coupling: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.coupling = coupling
-        # A step that began with a new slope would also begin with a new z.
-        self.carries = True
         self._reached = _reached(self.tableau)
         # The stages from z but for the first, those from y, and the first of the next step.
         self.nfe_per_step = self.tableau.stages - 1 + self._reached + 1
-
-    @property
-    def for_loop(self) -> None:
-        """The compiled loop has no place for z."""
-        return None
-
-    def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Carried:
-        """The slope at ``(t, y)``, with z at y."""
-        return (*own(self.evaluate(t, lend(y), True)), y)
-
-    def start(
-        self,
-        t0: Time,
-        direction: Time,
-        y0: Float[Tensor, "*state"],
-        q0: Float[Tensor, " integrals"] | None,
-        test: ErrorTest,
-    ) -> tuple[Carried, Time]:
-        """The first slope, with z at ``y0``, and a good size of the first step."""
-        f0, size = super().start(t0, direction, y0, q0, test)
-        return (*f0, y0), size
 
     def advance(
         self,

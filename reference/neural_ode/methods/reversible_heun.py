@@ -11,7 +11,6 @@ algorithms 1 and 2, without the noise.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from neural_ode.methods.base import Differentiate, Taken
 from neural_ode.methods.tableau import lower
 from neural_ode.step.base import Advanced, Carried, Evaluate
 from neural_ode.step.error import ErrorTest
-from neural_ode.step.runge_kutta import RungeKutta
+from neural_ode.step.second_state import WithSecondState
 from neural_ode.step.tableau import Tableau
 from neural_ode.times import Time, as_time, nudge
 
@@ -101,34 +100,8 @@ class ReversibleHeun:
         return a_y + (a_w + by_w)
 
 
-class ReversibleHeunStepper(RungeKutta):
-    """The stepper of reversible Heun: w stands behind the slope in what a step begins with."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        # A step that began with a new slope would also begin with a new w.
-        self.carries = True
-
-    @property
-    def for_loop(self) -> None:
-        """The compiled loop has no place for w."""
-        return None
-
-    def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Carried:
-        """The slope at ``(t, y)``, with w at y."""
-        return (*own(self.evaluate(t, lend(y), True)), y)
-
-    def start(
-        self,
-        t0: Time,
-        direction: Time,
-        y0: Float[Tensor, "*state"],
-        q0: Float[Tensor, " integrals"] | None,
-        test: ErrorTest,
-    ) -> tuple[Carried, Time]:
-        """The first slope, with w at ``y0``, and a good size of the first step."""
-        f0, size = super().start(t0, direction, y0, q0, test)
-        return (*f0, y0), size
+class ReversibleHeunStepper(WithSecondState):
+    """The stepper of reversible Heun, whose second state is w."""
 
     def advance(
         self,
