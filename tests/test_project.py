@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,16 @@ def test_the_workflow_runs_the_script_on_three_pythons_and_builds_the_pages():
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
     assert jobs["site"]["steps"][-2]["run"] == "tox run -e site"
     assert jobs["site"]["steps"][-1]["with"]["path"] == "site"
+
+
+@pytest.mark.parametrize(("end", "code"), [("0", 0), ("3", 1)])
+def test_checks_beside_each_other_all_run_and_fail_if_one_does(end, code):
+    commands = ["python -c 'print(6 * 7)'", f"python -c 'import sys; sys.exit({end})'"]
+    script = [sys.executable, str(ROOT / ".ci" / "together.py"), *commands]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "\n42\n" in done.stdout
+    assert (f"failed: {commands[1]}" in done.stdout) == bool(code)
 
 
 def test_pre_commit_runs_the_commands_of_lint():
