@@ -12,7 +12,8 @@ and has the inverse
 It has the order of the base method, and costs two of its steps. On y' = a y the matrix of a step
 has the determinant c, so that with a < 0 the pair is stable for h |a| up to about -log(c) alone.
 Going back divides by c, so that rounding grows as c to the power of minus the number of steps.
-Inside a step the state is the dense output of the base from z0, moved by what y1 differs from it.
+Inside a step the paper gives no state. Here it is y0 plus the increment of the base's dense output,
+moved linearly by (1 - c) (z0 - y0), so that it ends at y1.
 
 Source: McCallum & Foster, Efficient, accurate and stable gradients for Neural ODEs, 2024
 (arXiv:2410.11648), which calls the coupling lambda and takes 0.99 or 0.999.
@@ -247,7 +248,7 @@ class CoupledStepper(WithSecondState):
         return (h * _sum(constants.b.floats, slopes)).to(y1.dtype)
 
     def _shift(self, step: Step) -> Float[Tensor, "*state"]:
-        """By how much the step ends elsewhere than the base's increment, added to y0, does."""
+        """What y1 has beside y0 and the base's increment: ``(1 - c) (z0 - y0)``."""
         return (1 - self.coupling) * (step.f0[2] - step.y0)
 
     def interpolate(self, step: Step, x: Time) -> Float[Tensor, "*state"]:

@@ -47,8 +47,7 @@ def figure(df: pd.DataFrame) -> Figure:
 
     Only tolerances at which the compared solve passes the checks. In (a) a mark is the median over
     the tolerances of one net, with the mean loss; in (b) lines are medians over nets, against the
-    flat norm; in (c) a mark is the
-    relative error of one net at one tolerance.
+    flat norm; in (c) a mark is the relative error of one net at one tolerance.
     """
     fig, axes = panels(1, 3, height=2.6, width_ratios=(1.1, 1, 1))
     tasks, tolerances, errors = axes[0]
