@@ -14,7 +14,8 @@ RECORD = [
     "registry.csv",
     "DOI",
     *(
-        f"{profile}/*/{name}"
+        f"{folder}{profile}/*/{name}"
+        for folder in ("", "solvers/*/")
         for profile in ("quick", "hour", "paper")
         for name in ("data.csv", "*.json", "table.*", "hashes.csv")
     ),

@@ -41,7 +41,7 @@ ORDER: list[tuple[str, str, str]] = [
     ),
     ("claim", "odeclaims.claim", "cell statement"),
     ("record", "odeclaims.record", "version cell statement claim files"),
-    ("run", "odeclaims.run", "cell claim files record"),
+    ("run", "odeclaims.run", "solver backends cell claim files record"),
     (
         "training",
         "odeclaims.trained.work odeclaims.trained.publish",
@@ -86,7 +86,7 @@ ORDER: list[tuple[str, str, str]] = [
      " record report"),
     ("simulations", "odeclaims.simulations", "statement"),
     ("dropin", "odeclaims.dropin", "solver"),
-    ("terminal", "odeclaims.terminal", "claim files record"),
+    ("terminal", "odeclaims.terminal", "cell claim files record"),
     (
         "commands",
         "odeclaims.cli odeclaims.__main__",

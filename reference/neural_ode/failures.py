@@ -45,6 +45,15 @@ class NonFinite(SolverFailure):
     status = "nonfinite"
 
 
+class NotOffered(SolverFailure):
+    """The solver of ``solve_with`` does not offer what is asked for, such as a method."""
+
+    status = "not_offered"
+
+    def __init__(self, message: str):
+        super().__init__(message, math.nan)
+
+
 def step_limit(attempts: int, goal: float, t: float) -> StepLimit:
     """The failure of a solve that took so many steps on the way to an output or an event."""
     what = "an event" if math.isinf(goal) else f"t={goal:.9g}"

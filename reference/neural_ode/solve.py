@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.arguments import check_dense, check_flag, describe
+from neural_ode.delegate import hand_over
 from neural_ode.dense import Trajectory
 from neural_ode.events import Event, EventFunction
 from neural_ode.field import Field, ReadsTime
@@ -160,13 +161,14 @@ def solve(
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         _check_fits(name, tolerance, y0)
     _warn_of_rounded_times(field, y0, times)
+    gradient = gradient or Backprop()
     if event is None:
-        ys, stats = (gradient or Backprop()).solve(field, y0, ts, settings)
+        ys, stats = hand_over(field, y0, ts, settings, gradient)
         return Solution(ts, ys, stats, settings.dense)
     if event.is_at_start(y0):
         ys, stats = torch.stack([y0, y0]), Stats()
     else:
-        ys, stats = (gradient or Backprop()).solve(field, y0, event.ts, settings)
+        ys, stats = hand_over(field, y0, event.ts, settings, gradient)
     return Solution(event.ts.to(ts.dtype), ys, stats, settings.dense)
 
 

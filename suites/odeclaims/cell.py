@@ -22,7 +22,10 @@ Row = dict[str, Scalar]
 ProfileName = Literal["smoke", "quick", "hour", "paper"]
 
 PROFILES: tuple[ProfileName, ...] = ("smoke", "quick", "hour", "paper")
-STATUSES = ("ok", "underflow", "max_steps", "nonfinite", "timeout", "oom")
+STATUSES = ("ok", "underflow", "max_steps", "nonfinite", "timeout", "oom", "not_offered")
+
+# The solver that measures where none is named.
+OWN_SOLVER = "ours"
 
 # A state of a cell that comes sooner after the last one, in seconds, is not written.
 TELL_EVERY_S = 1.0
@@ -39,6 +42,7 @@ class Profile:
             two cores do in an hour, a claim) or paper (published sizes).
         seeds: repetitions of every seeded cell; the claim's own choice where ``None``.
         device: a torch device.
+        solver: the backend that solves.
 
     Raises:
         ValueError: for another name, or fewer than one repetition.
@@ -48,6 +52,7 @@ class Profile:
     name: ProfileName
     seeds: int | None = None
     device: str = "cpu"
+    solver: str = OWN_SOLVER
 
     def __post_init__(self) -> None:
         if self.name not in PROFILES:
@@ -84,6 +89,8 @@ class Cell:
         paired: parameters that do not enter the seed, so that the arms of a comparison see the same
             weights and data.
         revision: that of its claim's rules.
+        solver: the backend that solves. It does not enter the seed, so that all solvers see the
+            same weights and data.
 
     Raises:
         ValueError: for parameters that JSON cannot hold, or a negative repetition.
@@ -96,6 +103,7 @@ class Cell:
     device: str = "cpu"
     paired: tuple[str, ...] = ()
     revision: int = 1
+    solver: str = OWN_SOLVER
 
     def __post_init__(self) -> None:
         try:
@@ -128,7 +136,7 @@ class Cell:
     def key(self, source: str) -> str:
         """The name under which its result is kept, given the digest of its code."""
         parts = (self.claim, dict(self.params), self.repetition, self.seed, self.device, source)
-        return digest(*parts)
+        return digest(*parts, *([] if self.solver == OWN_SOLVER else [self.solver]))
 
     def label(self) -> str:
         """How a person would name it."""

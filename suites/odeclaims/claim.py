@@ -72,11 +72,13 @@ class Column:
 
 COMMON_COLUMNS = {
     "status": Column(
-        "ok, or why there is no result: underflow (of the step), max_steps, nonfinite, timeout, oom"
+        "ok, or why there is no result: underflow (of the step), max_steps, nonfinite, timeout,"
+        " oom, not_offered (by the solver)"
     ),
     "repetition": Column("number of the repetition, from 0"),
     "seed": Column("seed derived from the claim, the cell and the repetition"),
     "device": Column("type of the device: cpu or cuda"),
+    "solver": Column("the backend that solved; references come from ours in any case"),
 }
 
 
@@ -182,7 +184,7 @@ class Claim:
         for each in listed:
             if not isinstance(each, Cell):
                 raise ValueError(f"cells of claim {self.slug} gives {each!r}, expected a Cell")
-        return [replace(cell, revision=self.revision) for cell in listed]
+        return [replace(cell, revision=self.revision, solver=profile.solver) for cell in listed]
 
     @property
     def measure(self) -> Measure:

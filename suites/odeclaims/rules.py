@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike
 
 from odeclaims import statistics
 
-Outcome = Literal["reproduced", "not reproduced", "undecided", "insufficient", "invalid"]
+Outcome = Literal[
+    "reproduced", "not reproduced", "undecided", "insufficient", "invalid", "not offered"
+]
 
 OUTCOMES: tuple[Outcome, ...] = (
     "reproduced",
@@ -25,7 +27,10 @@ OUTCOMES: tuple[Outcome, ...] = (
     "undecided",
     "insufficient",
     "invalid",
+    "not offered",
 )
+# The outcomes of statements that no value has decided; each says what is lacking.
+WITHOUT_A_VALUE: tuple[Outcome, ...] = ("insufficient", "invalid", "not offered")
 LEVEL = 0.95
 # One side of a 95% interval, and the power at which the seeds that would decide are counted.
 _Z_LEVEL, _Z_POWER = 1.96, 0.84

@@ -67,7 +67,27 @@ class Statement:
             )
 
     def judge(self, df: pd.DataFrame) -> "Judgement":
-        """The judgement of these rows alone; insufficient evidence is a judgement too."""
+        """The judgement of these rows alone; insufficient evidence is a judgement too.
+
+        Where some rows ask for what another solver does not have, that is why evidence is lacking.
+        """
+        not_offered = _count_not_offered(df)
+        lacking = f"{not_offered} of {len(df)} rows ask for what the solver does not offer"
+        try:
+            judgement = self._judge(df)
+        except Exception:
+            # The quantity may expect an arm of which no row is left.
+            if not not_offered:
+                raise
+            return Judgement(self, "not offered", None, lacking)
+        if not not_offered:
+            return judgement
+        if judgement.outcome != "insufficient":
+            return judgement
+        lacking = f"{judgement.lacking}; {lacking}"
+        return replace(judgement, outcome="not offered", lacking=lacking)
+
+    def _judge(self, df: pd.DataFrame) -> "Judgement":
         lacking = next(filter(None, (need(df) for need in self.needs)), "")
         if lacking:
             return Judgement(self, "insufficient", None, lacking)
@@ -110,8 +130,17 @@ class Check:
         _check_name("check", self.name, self.quantity)
 
     def run(self, df: pd.DataFrame) -> "CheckResult":
-        """What comes of it on these rows."""
-        values = [float(value) for value in self.quantity(df)]
+        """What comes of it on these rows.
+
+        Where it cannot be worked out for want of rows that another solver does not offer, nothing
+        speaks against the instrument.
+        """
+        try:
+            values = [float(value) for value in self.quantity(df)]
+        except Exception:
+            if not _count_not_offered(df):
+                raise
+            values = []
         outside = [value for value in values if not self.bounds.hold(value)]
         return CheckResult(self, len(values), len(outside), outside[0] if outside else None)
 
@@ -312,6 +341,11 @@ def decide_among_several(judgements: list[Judgement]) -> list[Judgement]:
             why = f"alone it is {j.outcome}; among {len(places)} statements chance may explain it"
             result[i] = replace(j, outcome="undecided", lacking=why)
     return result
+
+
+def _count_not_offered(df: pd.DataFrame) -> int:
+    """How many rows ask for what another solver does not have."""
+    return int((df["status"] == "not_offered").sum()) if "status" in df else 0
 
 
 def _check_name(what: str, name: str, quantity: object) -> None:

@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from odeclaims.cell import OWN_SOLVER
 from odeclaims.claim import Claim
 from odeclaims.record.compare import Comparison
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.results import Results
+from odeclaims.record.solvers import BySolver
 from odeclaims.record.wording import choose_speaker, count_seeds, describe_value
 
 # In a file or a pipe there is no width to respect, and 80 columns would cut the tables to pieces.
@@ -30,6 +32,7 @@ STYLES = {
     "undecided": "yellow",
     "insufficient": "dim",
     "invalid": "bold red",
+    "not offered": "dim",
 }
 
 
@@ -124,6 +127,25 @@ def print_comparison(comparison: Comparison) -> None:
     for line in comparison.alone:
         say(line)
     say(f"{comparison.summary}.")
+
+
+def print_solvers(compared: BySolver) -> None:
+    """The outcomes of each statement on several solvers, what these lack, and a line for each."""
+    solvers = [OWN_SOLVER, *compared.solvers]
+    table = Table("claim", "statement", *solvers)
+    for claim, rows in compared.statements.groupby("claim", sort=False):
+        records = rows.to_dict("records")
+        for i, row in enumerate(records):
+            name = row["statement"] + ("" if row["central"] else " (not central)")
+            outcomes = [Text(row[s] or "-", STYLES.get(row[s], "dim")) for s in solvers]
+            first = Text(str(claim) if i == 0 else "")
+            table.add_row(first, Text(name), *outcomes, end_section=i == len(records) - 1)
+    console.print(table)
+    for sentences in compared.lacking.values():
+        for sentence in sentences:
+            say(f"{sentence}.")
+    for solver in compared.solvers:
+        say(compared.summary(solver))
 
 
 def say_written(paths: list[Path]) -> None:

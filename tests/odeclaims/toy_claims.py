@@ -63,7 +63,7 @@ SIZE = Size("three rows", whole)
 
 def record_of(cell: Cell, rows: list[Row]) -> dict[str, Any]:
     """What a worker keeps of a cell with these rows."""
-    return {"cell": describe(cell), "seed": cell.seed, "rows": rows, **MEASURED}
+    return {"cell": describe(cell), "seed": cell.seed, "rows": rows, "not_offered": [], **MEASURED}
 
 
 def make_claim(

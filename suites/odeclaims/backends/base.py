@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
-# Only for the annotation: the workloads import torch, and the names of backends need none of it.
+# Only for the annotations: these import torch, and the names of backends need none of it.
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from neural_ode.field import Field
+    from neural_ode.gradients import Gradient
+    from neural_ode.settings import Settings
+    from neural_ode.solution import Stats
     from odeclaims.workloads import Problem
 
 # The ways to a gradient that the suite compares; a backend offers some of them.
@@ -56,7 +62,10 @@ class Prepared:
 
 
 class Backend:
-    """A solver to be compared with others. A subclass sets the attributes and defines ``prepare``.
+    """A solver to be compared with others.
+
+    A subclass sets the attributes. With ``prepare`` it is timed and checked beside the others, and
+    with ``solve`` it runs whole claims.
 
     Attributes:
         name: its name in tables and figures.
@@ -95,6 +104,27 @@ class Backend:
             ValueError: for a problem, method or gradient that the backend does not know.
         """
         raise NotImplementedError(f"backend {self.name} defines no prepare")
+
+    def solve(
+        self,
+        field: "Field",
+        y0: "Float[Tensor, '*state']",
+        ts: "Float[Tensor, ' time']",
+        settings: "Settings",
+        gradient: "Gradient",
+    ) -> "tuple[Float[Tensor, 'time *state'], Stats]":
+        """One solve of a claim, as ``neural_ode.solve`` hands it over: see ``Delegate``.
+
+        Raises:
+            NotOffered: for a method, a setting or a gradient that this backend does not have.
+            SolverFailure: where the solve cannot reach its last output time.
+        """
+        raise NotImplementedError(f"backend {self.name} defines no solve")
+
+    @property
+    def runs_claims(self) -> bool:
+        """Whether it defines ``solve``."""
+        return type(self).solve is not Backend.solve
 
 
 def is_installed(distribution: str) -> bool:

@@ -1,5 +1,6 @@
 """Shared by the backends on torch: the backward pass, conversion to NumPy, and a counting field."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from neural_ode import Stats, StepLimit
+from neural_ode.field import Field
+from neural_ode.solution import Counts
 from odeclaims.workloads import Problem, Training, loss_of
 
 # From initial states to the states at the output times, shape [time, batch, *features], and what
@@ -84,15 +88,42 @@ class CountedField(nn.Module):
     """A field that counts how often it is evaluated, for solvers that do not count.
 
     Attributes:
-        count: evaluations so far.
+        stats: evaluations on the way there, and on the way back once ``end_forward`` was called.
+        most_backward: the most on the way back, for a solver without a limit of its own.
     """
 
-    def __init__(self, field: nn.Module) -> None:
+    def __init__(self, field: Field) -> None:
         super().__init__()
+        self.most_backward = math.inf
         self.field = field
-        self.count = 0
+        self.stats = Stats()
+        self._ended = False
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
-        """The field's derivative."""
-        self.count += 1
+        """The field's derivative.
+
+        Raises:
+            StepLimit: beyond ``most_backward``.
+        """
+        self._counts.nfe += 1
+        if self._ended and self._counts.nfe > self.most_backward:
+            raise StepLimit(f"{self.most_backward} evaluations on the way back", float(t.detach()))
         return self.field(t, y)
+
+    def end_forward(self) -> Stats:
+        """From here on evaluations count as those of the way back."""
+        self._ended = True
+        return self.stats
+
+    @property
+    def count(self) -> int:
+        """All evaluations so far."""
+        return self.stats.nfe_forward + (self.stats.nfe_backward or 0)
+
+    @property
+    def _counts(self) -> Counts:
+        if not self._ended:
+            return self.stats.forward
+        if self.stats.backward is None:
+            self.stats.backward = Counts()
+        return self.stats.backward

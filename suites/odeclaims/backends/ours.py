@@ -1,5 +1,6 @@
 """This project's solver, run eagerly."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -13,6 +14,9 @@ from neural_ode import (
     Stats,
     solve,
 )
+from neural_ode.field import Field
+from neural_ode.gradients import Gradient
+from neural_ode.settings import Settings
 from odeclaims.backends.base import Answer, Backend, Prepared
 from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
 from odeclaims.workloads import Problem
@@ -64,3 +68,9 @@ class Ours(Backend):
             )
 
         return Prepared(lambda: run(solve_from, problem, gradient), answer)
+
+    def solve(
+        self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
+    ) -> tuple[Tensor, Stats]:
+        """One solve of a claim."""
+        return gradient.solve(field, y0, ts, replace(settings, compile=self.compiles))

@@ -6,11 +6,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neural_ode import Adjoint, NonFinite, SolverFailure, StepLimit, StepUnderflow
+from neural_ode.failures import NotOffered
+from neural_ode.field import Field
+from neural_ode.gradients import Gradient
+from neural_ode.settings import Settings
+from neural_ode.solution import Stats
 from odeclaims.backends.base import Answer, Backend, Prepared
-from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
+from odeclaims.backends.offers import Offers
+from odeclaims.backends.on_torch import CountedField, Pass, gradient_vector, run, states
 from odeclaims.workloads import Problem
 
 _METHODS = {"dopri5": "Dopri5", "tsit5": "Tsit5", "heun": "Heun", "euler": "Euler"}
+_STEPS = Offers(
+    "torchode", {"dopri5": "Dopri5", "tsit5": "Tsit5", "adaptive_heun": "Heun"}, adjoint=True
+)
+_GRID = Offers("torchode", {"euler": "Euler", "heun": "Heun"}, settings=("step_size",))
+_FAILURES = {
+    "REACHED_DT_MIN": StepUnderflow,
+    "REACHED_MAX_STEPS": StepLimit,
+    "INFINITE_NORM": NonFinite,
+}
+_MOST_STAGES = 7
+# torchode counts steps in a tensor of whole numbers.
+_MOST_STEPS = 2**31 - 1
 
 
 class Torchode(Backend):
@@ -69,6 +88,70 @@ class Torchode(Backend):
             )
 
         return Prepared(lambda: run(solve, problem, gradient), answer)
+
+    def solve(
+        self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
+    ) -> tuple[Tensor, Stats]:
+        """One solve of a claim: the whole state is one sample, so that it shares its steps.
+
+        torchode counts its step limit over the whole solve, and not between two outputs.
+        """
+        torchode: Any = importlib.import_module("torchode")
+        offers = _STEPS if settings.adaptive else _GRID
+        offers.check(settings, gradient)
+        counted = CountedField(_OneSample(field, y0.shape))
+        term = torchode.ODETerm(counted)
+        method = getattr(torchode, offers.methods[settings.method.name])(term=term)
+        # torchode computes a state in the wider of its dtype and that of the times.
+        times, direction = ts[None].to(y0.dtype), 1 if ts[-1] > ts[0] else -1
+        dt0 = None
+        if settings.adaptive:
+            controller = torchode.IntegralController(
+                atol=settings.atol, rtol=settings.rtol, term=term
+            )
+        else:
+            if settings.step_size is None:
+                raise NotOffered("torchode does not offer steps from one output to the next")
+            controller = torchode.FixedStepController()
+            dt0 = times.new_full((1,), direction * float(settings.step_size))
+        limit = min(int(settings.max_num_steps), _MOST_STEPS)
+        if isinstance(gradient, Adjoint) and torch.is_grad_enabled():
+            solver = torchode.JointBacksolveAdjoint(term, method, controller)
+            # It takes no limit, but its loop forward does. The one back would end in silence.
+            solver.forward_loop.max_steps = limit
+            counted.most_backward = limit * _MOST_STAGES
+        else:
+            solver = torchode.AutoDiffAdjoint(
+                method, controller, max_steps=limit, backprop_through_step_size_control=False
+            )
+        initial = torchode.InitialValueProblem(y0.reshape(1, -1), t_eval=times)
+        solution = solver.solve(initial, term, dt0=dt0)
+        _check_status(int(solution.status.max()), torchode)
+        stats = counted.end_forward()
+        stats.forward.accepted = int(solution.stats["n_accepted"].max())
+        stats.forward.rejected = int(solution.stats["n_steps"].max()) - stats.accepted
+        return solution.ys[0].reshape(len(ts), *y0.shape), stats
+
+
+def _check_status(status: int, torchode: Any) -> None:
+    """Raise the failure that a status of torchode stands for; 0 is success."""
+    if not status:
+        return
+    name = torchode.Status(status).name
+    failure = _FAILURES.get(name, SolverFailure)
+    raise failure(f"torchode gave up with the status {name}", float("nan"))
+
+
+class _OneSample(nn.Module):
+    """A field on a whole state as one flat sample, with its time."""
+
+    def __init__(self, field: Field, shape: torch.Size) -> None:
+        super().__init__()
+        self.field = field
+        self.shape = shape
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        return self.field(t.reshape(()), y.reshape(self.shape)).reshape(y.shape)
 
 
 class _Flattened(nn.Module):

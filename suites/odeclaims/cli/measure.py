@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from odeclaims.cell import Profile, ProfileName
+from odeclaims.cell import OWN_SOLVER, Profile, ProfileName
 from odeclaims.cli.choose import Names, Out, choose_claims
 from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.results import read_results
+from odeclaims.record.solvers import folder_of
 from odeclaims.terminal import console, print_verdicts, say, say_written
 
 # All cells are listed before the first is run, so that a slip of the finger has to be refused.
@@ -36,6 +37,13 @@ def run(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="A torch device: cpu, cuda, cuda:1, ...")] = "cpu",
+    solver: Annotated[
+        str,
+        typer.Option(
+            metavar="BACKEND",
+            help="Solve with another backend; its results go to solvers/BACKEND in the folder.",
+        ),
+    ] = OWN_SOLVER,
     out: Out = Path("results"),
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again what is finished already.")
@@ -52,12 +60,13 @@ def run(
     """
     chosen = choose_claims(claims)
     _check_device(device, here=scheduler is None)
+    out = _choose_folder(out, solver)
     with ends_in_a_sentence("finished cells are kept"):
         from odeclaims.run.claims import run_claims
 
         summary = run_claims(
             chosen,
-            Profile(profile, seeds, device),
+            Profile(profile, seeds, device, solver),
             out,
             jobs=jobs,
             fresh=fresh,
@@ -98,6 +107,19 @@ def conform(
         say_written(write(cards[-1], out))
     if any(card.failed for card in cards):
         raise typer.Exit(1)
+
+
+def _choose_folder(out: Path, solver: str) -> Path:
+    """The results folder of a solver, inside of that of ours.
+
+    Raises:
+        ValueError: for a solver that cannot run claims here.
+    """
+    if solver == OWN_SOLVER:
+        return out
+    from odeclaims.run.solving import choose_solver
+
+    return folder_of(out, choose_solver(solver).name)
 
 
 def _check_device(device: str, here: bool) -> None:

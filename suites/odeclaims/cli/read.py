@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -24,7 +24,14 @@ from odeclaims.record.manuscript import SUFFIXES, check_citations, read_citation
 from odeclaims.record.published import default_results, installed_record
 from odeclaims.record.results import Results, possible_results, read_results
 from odeclaims.record.wording import count_of
-from odeclaims.terminal import claims_table, console, error_sentence, print_comparison, say
+from odeclaims.terminal import (
+    claims_table,
+    console,
+    error_sentence,
+    print_comparison,
+    print_solvers,
+    say,
+)
 
 
 def list_claims(results: ReadFrom = None) -> None:
@@ -249,13 +256,32 @@ def _verify_manuscript(path: Path, results: list[Judged]) -> bool:
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(help="A results folder, or that of a profile.")],
-    after: Annotated[Path, typer.Argument(help="The other.")],
+    before: Annotated[
+        Path | None, typer.Argument(help="A results folder, or that of a profile.")
+    ] = None,
+    after: Annotated[Path | None, typer.Argument(help="The other.")] = None,
+    by: Annotated[
+        Literal["solver"] | None,
+        typer.Option(help="Compare the solvers in one results folder, BEFORE, in place of two."),
+    ] = None,
+    profile: AnyProfile = None,
 ) -> None:
     """Show which statements differ between two results folders, beyond what chance explains.
 
-    Exit code 1 where one differs.
+    Exit code 1 where one differs. With --by solver it shows what each solver makes of each
+    statement, in the folder that is named or in the one that is read without a name.
     """
+    if by:
+        if after:
+            raise ValueError(f"--by solver reads one results folder, and {after} is a second")
+        from odeclaims.record.solvers import compare_solvers
+
+        print_solvers(compare_solvers(before or default_results(), profile))
+        return
+    if not (before and after):
+        raise ValueError("expected two results folders to compare, or --by solver")
+    if profile:
+        raise ValueError("--profile goes with --by solver; name the folders of the profile instead")
     from odeclaims.record.compare import compare as compare_folders
 
     comparison = compare_folders(before, after)

@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from neural_ode import Checkpointed, Solution, solve
+from neural_ode import Backprop, Checkpointed, Solution, solve
 from neural_ode.data import MNIST, mnist
+from neural_ode.delegate import is_delegated, solve_with
 from neural_ode.networks import ImageOdeModel, OdeClassifier
 from odeclaims.kits.validity import FrozenFlow, reconstruction_error, relative_error
 
@@ -141,6 +142,8 @@ def references(
     """
     double = block.double()
 
+    # The truth is the same for every solver that is measured.
+    @solve_with(None)
     def gradients(count: int) -> list[Tensor]:
         solved = double.forward(step_size=1 / count, **solver)
         return [solved.gradient(loss) for loss in losses]
@@ -169,11 +172,13 @@ def frozen_flow(
         digits: solved as one batch.
         reference_steps: as for ``FrozenFlow``.
         solver: further arguments of ``solve``; by default a solve ends at ``STEP_LIMIT`` steps, and
-            its gradient is that of the computed steps, in the memory of one of them.
+            its gradient is that of the computed steps: in the memory of one of them by this
+            project's solver, and by backprop through another's.
     """
     net, device = deepcopy(model).double(), next(model.parameters()).device
     start = net.stem if isinstance(net, OdeClassifier) else net.lift
     labels = digits.labels.to(device)
+    by_steps = Backprop() if is_delegated() else Checkpointed()
     with torch.no_grad():
         y0 = start(mnist.normalised(digits.images.to(device)).double())
     return FrozenFlow(
@@ -181,5 +186,5 @@ def frozen_flow(
         y0,
         lambda y1: nn.functional.cross_entropy(net.head(y1), labels),
         reference_steps,
-        **{"max_num_steps": STEP_LIMIT, "gradient": Checkpointed(), **solver},
+        **{"max_num_steps": STEP_LIMIT, "gradient": by_steps, **solver},
     )

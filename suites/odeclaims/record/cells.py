@@ -9,7 +9,7 @@ from odeclaims.cell import Cell
 from odeclaims.record.files import CorruptFile, read_json, set_aside, sha256, write_json
 from odeclaims.record.schema import check_cell
 
-CELL_FORMAT = 2
+CELL_FORMAT = 3
 
 
 def describe(cell: Cell) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def compare(before: Path, after: Path) -> Comparison:
             " folders of a profile"
         )
     alone = [
-        f"{_name(*key)} is in {folder} alone"
+        f"{name_claim(*key)} is in {folder} alone"
         for folder, own, other in ((before, old, new), (after, new, old))
         for key in sorted(set(own) - set(other))
     ]
@@ -102,7 +102,7 @@ def compare(before: Path, after: Path) -> Comparison:
 def compare_verdicts(old: Verdicts, new: Verdicts) -> Comparison:
     """Compare the verdicts of the claims that both have."""
     rows = [
-        {"claim": _name(*key), **row}
+        {"claim": name_claim(*key), **row}
         for key in sorted(set(old) & set(new))
         for row in _statements(old[key], new[key])
     ]
@@ -135,7 +135,8 @@ def _verdict(path: Path) -> dict[str, Any]:
     return verdict
 
 
-def _name(profile: str, slug: str) -> str:
+def name_claim(profile: str, slug: str) -> str:
+    """A claim, with its profile where there is one."""
     # It is the name of a folder, which may hold anything.
     slug = escape_controls(slug)
     return f"{slug} ({profile})" if profile else slug

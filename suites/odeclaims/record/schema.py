@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from odeclaims.cell import ProfileName, Scalar
+from odeclaims.cell import OWN_SOLVER, ProfileName, Scalar
 from odeclaims.record.files import CorruptFile, parse_json, read_json
-from odeclaims.rules import Outcome
+from odeclaims.rules import WITHOUT_A_VALUE, Outcome
 from odeclaims.statement import Scale, summarise
 
 
@@ -80,9 +80,9 @@ class StatementRecord(_Record):
 
     @model_validator(mode="after")
     def _check(self) -> "StatementRecord":
-        if self.value is None and self.outcome not in ("insufficient", "invalid"):
+        if self.value is None and self.outcome not in WITHOUT_A_VALUE:
             raise ValueError("it is decided without a value")
-        if self.outcome in ("insufficient", "invalid") and not self.lacking:
+        if self.outcome in WITHOUT_A_VALUE and not self.lacking:
             raise ValueError("nothing says why it is not judged")
         if self.interval and self.interval[0] > self.interval[1]:
             raise ValueError("the ends of the interval are in the wrong order")
@@ -161,6 +161,8 @@ class ProvenanceRecord(MachineRecord):
     clean_tree: bool
     profile: ProfileName
     device: Device
+    solver: Name = OWN_SOLVER
+    not_offered: list[Text] = []
     threads: Annotated[int, Field(ge=1)]
     datasets: dict[Name, Text]
     seeds: list[Count]
@@ -210,6 +212,7 @@ class CellIdentity(_Record):
     device: Device
     paired: list[str]
     revision: Annotated[int, Field(ge=1, lt=10_000)] = 1
+    solver: Name = OWN_SOLVER
 
 
 class CellRecord(_Record):
@@ -226,6 +229,7 @@ class CellRecord(_Record):
     started: Moment
     duration_s: Duration
     rows: list[dict[str, Scalar]]
+    not_offered: list[Text]
     machine: MachineRecord | None = None
     sha256: Sha256
 

@@ -186,10 +186,12 @@ def _assemble(
     origin = provenance(profile.device) | {
         "profile": profile.name,
         "device": profile.device,
+        "solver": profile.solver,
         "threads": THREADS,
         "datasets": dict(claim.datasets),
         "seeds": sorted({cell["seed"] for cell in finished}),
         "cells": len(finished),
+        "not_offered": sorted({each for cell in finished for each in cell["not_offered"]}),
         "cells_made_at_commits": sorted({str(cell["commit"]) for cell in finished}),
         "started": min(cell["started"] for cell in finished),
         "duration_s": round(sum(cell["duration_s"] for cell in finished), 3),

@@ -17,6 +17,7 @@ from odeclaims.record.cells import CellStore, describe
 from odeclaims.record.files import CorruptFile
 from odeclaims.record.provenance import machine
 from odeclaims.run.limit import CellTimeout, time_limit
+from odeclaims.run.solving import solving_by
 from odeclaims.run.tasks import THREADS
 
 
@@ -87,7 +88,8 @@ def observe(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
-        record["rows"] = _rows(measure, cell, context, timeout_s)
+        with solving_by(cell.solver) as missing:
+            record["rows"] = _rows(measure, cell, context, timeout_s)
         # A row that JSON cannot hold is this cell's failure, and not that of the run.
         json.dumps(record["rows"])
     except Exception as error:
@@ -96,6 +98,7 @@ def observe(
             f"{cell.label()} failed: {type(error).__name__}: {error}"
             f" ({Path(where.filename).name}, line {where.lineno})"
         )
+    record["not_offered"] = sorted(missing)
     record["duration_s"] = round(time.perf_counter() - started, 3)
     record["machine"] = machine(cell.device)
     return record
@@ -127,6 +130,7 @@ def _rows(measure: Measure, cell: Cell, context: Context, timeout_s: float) -> l
         "repetition": cell.repetition,
         "seed": cell.seed,
         "device": torch.device(cell.device).type,
+        "solver": cell.solver,
     }
     rows = measured if outcome["status"] == "ok" else [outcome]
     return [{**cell.params, "status": "ok", **common, **row} for row in rows]

@@ -18,8 +18,8 @@ from tests.odeclaims.toy_claims import record_of
         "{",
         "[]",
         '{"format": 0}',
-        '{"format": 2, "key": "k"}',
-        '{"format": 2, "key": "k", "rows": []}',
+        '{"format": 3, "key": "k"}',
+        '{"format": 3, "key": "k", "rows": []}',
     ],
 )
 def test_a_spoilt_cell_is_set_aside_and_reported(tmp_path, content):

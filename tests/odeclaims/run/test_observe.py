@@ -124,7 +124,8 @@ def test_what_happens_in_a_measurement_is_a_row_that_is_kept(tmp_path, measure, 
     record, _ = CellStore(tmp_path).read(CELL, "key")
     assert record is not None
     (row,) = record["rows"]
-    assert row == {"x": 1, "status": status, "repetition": 0, "seed": CELL.seed, "device": "cpu"}
+    common = {"repetition": 0, "seed": CELL.seed, "device": "cpu", "solver": "ours"}
+    assert row == {"x": 1, "status": status, **common}
     assert [path.name for path in Path(tmp_path, "cells", "toy").iterdir()] == ["key.json"]
 
 

@@ -1,0 +1,187 @@
+"""Backends that solve for claims: against this solver, and what they say they lack."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from neural_ode import (
+    Adjoint,
+    Checkpointed,
+    InterpolatedAdjoint,
+    NonFinite,
+    PIController,
+    Solution,
+    StepLimit,
+    StepUnderflow,
+    solve,
+)
+from neural_ode.delegate import solve_with
+from neural_ode.failures import NotOffered
+from neural_ode.networks import MLPField
+from odeclaims.backends import find_backends
+
+FORWARD = torch.tensor([0.0, 1.0], dtype=torch.float64)
+BACK = torch.tensor([1.0, 0.3, 0.0], dtype=torch.float64)
+OTHERS = ("torchdiffeq", "torchode")
+# torchdiffeq shortens its steps until they are zero, and torchode looks at the norm of the error.
+FAILURE_BEYOND_A_POLE = {"torchdiffeq": StepUnderflow, "torchode": NonFinite}
+
+
+def problem() -> tuple[MLPField, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    field = MLPField(2, 16, generator=generator).double()
+    return field, torch.randn(7, 2, generator=generator, dtype=torch.float64)
+
+
+def solve_on(name: str, field: Any, y0: Any, ts: Any, **arguments: Any) -> Solution:
+    with solve_with(find_backends()[name].solve):
+        return solve(field, y0, ts, **arguments)
+
+
+def gradient_on(name: str, ts: torch.Tensor, **arguments: Any) -> tuple[Solution, torch.Tensor]:
+    field, y0 = problem()
+    y0.requires_grad_()
+    solution = solve_on(name, field, y0, ts, **arguments)
+    parts = torch.autograd.grad(solution.ys.square().sum(), [y0, *field.parameters()])
+    return solution, torch.cat([part.reshape(-1) for part in parts])
+
+
+# What both sides have, with the method's steps (and so the numbers) in common.
+SHARED: list[tuple[str, dict[str, Any]]] = [
+    ("torchdiffeq", {"rtol": 1e-7, "atol": 1e-7}),
+    ("torchdiffeq", {"rtol": 1e-7, "atol": 1e-7, "method": "dopri8"}),
+    ("torchdiffeq", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}),
+    ("torchdiffeq", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint(norm="seminorm")}),
+    ("torchdiffeq", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint(rtol=1e-4, atol=1e-4)}),
+    ("torchdiffeq", {"method": "rk4", "step_size": 0.1}),
+    ("torchdiffeq", {"method": "midpoint", "step_size": 0.01}),
+    ("torchdiffeq", {"method": "euler"}),
+    ("torchode", {"rtol": 1e-7, "atol": 1e-7}),
+    ("torchode", {"rtol": 1e-7, "atol": 1e-7, "method": "tsit5"}),
+    ("torchode", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}),
+    ("torchode", {"method": "euler", "step_size": 0.1}),
+]
+
+
+@pytest.mark.parametrize("ts", [FORWARD, BACK], ids=["forward", "back"])
+@pytest.mark.parametrize(("name", "arguments"), SHARED)
+def test_states_and_gradients_are_those_of_this_solver(name, arguments, ts):
+    solution, gradient = gradient_on(name, ts, **arguments)
+    ours, our_gradient = gradient_on("ours", ts, **arguments)
+    assert torch.allclose(solution.ys, ours.ys, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(gradient, our_gradient, rtol=1e-3, atol=1e-3)
+
+
+def test_a_backend_of_ours_changes_no_digit():
+    arguments = {"rtol": 1e-5, "atol": 1e-5, "gradient": Adjoint()}
+    solution, gradient = gradient_on("ours", FORWARD, **arguments)
+    field, y0 = problem()
+    y0.requires_grad_()
+    plain = solve(field, y0, FORWARD, **arguments)
+    parts = torch.autograd.grad(plain.ys.square().sum(), [y0, *field.parameters()])
+    assert torch.equal(solution.ys, plain.ys)
+    assert torch.equal(gradient, torch.cat([part.reshape(-1) for part in parts]))
+    assert solution.stats == plain.stats
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_evaluations_there_and_back_are_counted_apart(name):
+    by_adjoint, _ = gradient_on(name, FORWARD, rtol=1e-6, atol=1e-6, gradient=Adjoint())
+    by_backprop, _ = gradient_on(name, FORWARD, rtol=1e-6, atol=1e-6)
+    ours, _ = gradient_on("ours", FORWARD, rtol=1e-6, atol=1e-6, gradient=Adjoint())
+    assert by_backprop.stats.nfe_backward is None
+    assert by_adjoint.stats.nfe_forward == by_backprop.stats.nfe_forward == ours.stats.nfe_forward
+    assert by_adjoint.stats.accepted == ours.stats.accepted
+    # torchode takes one norm over the whole augmented state, and so other steps on the way back.
+    same = name == "torchdiffeq"
+    assert by_adjoint.stats.nfe_backward > 0
+    assert (by_adjoint.stats.nfe_backward == ours.stats.nfe_backward) == same
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_rejected_steps_are_counted(name):
+    def stiff(t, y):
+        return -200 * (y - torch.cos(20 * t))
+
+    arguments = {"rtol": 1e-5, "atol": 1e-5, "first_step": None}
+    solution = solve_on(name, stiff, torch.ones(3, dtype=torch.float64), FORWARD, **arguments)
+    assert solution.stats.rejected > 0
+    steps = solution.stats.accepted + solution.stats.rejected
+    assert solution.stats.nfe_forward == 2 + 6 * steps
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ({"method": "adams"}, "the method adams"),
+        ({"gradient": Checkpointed()}, "the gradient Checkpointed"),
+        ({"gradient": InterpolatedAdjoint()}, "the gradient InterpolatedAdjoint"),
+        ({"gradient": Adjoint(method="bosh3")}, "method = 'bosh3' of the adjoint"),
+        ({"controller": PIController()}, "the setting controller of a solve"),
+        ({"compile": True}, "the setting compile of a solve"),
+        ({"event_fn": lambda t, y: y[0]}, "the setting event_fn of a solve"),
+        ({"rtol": torch.full((7, 2), 1e-3)}, "rtol as a tensor"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_not_offered_is_named(name, arguments, missing):
+    field, y0 = problem()
+    with pytest.raises(NotOffered, match=f"^{name} does not offer {missing}$"):
+        solve_on(name, field, y0, FORWARD, **arguments)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_without_autograd_any_way_to_the_gradient_will_do(name):
+    field, y0 = problem()
+    with torch.no_grad():
+        solution = solve_on(name, field, y0, FORWARD, gradient=Checkpointed())
+    ours = solve(field, y0, FORWARD)
+    assert torch.allclose(solution.ys, ours.ys, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_failures_have_the_names_of_ours(name):
+    field, y0 = problem()
+    with pytest.raises(StepLimit):
+        solve_on(name, field, y0, FORWARD, rtol=1e-10, atol=1e-10, max_num_steps=3)
+    with pytest.raises(FAILURE_BEYOND_A_POLE[name]):
+        solve_on(name, lambda t, y: y / (t < 0.5), y0, FORWARD, max_num_steps=500)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_single_precision_and_states_of_any_shape(name):
+    field = MLPField(2, 16, generator=torch.Generator().manual_seed(0))
+    y0 = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(1))
+    solution = solve_on(name, field, y0, FORWARD, rtol=1e-5, atol=1e-5)
+    assert (solution.ys.shape, solution.ys.dtype) == ((2, 3, 4, 2), torch.float32)
+    assert torch.allclose(solution.ys, solve(field, y0, FORWARD).ys, atol=1e-3)
+
+
+def test_torchdiffeq_interpolates_outputs_inside_the_steps_of_a_grid():
+    ts = torch.tensor([0.0, 0.37, 1.0], dtype=torch.float64)
+    y0 = torch.ones(1, dtype=torch.float64)
+    solution = solve_on("torchdiffeq", lambda t, y: -y, y0, ts, method="rk4", step_size=0.25)
+    assert float(solution.ys[1, 0]) == pytest.approx(float(torch.exp(-ts[1])), abs=1e-4)
+
+
+def test_the_adjoint_of_a_field_that_is_no_module_needs_its_parameters():
+    rate = torch.ones((), dtype=torch.float64, requires_grad=True)
+    y0 = torch.ones(2, dtype=torch.float64)
+    with pytest.raises(ValueError, match="needs its params"):
+        solve_on("torchdiffeq", lambda t, y: -rate * y, y0, FORWARD, gradient=Adjoint())
+    gradient = Adjoint(params=[rate])
+    arguments = {"gradient": gradient, "rtol": 1e-8, "atol": 1e-8}
+    solution = solve_on("torchdiffeq", lambda t, y: -rate * y, y0, FORWARD, **arguments)
+    (found,) = torch.autograd.grad(solution.ys[-1, 0], rate)
+    assert float(found) == pytest.approx(-float(torch.exp(-FORWARD[1])), abs=1e-6)
+
+
+def test_a_way_back_of_torchode_without_end_is_a_failure():
+    field, y0 = problem()
+    arguments = {"gradient": Adjoint(), "rtol": 1e-4, "atol": 1e-4, "max_num_steps": 4}
+    y0.requires_grad_()
+    solution = solve_on("torchode", field, y0, FORWARD, **arguments)
+    with pytest.raises(StepLimit, match="28 evaluations on the way back"):
+        (1e9 * solution.ys[-1]).sum().backward()
