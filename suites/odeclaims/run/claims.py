@@ -29,6 +29,7 @@ from odeclaims.record.results import Results
 from odeclaims.run import cluster
 from odeclaims.run.pool import in_processes
 from odeclaims.run.progress import STATES, cell_counter, progress_bar, reports_of_cells
+from odeclaims.run.solving import versions_of
 from odeclaims.run.tasks import THREADS, Compute, Summary, Task, list_tasks
 
 
@@ -196,6 +197,7 @@ def _assemble(
         "started": min(cell["started"] for cell in finished),
         "duration_s": round(sum(cell["duration_s"] for cell in finished), 3),
     }
+    origin["packages"] |= versions_of(profile.solver)
     origin |= registration(claim, out, origin["cells_made_at_commits"])
     origin |= _machines(finished, profile.device)
     results = Results(out, profile.name, claim)

@@ -1,13 +1,15 @@
 """A measurement on another solver: every ``solve`` in it is handed to a backend."""
 
-from collections.abc import Iterator
+import importlib.metadata
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from neural_ode.delegate import Delegate, solve_with
 from neural_ode.failures import NotOffered
 from odeclaims.backends import Backend, choose_backends, find_backends
-from odeclaims.cell import OWN_SOLVER
+from odeclaims.cell import OWN_SOLVER, digest
+from odeclaims.record.source import source_digest
 
 
 def choose_solver(name: str) -> Backend:
@@ -25,6 +27,22 @@ def choose_solver(name: str) -> Backend:
             f" {', '.join(able)}"
         )
     return backend
+
+
+def versions_of(solver: str) -> dict[str, str]:
+    """The versions of the distributions that another solver needs; none for ours."""
+    if solver == OWN_SOLVER:
+        return {}
+    return {name: importlib.metadata.version(name) for name in choose_solver(solver).requires}
+
+
+def code_of(measure: Callable[..., Any], solver: str) -> str:
+    """The digest of the code that measures a cell, and that of the solver if it is not ours."""
+    source = source_digest(measure.__module__)
+    if solver == OWN_SOLVER:
+        return source
+    adapter = source_digest(type(choose_solver(solver)).__module__)
+    return digest(source, adapter, versions_of(solver))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from odeclaims.cell import Cell, Profile, ProfileName
 from odeclaims.claim import Claim
-from odeclaims.record.source import source_digest
+from odeclaims.run.solving import code_of
 
 # One thread a cell: cells run beside each other, and a time with one thread compares across
 # machines.
@@ -57,6 +57,6 @@ def list_tasks(claims: Sequence[Claim], profile: Profile) -> list[Task]:
     return [
         Task(claim, cell, cell.key(source), claim.alone(cell), TIMEOUT_S[profile.name])
         for claim in claims
-        for source in [source_digest(claim.measure.__module__)]
+        for source in [code_of(claim.measure, profile.solver)]
         for cell in claim.cells(profile)
     ]
