@@ -45,7 +45,8 @@ def alike(printed: str, shown: str, percent: str | None) -> bool:
 
 
 @pytest.mark.parametrize(
-    "page", ["tutorial.md", "extend.md", "torchdiffeq.md", "solver.md", "your_solver.md"]
+    "page",
+    ["tutorial.md", "extend.md", "torchdiffeq.md", "solver.md", "solvers.md", "your_solver.md"],
 )
 def test_the_blocks_of_a_page_print_what_it_shows(page):
     text = (DOCS / page).read_text()

@@ -55,11 +55,12 @@ class BySolver:
         central = self.statements[self.statements["central"] & (self.statements[solver] != "")]
         outcomes, ours = central[solver], central[OWN_SOLVER]
         judged = ~outcomes.isin(["not offered", "insufficient", "invalid"])
-        text = f"{solver}: {judged.sum()} of {len(central)} central statements judged"
+        text = f"{solver}: {judged.sum()} of {count_of(len(central), 'central statement')} judged"
         for outcome in ("not offered", "insufficient", "invalid"):
             count = (outcomes == outcome).sum()
             text += f", {count} {outcome}" if count else ""
-        text += f"; {(judged & (outcomes == ours)).sum()} come out as on ours"
+        same = int((judged & (outcomes == ours)).sum())
+        text += f"; {count_of(same, 'comes', 'come')} out as on ours"
         differing = self.differing(solver)
         differing = differing[differing["central"]]
         names = [f"{row.claim} {row.statement}" for row in differing.itertuples()]
@@ -135,5 +136,5 @@ def _lacking(folder: Path, verdicts: Verdicts) -> list[str]:
             made = read_provenance(folder / profile / slug / "provenance.json")
         except FileNotFoundError as error:
             raise CorruptFile(f"{error.filename} is missing beside its verdict") from None
-        sentences |= set(made["not_offered"])
+        sentences |= set(made.get("not_offered", []))
     return sorted(sentences)

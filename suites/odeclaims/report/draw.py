@@ -1,6 +1,7 @@
 """From stored rows to files: a claim's figure and its tables, without running anything."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from odeclaims.record.derive import derive
 from odeclaims.record.files import write_bytes, write_text
 from odeclaims.record.judged import Judged, hashes_csv
 from odeclaims.record.results import Results
+from odeclaims.record.solvers import FOLDER, compare_solvers
 from odeclaims.record.speaking import first_central, speaking
 from odeclaims.record.wording import describe_overall
 from odeclaims.report.flips import flip_caption, flip_figure
 from odeclaims.report.pictures import Picture, caption, drawing, moving
 from odeclaims.report.reuse import formulas_parsed_once
+from odeclaims.report.solvers import solvers_markdown
 from odeclaims.report.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
@@ -181,6 +184,8 @@ def refresh_readme(text: str, results: Sequence[Judged]) -> str:
 def write_overviews(out: Path, results: Sequence[Judged], claims: Sequence[Claim]) -> list[Path]:
     """Write what lists all results: the README in their folder, and the one beside that folder.
 
+    Where other solvers have results in it, a table sets them beside ours.
+
     The latter is left alone where it has no place for them, where there is none, and where the
     folder has another name than ``results``: a README shows the published record.
     """
@@ -189,6 +194,9 @@ def write_overviews(out: Path, results: Sequence[Judged], claims: Sequence[Claim
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if VERDICTS[0] in text and out.resolve().name == PUBLISHED:
         contents[readme] = refresh_readme(text, results)
+    # Without another solver there is nothing to set side by side.
+    with suppress(FileNotFoundError):
+        contents[out / FOLDER / "README.md"] = solvers_markdown(compare_solvers(out))
     for path, content in contents.items():
         write_text(path, content)
     return list(contents)

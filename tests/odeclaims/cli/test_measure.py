@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.odeclaims.cli.toy import Toy, one_sentence
@@ -125,3 +126,49 @@ def test_a_second_run_into_the_same_folder_is_refused(toy):
         assert code == 2
         assert "another run is writing to results" in one_sentence(errors)
     assert kept < 6
+
+
+# A solve in each cell; the last one asks for a method that torchdiffeq does not have.
+SOLVING = (
+    "import torch; from neural_ode import solve; solve(lambda t, y: -y, torch.ones(2),"
+    " torch.tensor([0.0, 1.0]), method='tsit5' if cell.repetition == 5 else 'dopri5')"
+)
+
+
+def test_another_solver_has_a_folder_of_its_own_and_says_what_it_lacks(toy):
+    toy.claim(trouble=SOLVING)
+    assert toy("run")[0] == 0
+    code, output, _ = toy("run", "--solver", "torchdiffeq")
+    assert code == 0
+    assert "6 cells measured, 0 taken" in output
+    assert "not offered" in output
+    assert toy.rows()["solver"].unique().tolist() == ["ours"]
+    folder = toy.out / "solvers" / "torchdiffeq" / "quick" / "toy"
+    rows = pd.read_csv(folder / "data.csv")
+    assert rows["solver"].unique().tolist() == ["torchdiffeq"]
+    assert rows["status"].tolist() == ["ok"] * 5 + ["not_offered"]
+    assert rows["seed"].tolist() == toy.rows()["seed"].tolist()
+    made = json.loads((folder / "provenance.json").read_text())
+    assert made["solver"] == "torchdiffeq"
+    assert made["not_offered"] == ["torchdiffeq does not offer the method tsit5"]
+    assert made["packages"]["torchdiffeq"]
+    assert "0 cells measured, 6 taken" in toy("run", "--solver", "torchdiffeq")[1]
+    assert toy("check", "--results", str(toy.out / "solvers" / "torchdiffeq"))[0] == 0
+    code, output, _ = toy("compare", "--by", "solver")
+    assert code == 0
+    assert "torchdiffeq does not offer the method tsit5." in output
+    assert "torchdiffeq: 0 of 1 central statement judged, 1 not offered" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("scipy", "there is no backend 'scipy'; the backends are diffrax, ours"),
+        ("diffrax", "backend diffrax cannot run claims, since it defines no solve"),
+    ],
+)
+def test_a_solver_that_cannot_run_claims_is_one_sentence(toy, name, says):
+    code, _, errors = toy("run", "--solver", name)
+    assert code == 2
+    assert says in one_sentence(errors)
+    assert not toy.out.exists()

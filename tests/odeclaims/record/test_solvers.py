@@ -1,0 +1,90 @@
+"""Claims on several solvers side by side, from what stands in the folders."""
+
+import pytest
+
+from odeclaims.record.files import CorruptFile, write_json
+from odeclaims.record.solvers import compare_solvers, folder_of
+from odeclaims.statement import summarise
+from tests.odeclaims.record.test_compare import statement
+from tests.odeclaims.toy_claims import PROVENANCE
+
+WHOLE = PROVENANCE | {"rows": 3, "data_sha256": "0" * 64}
+
+
+def write(out, statements, solver="ours", profile="quick", missing=()):
+    folder = folder_of(out, solver) / profile / "toy"
+    central = [each["outcome"] for each in statements if each["central"]]
+    verdict = {
+        "claim": "toy",
+        "title": "A toy",
+        "revision": 1,
+        "scale": "reduced",
+        "size": "half",
+        "summary": summarise(central),
+        "statements": statements,
+        "checks": [],
+        "caveats": [],
+    }
+    write_json(folder / "verdict.json", verdict)
+    write_json(folder / "provenance.json", WHOLE | {"not_offered": list(missing)})
+
+
+def test_statements_stand_side_by_side(tmp_path):
+    ours = [
+        statement(1.0, name="same"),
+        statement(1.0, name="other"),
+        statement(1.0, name="lacks"),
+        statement(1.0, name="control", central=False),
+        statement(None, name="few", outcome="insufficient"),
+    ]
+    theirs = [
+        statement(1.1, name="same"),
+        statement(2.0, name="other", outcome="not reproduced"),
+        statement(None, name="lacks", outcome="not offered"),
+        statement(2.0, name="control", central=False, outcome="not reproduced"),
+        statement(None, name="few", outcome="not offered"),
+    ]
+    write(tmp_path, ours)
+    write(tmp_path, theirs, "b", missing=["b does not offer tea"])
+    write(tmp_path, ours[:2], "a")
+    compared = compare_solvers(tmp_path)
+    assert compared.solvers == ["a", "b"]
+    assert compared.statements["a"].tolist() == ["reproduced", "reproduced", "", "", ""]
+    # What our own rows cannot decide is not for want of something.
+    assert compared.statements["b"].tolist() == [
+        *[s["outcome"] for s in theirs[:4]],
+        "insufficient",
+    ]
+    assert compared.lacking == {"a": [], "b": ["b does not offer tea"]}
+    assert compared.differing("b")["statement"].tolist() == ["other", "control"]
+    assert compared.summary("a") == "a: 2 of 2 central statements judged; 2 come out as on ours."
+    assert compared.summary("b") == (
+        "b: 2 of 4 central statements judged, 1 not offered, 1 insufficient; 1 comes out as on"
+        " ours; 1 is decided otherwise: toy (quick) other."
+    )
+
+
+def test_one_profile_alone(tmp_path):
+    for profile, outcome in (("quick", "reproduced"), ("paper", "undecided")):
+        write(tmp_path, [statement(1.0)], profile=profile)
+        write(tmp_path, [statement(1.0, outcome=outcome)], "a", profile)
+    assert len(compare_solvers(tmp_path).statements) == 2
+    assert compare_solvers(tmp_path, "paper").statements["a"].tolist() == ["undecided"]
+
+
+def test_folders_without_another_solver(tmp_path):
+    write(tmp_path, [statement(1.0)])
+    with pytest.raises(FileNotFoundError, match="has no results of another solver"):
+        compare_solvers(tmp_path)
+    write(tmp_path, [statement(1.0)], "a", "paper")
+    with pytest.raises(FileNotFoundError, match="--solver BACKEND"):
+        compare_solvers(tmp_path)
+
+
+def test_a_verdict_without_its_provenance_is_named(tmp_path):
+    write(tmp_path, [statement(1.0)])
+    write(tmp_path, [statement(1.0)], "a")
+    path = tmp_path / "solvers" / "a" / "quick" / "toy" / "provenance.json"
+    path.unlink()
+    with pytest.raises(CorruptFile, match="is missing beside its verdict"):
+        compare_solvers(tmp_path)
