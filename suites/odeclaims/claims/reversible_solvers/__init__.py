@@ -85,16 +85,17 @@ DEVIATIONS = [
     "The paper's trainings, a regression, a flow of moons and characters by a CDE, are not"
     " repeated. Its gradients are compared with those of plain midpoint; here with backpropagation"
     " through the same steps, which alone can be exact.",
-    "The order is that of a random net in the plane until a time of 2, in steps from 1/4 to 1/16."
-    " There the bases show their own orders, and errors are far above rounding.",
+    "The order is that of a random net in the plane until a time of 2, in steps from 1/4 to 1/16,"
+    " where errors are far above rounding. A net counts where all bases show their own orders.",
     "Gradients are those of a random net in the plane until a time of 1, so that more steps are"
     " smaller ones. The profile quick has all base methods at the default coupling, and the"
     " midpoint method alone at the others and for 10,000 steps.",
     "Bytes are those that autograd holds. Beside them the solver keeps the time and the size of"
     " each step as Python numbers, which do grow with the number of steps.",
-    "The edge of stability is found by bisection of the spectral radius of the implemented step. At"
-    " a coupling of 0.5 the midpoint method touches the limit at a step of 1 and does not pass it,"
-    " so that couplings from 0.8 on are compared with closed forms.",
+    "The edge of stability is where the spectral radius of the implemented step passes 1, on a grid"
+    " of steps that is refined around it. At a coupling of 0.5 the midpoint method touches the limit"
+    " at a step of 1 and does not pass it, so that couplings from 0.8 on are compared with closed"
+    " forms.",
     "Contracting nets learn x' = -x + (tanh x2, -tanh x1) from pairs of states by backpropagation,"
     " and not through a pair. They contract inside the box of their data, and a solution that has"
     " left it is no longer held.",
