@@ -93,9 +93,8 @@ DEVIATIONS = [
     "Bytes are those that autograd holds. Beside them the solver keeps the time and the size of"
     " each step as Python numbers, which do grow with the number of steps.",
     "The edge of stability is where the spectral radius of the implemented step passes 1, on a grid"
-    " of steps that is refined around it. At a coupling of 0.5 the midpoint method touches the limit"
-    " at a step of 1 and does not pass it, so that couplings from 0.8 on are compared with closed"
-    " forms.",
+    " of steps that is refined. At a coupling of 0.5 the midpoint method touches the limit at a"
+    " step of 1 and does not pass it, so that those from 0.8 on are compared with closed forms.",
     "Contracting nets learn x' = -x + (tanh x2, -tanh x1) from pairs of states by backpropagation,"
     " and not through a pair. They contract inside the box of their data, and a solution that has"
     " left it is no longer held.",

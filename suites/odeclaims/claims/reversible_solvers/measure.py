@@ -16,7 +16,7 @@ from neural_ode.methods import METHODS, NAMED
 from neural_ode.methods.coupled import Coupled
 from neural_ode.networks import MLPField
 from odeclaims.cell import Cell, Context, Profile, Row, guarded
-from odeclaims.claims.reversible_solvers import nets, stability
+from odeclaims.claims.reversible_solvers.nets import BOX, TIGHT, contraction, draw, train
 from odeclaims.claims.reversible_solvers.settings import (
     BASES,
     COUPLINGS,
@@ -27,6 +27,7 @@ from odeclaims.claims.reversible_solvers.settings import (
     SLUG,
     STEP,
 )
+from odeclaims.claims.reversible_solvers.stability import trace
 from odeclaims.kits.validity import relative_error
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -133,7 +134,7 @@ def _order(cell: Cell, context: Context) -> list[Row]:
     ts = torch.tensor([0.0, ORDER_LAST], dtype=torch.float64)
     rows: list[Row] = []
     with torch.no_grad():
-        expected = solve(net, y0, ts, **nets.TIGHT).ys[-1]
+        expected = solve(net, y0, ts, **TIGHT).ys[-1]
         for arm in (*_coupled(_couplings_of_orders(cell)), *_controls()):
             for steps in ORDER_STEPS:
                 size = ORDER_LAST / steps
@@ -278,8 +279,9 @@ def _edge(cell: Cell, context: Context) -> list[Row]:
     if cell.params["arm"] == "coupled":
         x = -np.geomspace(LEAST_STEP, LARGEST_STEP, PLACES)
         matrices = step_matrices(method, x)
-        trace = stability.trace(str(cell.params["method"]), float(coupling), x)
-        misses = np.abs(np.trace(matrices, axis1=1, axis2=2) - trace) / np.maximum(1, np.abs(trace))
+        expected = trace(str(cell.params["method"]), float(coupling), x)
+        misses = np.abs(np.trace(matrices, axis1=1, axis2=2) - expected)
+        misses /= np.maximum(1, np.abs(expected))
         sizes = np.abs(matrices).max(axis=(1, 2)) ** 2
         determinants = np.abs(np.linalg.det(matrices) - coupling) / np.maximum(1, sizes)
         row |= {"trace_error": float(misses.max()), "determinant_error": float(determinants.max())}
@@ -303,17 +305,17 @@ def _decay(cell: Cell, context: Context) -> list[Row]:
 def _net(cell: Cell, context: Context) -> list[Row]:
     """A row for each method, coupling and time: the largest error of the net's solutions so far."""
     size, generator = cell.params, cell.generator()
-    net, fit_error = nets.train(size["width"], size["pairs"], size["updates"], generator)
-    axis = torch.linspace(-nets.BOX, nets.BOX, GRID, dtype=torch.float64)
+    net, fit_error = train(size["width"], size["pairs"], size["updates"], generator)
+    axis = torch.linspace(-BOX, BOX, GRID, dtype=torch.float64)
     common = {
         "fit_error": fit_error,
-        "contraction": nets.contraction(net, torch.cartesian_prod(axis, axis)),
+        "contraction": contraction(net, torch.cartesian_prod(axis, axis)),
     }
-    y0 = nets.draw(STARTS, generator)
+    y0 = draw(STARTS, generator)
     ts = STEP * torch.arange(round(LAST / STEP) + 1, dtype=torch.float64)
     rows: list[Row] = []
     with torch.no_grad():
-        expected = solve(net, y0, ts, **nets.TIGHT).ys
+        expected = solve(net, y0, ts, **TIGHT).ys
         for arm in (*_coupled(OF_NETS), *_controls()):
             context.tell(f"solve by {arm}")
             ys = solve(net, y0, ts, method=method_of(*arm[1:]), step_size=STEP).ys
