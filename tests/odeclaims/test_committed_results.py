@@ -10,7 +10,9 @@ from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged
 from odeclaims.record.registry import read_registry, unregistered
 from odeclaims.record.results import read_results
+from odeclaims.record.solvers import FOLDER, compare_solvers
 from odeclaims.report.draw import VERDICTS, index, refresh_readme
+from odeclaims.report.solvers import solvers_markdown
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = find_claims()
@@ -28,6 +30,26 @@ def test_verdicts_follow_from_their_rows(judged):
     assert judged.stale() == ""
 
 
+def on_other_solvers() -> list[Judged]:
+    folders = sorted((ROOT / "results" / FOLDER).glob("*/"))
+    return [Judged(r) for f in folders for r in read_results(f, CLAIMS.values(), None)]
+
+
+@pytest.mark.parametrize(
+    "judged", on_other_solvers(), ids=lambda j: f"{j.provenance['solver']}-{j.claim.slug}"
+)
+def test_verdicts_of_other_solvers_follow_from_their_rows(judged):
+    assert judged.stale() == ""
+    assert set(judged.rows["solver"]) == {judged.provenance["solver"]}
+    assert judged.provenance["solver"] == judged.results.out.name
+
+
+def test_other_solvers_measured_the_seeds_of_ours():
+    ours = {(j.profile, j.claim.slug): set(j.rows["seed"]) for j in committed()}
+    for judged in on_other_solvers():
+        assert set(judged.rows["seed"]) == ours[judged.profile, judged.claim.slug]
+
+
 @pytest.mark.parametrize("slug", CLAIMS)
 def test_every_rule_is_registered(slug):
     assert unregistered(CLAIMS[slug], read_registry(ROOT / "results")) == {}
@@ -42,6 +64,8 @@ def test_what_is_generated_from_them_is_not_stale():
     assert text == refresh_readme(text, committed())
     whole = (ROOT / "results" / "README.md").read_text()
     assert whole == index(committed(), claims)
+    by_solver = (ROOT / "results" / FOLDER / "README.md").read_text()
+    assert by_solver == solvers_markdown(compare_solvers(ROOT / "results"))
     pictures = re.findall(r'src="([^"]+)"', whole)
     assert len(pictures) == len(CLAIMS)
     assert all((ROOT / "results" / picture).exists() for picture in pictures)

@@ -1,9 +1,13 @@
 """Every backend that is installed on tiny problems: the answer, the gradient, the layout."""
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 
-from odeclaims.speed.answers import error_limit, relative_error, solve_reference
+from odeclaims.speed.answers import Reference, error_limit, relative_error, solve_reference
+from odeclaims.workloads import Problem
 from tests.odeclaims.backends.common import (
     TOL,
     arms,
@@ -18,12 +22,21 @@ from tests.odeclaims.backends.common import (
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
+def at_seven_times() -> Problem:
+    return mlp(times=7)
+
+
+# One takes longer than all the backends.
+@cache
+def reference_of(make: Callable[[], Problem], tol: float, *, differentiated: bool) -> Reference:
+    return solve_reference(make(), *settings(tol), differentiated=differentiated)
+
+
 @pytest.mark.parametrize(("name", "gradient"), arms())
 def test_answer_and_gradient_are_those_of_the_float64_reference(name, gradient):
-    problem = mlp()
-    work = prepare(name, problem, gradient)
+    work = prepare(name, mlp(), gradient)
     answer = work.answer(work.run())
-    expected = solve_reference(problem, *settings(1e-11), differentiated=True)
+    expected = reference_of(mlp, 1e-11, differentiated=True)
     assert expected.error < 1e-6
     assert answer.states.shape == (1, 5, 2)
     assert answer.states.dtype == np.float64
@@ -41,11 +54,10 @@ def test_answer_and_gradient_are_those_of_the_float64_reference(name, gradient):
 
 @pytest.mark.parametrize("name", [backend.name for backend in eager_backends()])
 def test_outputs_inside_steps(name):
-    problem = mlp(times=7)
-    work = prepare(name, problem, None)
+    work = prepare(name, at_seven_times(), None)
     answer = work.answer(work.run())
     assert answer.states.shape == (6, 5, 2)
-    expected = solve_reference(problem, *settings(1e-9), differentiated=False)
+    expected = reference_of(at_seven_times, 1e-9, differentiated=False)
     assert relative_error(answer.states, expected.states) < error_limit(TOL)
 
 
@@ -62,10 +74,9 @@ IMAGE_ARMS = [
 
 @pytest.mark.parametrize(("name", "gradient"), IMAGE_ARMS)
 def test_images_keep_their_layout(name, gradient):
-    problem = conv()
-    work = prepare(name, problem, gradient)
+    work = prepare(name, conv(), gradient)
     answer = work.answer(work.run())
-    expected = solve_reference(problem, *settings(1e-7), differentiated=True)
+    expected = reference_of(conv, 1e-7, differentiated=True)
     assert answer.states.shape == (1, 2, 4, 3, 3)
     assert relative_error(answer.states, expected.states) < error_limit(TOL)
     if gradient is not None:
