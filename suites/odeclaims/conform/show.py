@@ -67,11 +67,12 @@ def terminal_table(card: Scorecard) -> Table:
 
 def backends_table(backends: dict[str, Backend]) -> Table:
     """All backends: which can be asked, and what has to be installed for the others."""
-    table = Table("backend", "gradients", "state")
+    table = Table("backend", "gradients", "runs claims", "state")
     for backend in backends.values():
         missing = backend.missing()
         state = f"[yellow]needs {', '.join(missing)}[/]" if missing else "[green]can be asked[/]"
-        table.add_row(backend.name, ", ".join(backend.gradients) or "none", state)
+        gradients = ", ".join(backend.gradients) or "none"
+        table.add_row(backend.name, gradients, "yes" if backend.runs_claims else "no", state)
     return table
 
 
