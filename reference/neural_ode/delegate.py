@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.failures import SolverFailure
 from neural_ode.field import Field
 from neural_ode.gradients import Gradient
 from neural_ode.settings import Settings
@@ -49,6 +50,17 @@ class Delegate(Protocol):
 
 
 _DELEGATE: ContextVar[Delegate | None] = ContextVar("delegate", default=None)
+
+
+def failure_of(error: Exception) -> SolverFailure | None:
+    """The failure for which an exception of the solver that is chosen here stands, if for any.
+
+    On a way back a delegate cannot name its failures, so it may have a function ``failure_of``.
+    """
+    if isinstance(error, SolverFailure):
+        return error
+    name_failure = getattr(_DELEGATE.get(), "failure_of", None)
+    return name_failure(error) if name_failure else None
 
 
 @contextmanager

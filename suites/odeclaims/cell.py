@@ -202,14 +202,17 @@ def guarded(observe: Callable[[], Row]) -> Row:
     """
     import torch
 
-    from neural_ode import SolverFailure
+    from neural_ode.delegate import failure_of
 
     try:
         row = observe()
         if not isinstance(row, Mapping):
             raise TypeError(f"observe returned {type(row).__name__}, expected a row: a dictionary")
         return {"status": "ok", **row}
-    except SolverFailure as failure:
-        return {"status": failure.status}
     except (torch.OutOfMemoryError, MemoryError):
         return {"status": "oom"}
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        return {"status": failure.status}

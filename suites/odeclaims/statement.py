@@ -71,21 +71,25 @@ class Statement:
 
         Where some rows ask for what another solver does not have, that is why evidence is lacking.
         """
-        not_offered = _count_not_offered(df)
-        lacking = f"{not_offered} of {len(df)} rows ask for what the solver does not offer"
+        judgement = self._judge_or_none(df)
+        if judgement and (judgement.outcome != "insufficient" or not _lacks_rows(df)):
+            return judgement
+        # It is for want of these rows if it would be judged otherwise where they were there.
+        if judgement and judgement == self._judge_or_none(_as_if_offered(df)):
+            return judgement
+        lacking = judgement.lacking if judgement else "no row of an arm is left"
+        lacking += ", since the solver does not offer it"
+        return Judgement(self, "not offered", None, lacking)
+
+    def _judge_or_none(self, df: pd.DataFrame) -> "Judgement | None":
+        """The judgement; ``None`` where rows that are not offered leave nothing to work it out."""
         try:
-            judgement = self._judge(df)
-        except Exception:
+            return self._judge(df)
+        except (LookupError, TypeError, ValueError):
             # The quantity may expect an arm of which no row is left.
-            if not not_offered:
+            if not _lacks_rows(df):
                 raise
-            return Judgement(self, "not offered", None, lacking)
-        if not not_offered:
-            return judgement
-        if judgement.outcome != "insufficient":
-            return judgement
-        lacking = f"{judgement.lacking}; {lacking}"
-        return replace(judgement, outcome="not offered", lacking=lacking)
+            return None
 
     def _judge(self, df: pd.DataFrame) -> "Judgement":
         lacking = next(filter(None, (need(df) for need in self.needs)), "")
@@ -137,8 +141,8 @@ class Check:
         """
         try:
             values = [float(value) for value in self.quantity(df)]
-        except Exception:
-            if not _count_not_offered(df):
+        except (LookupError, TypeError, ValueError):
+            if not _lacks_rows(df):
                 raise
             values = []
         outside = [value for value in values if not self.bounds.hold(value)]
@@ -343,9 +347,21 @@ def decide_among_several(judgements: list[Judgement]) -> list[Judgement]:
     return result
 
 
-def _count_not_offered(df: pd.DataFrame) -> int:
-    """How many rows ask for what another solver does not have."""
-    return int((df["status"] == "not_offered").sum()) if "status" in df else 0
+def _lacks_rows(df: pd.DataFrame) -> bool:
+    """Whether some rows ask for what another solver does not have."""
+    return "status" in df and bool((df["status"] == "not_offered").any())
+
+
+def _as_if_offered(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows as if those that are not offered were there and valid, with a number in each gap."""
+    missing, filled = df["status"] == "not_offered", df.copy()
+    filled.loc[missing, "status"] = "ok"
+    for name in filled.columns[filled.isna().any()]:
+        gaps = missing & filled[name].isna()
+        present = filled[name].dropna()
+        if len(present) and gaps.any() and not isinstance(present.iloc[0], str):
+            filled[name] = filled[name].where(~gaps, type(present.iloc[0])(1))
+    return filled
 
 
 def _check_name(what: str, name: str, quantity: object) -> None:

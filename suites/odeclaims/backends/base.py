@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from neural_ode import SolverFailure
     from neural_ode.field import Field
     from neural_ode.gradients import Gradient
     from neural_ode.settings import Settings
@@ -120,6 +121,13 @@ class Backend:
             SolverFailure: where the solve cannot reach its last output time.
         """
         raise NotImplementedError(f"backend {self.name} defines no solve")
+
+    def failure_of(self, error: Exception) -> "SolverFailure | None":
+        """The failure that an exception of a way back stands for; ``None`` for a bug.
+
+        ``solve`` raises its own failures, but a way back runs where nothing of it is on the stack.
+        """
+        return None
 
     @property
     def runs_claims(self) -> bool:

@@ -5,17 +5,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode import Adjoint, Backprop
-from neural_ode.failures import NotOffered
+from neural_ode.failures import NotOffered, step_limit
 from neural_ode.gradients import Gradient
 from neural_ode.settings import Settings
 
 # What every solve has, and what each backend must heed.
 _ALWAYS = ("method", "rtol", "atol", "max_num_steps")
 # A field of ``Adjoint`` that every backend with an adjoint heeds, or that comes with its field.
-_ALWAYS_OF_ADJOINT = ("rtol", "atol", "params")
+_ALWAYS_OF_ADJOINT = ("rtol", "atol")
+# How far from the end of a step of a grid an output may lie, in steps, as rounding has it.
+_ON_GRID = 1e-6
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class Offers:
     adjoint: bool = False
     of_adjoint: Collection[str] = field(default=())
 
-    def check(self, settings: Settings, gradient: Gradient) -> None:
+    def check(self, settings: Settings, ts: Float[Tensor, " time"], gradient: Gradient) -> None:
         """Check that a solve asks for nothing else.
 
         Raises:
             NotOffered: for the first thing that is missing, in one sentence.
+            StepLimit: for a grid of more steps than it may have.
         """
         if settings.method.name not in self.methods:
             raise self._lacks(f"the method {settings.method.name}")
@@ -51,9 +55,23 @@ class Offers:
         for name in ("rtol", "atol"):
             if isinstance(getattr(settings, name), Tensor):
                 raise self._lacks(f"{name} as a tensor")
+        if not settings.adaptive:
+            self._check_grid(settings, ts)
         # Where autograd records nothing, any way to the gradient would do.
         if torch.is_grad_enabled():
             self._check_gradient(gradient)
+
+    def _check_grid(self, settings: Settings, ts: Float[Tensor, " time"]) -> None:
+        if settings.step_size is None:
+            return
+        steps = (ts.double() - ts[0].double()).abs() / settings.step_size
+        # The last step is cut where the end comes sooner.
+        inside = (steps[:-1] - steps[:-1].round()).abs() > _ON_GRID
+        if inside.any():
+            raise self._lacks("outputs inside the steps of a grid, by the method's dense output")
+        most = int(steps.diff().max().ceil())
+        if most > settings.max_num_steps:
+            raise step_limit(int(settings.max_num_steps), float(ts[-1]), float(ts[0]))
 
     def _check_gradient(self, gradient: Gradient) -> None:
         if type(gradient) is Backprop:
@@ -61,7 +79,9 @@ class Offers:
         if not (self.adjoint and type(gradient) is Adjoint):
             raise self._lacks(f"the gradient {type(gradient).__name__}")
         for name in _changed(gradient):
-            if name not in (*_ALWAYS_OF_ADJOINT, *self.of_adjoint):
+            # Of a norm both libraries know names alone, and their own functions of other parts.
+            known = name != "norm" or isinstance(gradient.norm, str)
+            if name not in (*_ALWAYS_OF_ADJOINT, *self.of_adjoint) or not known:
                 raise self._lacks(f"{name} = {getattr(gradient, name)!r} of the adjoint")
 
     def _lacks(self, what: str) -> NotOffered:

@@ -1,6 +1,5 @@
 """Shared by the backends on torch: the backward pass, conversion to NumPy, and a counting field."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from neural_ode import Stats, StepLimit
+from neural_ode import Stats
+from neural_ode.failures import not_finite
 from neural_ode.field import Field
 from neural_ode.solution import Counts
 from odeclaims.workloads import Problem, Training, loss_of
@@ -88,42 +88,58 @@ class CountedField(nn.Module):
     """A field that counts how often it is evaluated, for solvers that do not count.
 
     Attributes:
-        stats: evaluations on the way there, and on the way back once ``end_forward`` was called.
-        most_backward: the most on the way back, for a solver without a limit of its own.
+        stats: evaluations on the way there, and those of the last way back.
     """
 
     def __init__(self, field: Field) -> None:
         super().__init__()
-        self.most_backward = math.inf
         self.field = field
         self.stats = Stats()
         self._ended = False
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
-        """The field's derivative.
-
-        Raises:
-            StepLimit: beyond ``most_backward``.
-        """
-        self._counts.nfe += 1
-        if self._ended and self._counts.nfe > self.most_backward:
-            raise StepLimit(f"{self.most_backward} evaluations on the way back", float(t.detach()))
+        """The field's derivative."""
+        self.counts.nfe += 1
         return self.field(t, y)
 
-    def end_forward(self) -> Stats:
-        """From here on evaluations count as those of the way back."""
+    def end_forward(self, ys: Float[Tensor, "time *state"]) -> Stats:
+        """From here on evaluations count as those of the way back, for each backward pass anew.
+
+        Args:
+            ys: the states of the solve, through which every backward pass goes.
+        """
         self._ended = True
+        if ys.requires_grad:
+            ys.register_hook(self._begin_backward)
         return self.stats
+
+    def _begin_backward(self, gradient: Tensor) -> None:
+        self.stats.backward = None
 
     @property
     def count(self) -> int:
-        """All evaluations so far."""
+        """All evaluations so far, on the last way back alone."""
         return self.stats.nfe_forward + (self.stats.nfe_backward or 0)
 
     @property
-    def _counts(self) -> Counts:
+    def counts(self) -> Counts:
+        """The counts of the way that the solve is on."""
         if not self._ended:
             return self.stats.forward
         if self.stats.backward is None:
             self.stats.backward = Counts()
         return self.stats.backward
+
+
+def finish(
+    counted: CountedField, ys: Float[Tensor, "time *state"], ts: Float[Tensor, " time"]
+) -> tuple[Float[Tensor, "time *state"], Stats]:
+    """What ``Backend.solve`` returns.
+
+    Raises:
+        NonFinite: for a state that is not finite.
+    """
+    finite = ys.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        raise not_finite(float(ts[int(finite.int().argmin())]), "at")
+    return ys, counted.end_forward(ys)

@@ -14,6 +14,7 @@ from neural_ode import (
     Stats,
     solve,
 )
+from neural_ode.failures import NotOffered
 from neural_ode.field import Field
 from neural_ode.gradients import Gradient
 from neural_ode.settings import Settings
@@ -73,4 +74,8 @@ class Ours(Backend):
         self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
     ) -> tuple[Tensor, Stats]:
         """One solve of a claim."""
-        return gradient.solve(field, y0, ts, replace(settings, compile=self.compiles))
+        try:
+            chosen = replace(settings, compile=self.compiles)
+        except ValueError as error:
+            raise NotOffered(f"{self.name} does not offer this: {error}") from None
+        return gradient.solve(field, y0, ts, chosen)

@@ -1,21 +1,20 @@
 """torchdiffeq: its ``odeint`` and ``odeint_adjoint``, unchanged."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from neural_ode import Adjoint, NonFinite, StepLimit, StepUnderflow
+from neural_ode import Adjoint, NonFinite, SolverFailure, StepLimit, StepUnderflow
 from neural_ode.field import Field
 from neural_ode.gradients import Gradient
 from neural_ode.settings import Settings
 from neural_ode.solution import Stats
 from odeclaims.backends.base import Answer, Backend, Prepared
 from odeclaims.backends.offers import Offers
-from odeclaims.backends.on_torch import CountedField, Pass, gradient_vector, run, states
+from odeclaims.backends.on_torch import CountedField, Pass, finish, gradient_vector, run, states
 
 if TYPE_CHECKING:
     from odeclaims.workloads import Problem
@@ -28,14 +27,17 @@ _STEPS = Offers(
     {name: name for name in _ADAPTIVE},
     settings=("norm", "first_step", "min_step", "max_step", "step_t", "jump_t"),
     adjoint=True,
-    of_adjoint=("norm",),
+    of_adjoint=("norm", "params"),
 )
 _GRID = Offers(
     "torchdiffeq",
     {name: name for name in _FIXED},
     settings=("step_size", "perturb"),
     adjoint=True,
+    of_adjoint=("norm", "params"),
 )
+# torchdiffeq counts steps in 32 bits.
+_MOST_STEPS = 2**31 - 1
 # How torchdiffeq begins the sentence of each of its failures.
 _FAILURES = {
     "max_num_steps exceeded": StepLimit,
@@ -66,7 +68,7 @@ class Torchdiffeq(Backend):
 
         def solve(field: nn.Module, y0: Tensor) -> tuple[Tensor, Stats]:
             ys: Any = odeint(field, y0, problem.ts, **settings)
-            return ys, field.end_forward() if isinstance(field, CountedField) else Stats()
+            return ys, field.end_forward(ys) if isinstance(field, CountedField) else Stats()
 
         def answer(output: Pass) -> Answer:
             field = CountedField(problem.field)
@@ -83,12 +85,14 @@ class Torchdiffeq(Backend):
     def solve(
         self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
     ) -> tuple[Tensor, Stats]:
-        """One solve of a claim; outputs inside the steps of a grid are interpolated by a cubic."""
+        """One solve of a claim."""
         import torchdiffeq
 
         offers = _STEPS if settings.adaptive else _GRID
-        offers.check(settings, gradient)
-        counted = _Watched(field) if settings.adaptive else CountedField(field)
+        offers.check(settings, ts, gradient)
+        counted = _WatchedSteps(field) if settings.adaptive else _WatchedGrid(field)
+        if len(ts) == 1:
+            return y0[None], counted.stats
         options = _options(settings, ts)
         arguments: dict[str, Any] = {
             "rtol": settings.rtol,
@@ -100,44 +104,56 @@ class Torchdiffeq(Backend):
         if isinstance(gradient, Adjoint) and torch.is_grad_enabled():
             odeint = torchdiffeq.odeint_adjoint
             arguments |= _of_adjoint(gradient, field, options)
-        with _failures():
+        try:
             ys: Any = odeint(counted, y0, ts, **arguments)
-        return ys, counted.end_forward()
+        except AssertionError as error:
+            failure = self.failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error
+        return finish(counted, ys, ts)
+
+    def failure_of(self, error: Exception) -> SolverFailure | None:
+        """The failure that an assertion of torchdiffeq tells, on the way back too."""
+        if type(error) is not AssertionError:
+            return None
+        for start, failure in _FAILURES.items():
+            if str(error).startswith(start):
+                return failure(f"torchdiffeq: {str(error)[:200]}", math.nan)
+        return None
 
 
-class _Watched(CountedField):
-    """The same for adaptive steps, which torchdiffeq reports to methods of these names."""
+class _WatchedSteps(CountedField):
+    """A field to whose methods torchdiffeq reports adaptive steps, by their names."""
 
     def callback_accept_step(self, t: Tensor, y: Tensor, h: Tensor) -> None:
-        self._counts.accepted += 1
+        self.counts.accepted += 1
 
     def callback_reject_step(self, t: Tensor, y: Tensor, h: Tensor) -> None:
-        self._counts.rejected += 1
+        self.counts.rejected += 1
+
+
+class _WatchedGrid(CountedField):
+    """The same for the steps of a grid."""
+
+    def callback_step(self, t: Tensor, y: Tensor, h: Tensor) -> None:
+        self.counts.accepted += 1
 
 
 def _options(settings: Settings, ts: Tensor) -> dict[str, Any]:
     """The options of a solve; those that are left at their defaults are left out."""
-    if not settings.adaptive:
-        h = settings.step_size
-        inside = h is not None and bool((((ts - ts[0]) / h).frac().abs() > 1e-6).any())
-        options = {
-            "step_size": h,
-            "perturb": settings.perturb or None,
-            # It costs an evaluation an output, and gives nothing where outputs end steps.
-            "interp": "cubic" if inside and len(ts) > 2 else None,
-        }
-    else:
-        default = Settings()
-        names = (*_STEPS.settings, "max_num_steps")
-        options = {
-            name: value
-            for name in names
-            if (value := getattr(settings, name)) != getattr(default, name)
-        }
-        for name in ("step_t", "jump_t"):
-            if name in options:
-                options[name] = ts.new_tensor(options[name])
-    return {name: value for name, value in options.items() if value is not None}
+    default = Settings()
+    offered = _STEPS.settings if settings.adaptive else _GRID.settings
+    options = {
+        name: value
+        for name in offered
+        if (value := getattr(settings, name)) != getattr(default, name)
+    }
+    for name in {"step_t", "jump_t"} & set(options):
+        options[name] = ts.new_tensor(options[name])
+    if settings.adaptive and settings.max_num_steps < _MOST_STEPS:
+        options["max_num_steps"] = int(settings.max_num_steps)
+    return options
 
 
 def _of_adjoint(gradient: Adjoint, field: Field, options: dict[str, Any]) -> dict[str, Any]:
@@ -154,15 +170,3 @@ def _of_adjoint(gradient: Adjoint, field: Field, options: dict[str, Any]) -> dic
     if gradient.norm != "rms":
         arguments["adjoint_options"]["norm"] = gradient.norm
     return arguments
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Name the failures of a solve, which torchdiffeq tells by assertions, as here."""
-    try:
-        yield
-    except AssertionError as error:
-        for start, failure in _FAILURES.items():
-            if str(error).startswith(start):
-                raise failure(f"torchdiffeq: {str(error)[:200]}", float("nan")) from error
-        raise

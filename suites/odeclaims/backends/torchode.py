@@ -1,7 +1,10 @@
 """torchode: a step size for each sample, except under its joint adjoint."""
 
 import importlib
-from typing import Any
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +17,7 @@ from neural_ode.settings import Settings
 from neural_ode.solution import Stats
 from odeclaims.backends.base import Answer, Backend, Prepared
 from odeclaims.backends.offers import Offers
-from odeclaims.backends.on_torch import CountedField, Pass, gradient_vector, run, states
+from odeclaims.backends.on_torch import CountedField, Pass, finish, gradient_vector, run, states
 from odeclaims.workloads import Problem
 
 _METHODS = {"dopri5": "Dopri5", "tsit5": "Tsit5", "heun": "Heun", "euler": "Euler"}
@@ -27,7 +30,6 @@ _FAILURES = {
     "REACHED_MAX_STEPS": StepLimit,
     "INFINITE_NORM": NonFinite,
 }
-_MOST_STAGES = 7
 # torchode counts steps in a tensor of whole numbers.
 _MOST_STEPS = 2**31 - 1
 
@@ -98,48 +100,120 @@ class Torchode(Backend):
         """
         torchode: Any = importlib.import_module("torchode")
         offers = _STEPS if settings.adaptive else _GRID
-        offers.check(settings, gradient)
+        offers.check(settings, ts, gradient)
+        if not settings.adaptive and settings.step_size is None:
+            raise NotOffered("torchode does not offer steps from one output to the next")
+        _check_times(ts, y0)
+        if isinstance(gradient, Adjoint):
+            _check_parameters(field)
         counted = CountedField(_OneSample(field, y0.shape))
-        term = torchode.ODETerm(counted)
-        method = getattr(torchode, offers.methods[settings.method.name])(term=term)
-        # torchode computes a state in the wider of its dtype and that of the times.
-        times, direction = ts[None].to(y0.dtype), 1 if ts[-1] > ts[0] else -1
-        dt0 = None
-        if settings.adaptive:
-            controller = torchode.IntegralController(
-                atol=settings.atol, rtol=settings.rtol, term=term
-            )
-        else:
-            if settings.step_size is None:
-                raise NotOffered("torchode does not offer steps from one output to the next")
-            controller = torchode.FixedStepController()
-            dt0 = times.new_full((1,), direction * float(settings.step_size))
-        limit = min(int(settings.max_num_steps), _MOST_STEPS)
+        if len(ts) == 1:
+            return y0[None], counted.stats
+        work = _Work(torchode, counted, offers.methods[settings.method.name], settings)
         if isinstance(gradient, Adjoint) and torch.is_grad_enabled():
-            solver = torchode.JointBacksolveAdjoint(term, method, controller)
-            # It takes no limit, but its loop forward does. The one back would end in silence.
-            solver.forward_loop.max_steps = limit
-            counted.most_backward = limit * _MOST_STAGES
+            solver = work.adjoint(gradient)
         else:
-            solver = torchode.AutoDiffAdjoint(
-                method, controller, max_steps=limit, backprop_through_step_size_control=False
+            solver = work.loop()
+        initial = torchode.InitialValueProblem(y0.reshape(1, -1), t_eval=ts[None].to(y0.dtype))
+        solution = solver.solve(initial, work.term, dt0=work.first_step(ts, y0))
+        _check_status(torchode, solution)
+        steps, accepted = (int(solution.stats[n].max()) for n in ("n_steps", "n_accepted"))
+        counts = counted.stats.forward
+        counts.accepted, counts.rejected = accepted, steps - accepted
+        return finish(counted, solution.ys[0].reshape(len(ts), *y0.shape), ts)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The parts of torchode that one solve takes.
+
+    Attributes:
+        torchode: the library, which is imported when it is needed.
+        field: the field on one flat sample.
+        method: torchode's name of the method.
+        settings: those of the solve.
+    """
+
+    torchode: Any
+    field: nn.Module
+    method: str
+    settings: Settings
+
+    @cached_property
+    def term(self) -> Any:
+        return self.torchode.ODETerm(self.field)
+
+    def loop(self, rtol: Any = None, atol: Any = None) -> Any:
+        """A loop over steps, by the tolerances of the solve where none are given."""
+        method = getattr(self.torchode, self.method)(term=self.term)
+        if not self.settings.adaptive:
+            controller = self.torchode.FixedStepController()
+        else:
+            controller = self.torchode.IntegralController(
+                rtol=self.settings.rtol if rtol is None else rtol,
+                atol=self.settings.atol if atol is None else atol,
+                term=self.term,
             )
-        initial = torchode.InitialValueProblem(y0.reshape(1, -1), t_eval=times)
-        solution = solver.solve(initial, term, dt0=dt0)
-        _check_status(int(solution.status.max()), torchode)
-        stats = counted.end_forward()
-        stats.forward.accepted = int(solution.stats["n_accepted"].max())
-        stats.forward.rejected = int(solution.stats["n_steps"].max()) - stats.accepted
-        return solution.ys[0].reshape(len(ts), *y0.shape), stats
+        return self.torchode.AutoDiffAdjoint(
+            method,
+            controller,
+            max_steps=int(min(self.settings.max_num_steps, _MOST_STEPS)),
+            backprop_through_step_size_control=False,
+        )
+
+    def adjoint(self, gradient: Adjoint) -> Any:
+        """The joint adjoint, whose loops have the limits and the tolerances that were asked for."""
+        loop = self.loop()
+        solver = self.torchode.JointBacksolveAdjoint(
+            self.term, loop.step_method, loop.step_size_controller
+        )
+        solver.forward_loop = loop
+        solver.backward_loop = _Checked(self.torchode, self.loop(gradient.rtol, gradient.atol))
+        return solver
+
+    def first_step(self, ts: Tensor, y0: Tensor) -> Tensor | None:
+        """The step of a grid; torchode wants it in the direction of the solve."""
+        h = self.settings.step_size
+        if self.settings.adaptive or h is None:
+            return None
+        return y0.new_full((1,), float(h) if ts[-1] > ts[0] else -float(h))
 
 
-def _check_status(status: int, torchode: Any) -> None:
+class _Checked(nn.Module):
+    """A loop over the steps of a way back that says where it fails, which torchode does not."""
+
+    def __init__(self, torchode: Any, loop: nn.Module) -> None:
+        super().__init__()
+        self.torchode, self.loop = torchode, loop
+
+    def solve(self, *arguments: Any, **more: Any) -> Any:
+        solution = cast(Any, self.loop).solve(*arguments, **more)
+        _check_status(self.torchode, solution)
+        if not solution.ys.isfinite().all():
+            raise NonFinite("torchode: the way back is not finite", math.nan)
+        return solution
+
+
+def _check_status(torchode: Any, solution: Any) -> None:
     """Raise the failure that a status of torchode stands for; 0 is success."""
-    if not status:
-        return
-    name = torchode.Status(status).name
-    failure = _FAILURES.get(name, SolverFailure)
-    raise failure(f"torchode gave up with the status {name}", float("nan"))
+    if status := int(solution.status.max()):
+        name = torchode.Status(status).name
+        failure = _FAILURES.get(name, SolverFailure)
+        raise failure(f"torchode gave up with the status {name}", math.nan)
+
+
+def _check_times(ts: Tensor, y0: Tensor) -> None:
+    """torchode computes a state in the wider of its dtype and that of the times."""
+    if ts.dtype != y0.dtype and not torch.equal(ts.to(y0.dtype).to(ts.dtype), ts):
+        raise NotOffered(f"torchode does not offer times that {y0.dtype}, the state's, rounds")
+
+
+def _check_parameters(field: Field) -> None:
+    """torchode's adjoint gives a gradient to each parameter of a module, and to nothing else."""
+    if not isinstance(field, nn.Module):
+        raise NotOffered("torchode does not offer the adjoint of a field that is no module")
+    if not all(parameter.requires_grad for parameter in field.parameters()):
+        raise NotOffered("torchode does not offer the adjoint of a field with frozen parameters")
 
 
 class _OneSample(nn.Module):

@@ -4,6 +4,7 @@ The results of another solver lie in ``solvers/<backend>`` of the results folder
 folder itself is.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,15 @@ def compare_solvers(out: Path, profile: str | None = None) -> BySolver:
 
     Raises:
         FileNotFoundError: where no other solver has results that ours has too.
-        CorruptFile: where a file is not a verdict or not a provenance.
+        CorruptFile: where a file is not a verdict or not a provenance, or that of another solver.
+        ValueError: where another solver has the name of ours.
     """
     folders = {each.name: each for each in sorted((out / FOLDER).glob("*")) if each.is_dir()}
-    others = {name: _of_profile(folder, profile) for name, folder in folders.items()}
+    if OWN_SOLVER in folders:
+        raise ValueError(f"{folders[OWN_SOLVER]} has the name of our solver, expected another's")
     ours = _of_profile(out, profile)
+    others = {name: _of_profile(folder, profile) for name, folder in folders.items()}
+    others = {name: verdicts for name, verdicts in others.items() if verdicts}
     shared = sorted(key for key in ours if any(key in verdicts for verdicts in others.values()))
     if not shared:
         raise FileNotFoundError(
@@ -91,13 +96,16 @@ def compare_solvers(out: Path, profile: str | None = None) -> BySolver:
         )
     every = {OWN_SOLVER: ours, **others}
     rows = [row for key in shared for row in _statements(key, every)]
-    lacking = {name: _lacking(folder, others[name]) for name, folder in folders.items()}
+    lacking = {name: _lacking(name, set(ran) & set(ours), out) for name, ran in others.items()}
     return BySolver(pd.DataFrame(rows), lacking)
 
 
 def _of_profile(folder: Path, profile: str | None) -> Verdicts:
-    verdicts = read_verdicts(folder)
-    return {key: each for key, each in verdicts.items() if profile in (None, key[0])}
+    # A run that was stopped leaves cells and no verdict.
+    with suppress(FileNotFoundError):
+        verdicts = read_verdicts(folder)
+        return {key: each for key, each in verdicts.items() if profile in (None, key[0])}
+    return {}
 
 
 def _statements(key: tuple[str, str], every: dict[str, Verdicts]) -> list[dict[str, object]]:
@@ -128,13 +136,24 @@ def _outcome(ours: dict[str, Any], outcomes: dict[str, str]) -> str:
     return ours["outcome"] if (outcome, ours["outcome"]) == NOT_FOR_WANT else outcome
 
 
-def _lacking(folder: Path, verdicts: Verdicts) -> list[str]:
-    """What the runs of a solver asked for and did not get."""
+def _lacking(solver: str, keys: set[tuple[str, str]], out: Path) -> list[str]:
+    """What the runs of a solver asked for and did not get, and where their seeds are not ours."""
     sentences: set[str] = set()
-    for profile, slug in verdicts:
-        try:
-            made = read_provenance(folder / profile / slug / "provenance.json")
-        except FileNotFoundError as error:
-            raise CorruptFile(f"{error.filename} is missing beside its verdict") from None
+    for key in keys:
+        made = _provenance(folder_of(out, solver), key)
+        if made.get("solver", OWN_SOLVER) != solver:
+            raise CorruptFile(
+                f"{folder_of(out, solver).joinpath(*key)} holds results of the solver"
+                f" {made.get('solver', OWN_SOLVER)}, expected those of {solver}"
+            )
         sentences |= set(made.get("not_offered", []))
+        if made["seeds"] != _provenance(out, key)["seeds"]:
+            sentences.add(f"{solver} and ours measured different seeds of {name_claim(*key)}")
     return sorted(sentences)
+
+
+def _provenance(folder: Path, key: tuple[str, str]) -> dict[str, Any]:
+    try:
+        return read_provenance(folder.joinpath(*key, "provenance.json"))
+    except FileNotFoundError as error:
+        raise CorruptFile(f"{error.filename} is missing beside its verdict") from None

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from odeclaims.cell import Profile, digest
+from odeclaims.cell import OWN_SOLVER, Profile, digest
 from odeclaims.claim import Claim
 from odeclaims.record.cells import CellStore
 from odeclaims.record.files import CorruptFile, remove_litter
@@ -26,6 +26,7 @@ from odeclaims.record.frame import frame
 from odeclaims.record.provenance import machine, provenance
 from odeclaims.record.registry import registration
 from odeclaims.record.results import Results
+from odeclaims.record.schema import read_provenance
 from odeclaims.run import cluster
 from odeclaims.run.pool import in_processes
 from odeclaims.run.progress import STATES, cell_counter, progress_bar, reports_of_cells
@@ -56,12 +57,14 @@ def run_claims(
         console: where progress is shown.
 
     Raises:
-        ValueError: where another run writes to ``out``, ``out`` is deleted or moved meanwhile, or
-            the cluster's workers have other code.
+        ValueError: where another run writes to ``out``, ``out`` holds results of another solver, it
+            is deleted or moved meanwhile, or the cluster's workers have other code.
         OSError: where ``out`` cannot be written, or the scheduler cannot be reached.
     """
     out.mkdir(parents=True, exist_ok=True)
     with _only_run(out) as check_folder, ExitStack() as stack:
+        for claim in claims:
+            _check_solver(Results(out, profile.name, claim), profile.solver)
         tasks = list_tasks(claims, profile)
         store, summary = CellStore(out), Summary()
         open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
@@ -144,6 +147,23 @@ def _only_run(out: Path) -> Iterator[Callable[[], None]]:
                 )
 
         yield check
+
+
+def _check_solver(results: Results, solver: str) -> None:
+    """Check that the rows that are there, if any, are those of the solver that is to measure.
+
+    Raises:
+        ValueError: where another solver made them.
+    """
+    try:
+        there = read_provenance(results.provenance).get("solver", OWN_SOLVER)
+    except (FileNotFoundError, CorruptFile):
+        return
+    if there != solver:
+        raise ValueError(
+            f"{results.folder} holds results of the solver {there}, which those of {solver} would"
+            " replace; name another folder with --out"
+        )
 
 
 def _finished(store: CellStore, task: Task, console: Console) -> bool:

@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 from neural_ode.delegate import Delegate, solve_with
@@ -66,6 +67,7 @@ def solving_by(name: str) -> Iterator[set[str]]:
 def _noting(backend: Backend, missing: set[str]) -> Delegate:
     """The backend's ``solve``, which also notes what it does not offer."""
 
+    @wraps(backend.solve)
     def solve(*arguments: Any) -> Any:
         try:
             return backend.solve(*arguments)
@@ -73,4 +75,5 @@ def _noting(backend: Backend, missing: set[str]) -> Delegate:
             missing.add(str(error))
             raise
 
+    solve.failure_of = backend.failure_of  # type: ignore[attr-defined]
     return solve

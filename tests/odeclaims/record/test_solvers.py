@@ -11,7 +11,7 @@ from tests.odeclaims.toy_claims import PROVENANCE
 WHOLE = PROVENANCE | {"rows": 3, "data_sha256": "0" * 64}
 
 
-def write(out, statements, solver="ours", profile="quick", missing=()):
+def write(out, statements, solver="ours", profile="quick", missing=(), **more):
     folder = folder_of(out, solver) / profile / "toy"
     central = [each["outcome"] for each in statements if each["central"]]
     verdict = {
@@ -26,7 +26,8 @@ def write(out, statements, solver="ours", profile="quick", missing=()):
         "caveats": [],
     }
     write_json(folder / "verdict.json", verdict)
-    write_json(folder / "provenance.json", WHOLE | {"not_offered": list(missing)})
+    made = {"solver": solver, "not_offered": list(missing), **more}
+    write_json(folder / "provenance.json", WHOLE | made)
 
 
 def test_statements_stand_side_by_side(tmp_path):
@@ -78,6 +79,38 @@ def test_folders_without_another_solver(tmp_path):
         compare_solvers(tmp_path)
     write(tmp_path, [statement(1.0)], "a", "paper")
     with pytest.raises(FileNotFoundError, match="--solver BACKEND"):
+        compare_solvers(tmp_path)
+
+
+def test_a_stopped_run_of_one_solver_hides_no_other(tmp_path):
+    write(tmp_path, [statement(1.0)])
+    write(tmp_path, [statement(1.0)], "a")
+    (tmp_path / "solvers" / "b" / "cells" / "toy").mkdir(parents=True)
+    assert compare_solvers(tmp_path).solvers == ["a"]
+
+
+def test_other_seeds_are_named(tmp_path):
+    write(tmp_path, [statement(1.0)])
+    write(tmp_path, [statement(1.0)], "a", seeds=[1, 2])
+    assert compare_solvers(tmp_path).lacking == {
+        "a": ["a and ours measured different seeds of toy (quick)"]
+    }
+
+
+def test_results_of_another_solver_than_the_folder_says(tmp_path):
+    write(tmp_path, [statement(1.0)])
+    write(tmp_path, [statement(1.0)], "a")
+    write(tmp_path, [statement(1.0)], "b")
+    path = tmp_path / "solvers" / "a" / "quick" / "toy"
+    write_json(path / "provenance.json", WHOLE | {"solver": "ours"})
+    with pytest.raises(CorruptFile, match="holds results of the solver ours, expected those of a"):
+        compare_solvers(tmp_path)
+
+
+def test_no_other_solver_has_our_name(tmp_path):
+    write(tmp_path, [statement(1.0)])
+    (tmp_path / "solvers" / "ours").mkdir(parents=True)
+    with pytest.raises(ValueError, match="has the name of our solver"):
         compare_solvers(tmp_path)
 
 
