@@ -97,7 +97,7 @@ def test_evaluations_there_and_back_are_counted_apart(name):
     assert by_adjoint.stats.accepted == ours.stats.accepted
     # torchode takes one norm over the whole augmented state, and so other steps on the way back.
     same = name == "torchdiffeq"
-    assert by_adjoint.stats.nfe_backward > 0
+    assert (by_adjoint.stats.nfe_backward or 0) > 0
     assert (by_adjoint.stats.nfe_backward == ours.stats.nfe_backward) == same
 
 
@@ -195,7 +195,7 @@ def test_the_way_back_has_tolerances_of_its_own(name):
     tight = Adjoint(rtol=1e-9, atol=1e-9)
     tightly, _ = gradient_on(name, FORWARD, rtol=1e-3, atol=1e-3, gradient=tight)
     assert tightly.stats.nfe_forward == loose.stats.nfe_forward
-    assert tightly.stats.nfe_backward > 2 * loose.stats.nfe_backward
+    assert (tightly.stats.nfe_backward or 0) > 2 * (loose.stats.nfe_backward or 0) > 0
 
 
 class Pole(torch.nn.Module):

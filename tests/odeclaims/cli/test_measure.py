@@ -160,6 +160,18 @@ def test_another_solver_has_a_folder_of_its_own_and_says_what_it_lacks(toy):
     assert "torchdiffeq: 0 of 1 central statement judged, 1 not offered" in output
 
 
+def test_results_of_another_solver_are_not_replaced(done):
+    before = done.rows()
+    code, _, errors = done("run", "--solver", "torchdiffeq", "--out", "results/solvers/torchdiffeq")
+    assert (code, errors) == (0, "")
+    folder = done.out / "solvers" / "torchdiffeq" / "solvers" / "torchdiffeq"
+    code, _, errors = done("run", "--out", str(folder))
+    assert code == 2
+    assert "holds results of the solver torchdiffeq, which those of ours would replace" in errors
+    one_sentence(errors)
+    assert done.rows().equals(before)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

@@ -144,3 +144,19 @@ def test_rules_are_registered_and_one_that_moved_is_refused(toy):
     assert "--reason says why" in one_sentence(toy("register")[2])
     assert toy("register", "--reason", "it was too strict")[0] == 0
     assert len((toy.out / "registry.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "expected two results folders to compare, or --by solver"),
+        (["results"], "expected two results folders to compare, or --by solver"),
+        (["results", "results", "--profile", "quick"], "--profile goes with --by solver"),
+        (["results", "results", "--by", "solver"], "--by solver reads one results folder"),
+        (["--by", "solver"], "has no results of another solver"),
+    ],
+)
+def test_what_compare_is_asked_for_makes_no_sense(done, arguments, says):
+    code, _, errors = done("compare", *arguments)
+    assert code == 2
+    assert says in one_sentence(errors)
