@@ -1,7 +1,7 @@
 """What a solve asks for, held against what a backend offers."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from neural_ode.settings import Settings
 
 # What every solve has, and what each backend must heed.
 _ALWAYS = ("method", "rtol", "atol", "max_num_steps")
-# A field of ``Adjoint`` that every backend with an adjoint heeds, or that comes with its field.
+# What every backend with an adjoint must heed.
 _ALWAYS_OF_ADJOINT = ("rtol", "atol")
 # How far from the end of a step of a grid an output may lie, in steps, as rounding has it.
 _ON_GRID = 1e-6
@@ -38,7 +38,7 @@ class Offers:
     methods: Mapping[str, Any]
     settings: Collection[str] = ()
     adjoint: bool = False
-    of_adjoint: Collection[str] = field(default=())
+    of_adjoint: Collection[str] = ()
 
     def check(self, settings: Settings, ts: Float[Tensor, " time"], gradient: Gradient) -> None:
         """Check that a solve asks for nothing else.
@@ -62,7 +62,7 @@ class Offers:
             self._check_gradient(gradient)
 
     def _check_grid(self, settings: Settings, ts: Float[Tensor, " time"]) -> None:
-        if settings.step_size is None:
+        if settings.step_size is None or len(ts) == 1:
             return
         steps = (ts.double() - ts[0].double()).abs() / settings.step_size
         # The last step is cut where the end comes sooner.
@@ -79,7 +79,7 @@ class Offers:
         if not (self.adjoint and type(gradient) is Adjoint):
             raise self._lacks(f"the gradient {type(gradient).__name__}")
         for name in _changed(gradient):
-            # Of a norm both libraries know names alone, and their own functions of other parts.
+            # A norm that is a function gets other arguments in each library.
             known = name != "norm" or isinstance(gradient.norm, str)
             if name not in (*_ALWAYS_OF_ADJOINT, *self.of_adjoint) or not known:
                 raise self._lacks(f"{name} = {getattr(gradient, name)!r} of the adjoint")
