@@ -18,7 +18,6 @@ from odeclaims.record.schema import read_provenance
 from odeclaims.record.wording import count_of
 
 FOLDER = "solvers"
-NOT_FOR_WANT = ("not offered", "insufficient")
 
 
 def folder_of(out: Path, solver: str) -> Path:
@@ -94,9 +93,15 @@ def compare_solvers(out: Path, profile: str | None = None) -> BySolver:
             f"{out / FOLDER} has no results of another solver of claims that {out} has too;"
             " `odeclaims run CLAIM --solver BACKEND` makes them"
         )
-    every = {OWN_SOLVER: ours, **others}
-    rows = [row for key in shared for row in _statements(key, every)]
-    lacking = {name: _lacking(name, set(ran) & set(ours), out) for name, ran in others.items()}
+    made = {
+        name: {key: _made(name, key, out) for key in verdicts if key in ours}
+        for name, verdicts in others.items()
+    }
+    rows = [row for key in shared for row in _statements(key, ours[key], others, made)]
+    lacking = {
+        name: sorted({sentence for key in each for sentence in _lacking(name, key, each[key], out)})
+        for name, each in made.items()
+    }
     return BySolver(pd.DataFrame(rows), lacking)
 
 
@@ -108,48 +113,68 @@ def _of_profile(folder: Path, profile: str | None) -> Verdicts:
     return {}
 
 
-def _statements(key: tuple[str, str], every: dict[str, Verdicts]) -> list[dict[str, object]]:
+def _statements(
+    key: tuple[str, str],
+    ours: dict[str, Any],
+    others: dict[str, Verdicts],
+    made: dict[str, dict[tuple[str, str], dict[str, Any]]],
+) -> list[dict[str, object]]:
     """A row for each of our statements, with its outcome on every solver."""
+    ran = [name for name, verdicts in others.items() if key in verdicts]
     outcomes = {
-        solver: {s["name"]: s["outcome"] for s in verdicts[key]["statements"]}
-        for solver, verdicts in every.items()
-        if key in verdicts
+        name: {s["name"]: s["outcome"] for s in others[name][key]["statements"]} for name in ran
     }
+    lacks = {name: bool(made[name][key].get("not_offered")) for name in ran}
     return [
         {
             "claim": name_claim(*key),
-            "statement": statement["name"],
-            "text": statement["text"],
-            "central": statement["central"],
-            **{s: _outcome(statement, outcomes.get(s, {})) for s in every},
+            "statement": s["name"],
+            "text": s["text"],
+            "central": s["central"],
+            OWN_SOLVER: s["outcome"],
+            **{
+                name: _outcome(s["outcome"], outcomes[name].get(s["name"], ""), lacks[name])
+                if name in ran
+                else ""
+                for name in others
+            },
         }
-        for statement in every[OWN_SOLVER][key]["statements"]
+        for s in ours["statements"]
     ]
 
 
-def _outcome(ours: dict[str, Any], outcomes: dict[str, str]) -> str:
-    """The outcome of one of our statements on a solver; "" where that has not run the claim.
+def _outcome(ours: str, theirs: str, lacks: bool) -> str:
+    """The outcome of a statement on another solver, beside ours on the same seeds.
 
-    What our own rows cannot decide either is not for want of something that the solver lacks.
+    What our own rows cannot decide either is not for want of something that the solver lacks. What
+    they can decide, and those of a solver that lacks something cannot, is.
     """
-    outcome = outcomes.get(ours["name"], "")
-    return ours["outcome"] if (outcome, ours["outcome"]) == NOT_FOR_WANT else outcome
+    if theirs == "not offered" and ours == "insufficient":
+        return ours
+    if theirs == "insufficient" and ours != "insufficient" and lacks:
+        return "not offered"
+    return theirs
 
 
-def _lacking(solver: str, keys: set[tuple[str, str]], out: Path) -> list[str]:
-    """What the runs of a solver asked for and did not get, and where their seeds are not ours."""
-    sentences: set[str] = set()
-    for key in keys:
-        made = _provenance(folder_of(out, solver), key)
-        if made.get("solver", OWN_SOLVER) != solver:
-            raise CorruptFile(
-                f"{folder_of(out, solver).joinpath(*key)} holds results of the solver"
-                f" {made.get('solver', OWN_SOLVER)}, expected those of {solver}"
-            )
-        sentences |= set(made.get("not_offered", []))
-        if made["seeds"] != _provenance(out, key)["seeds"]:
-            sentences.add(f"{solver} and ours measured different seeds of {name_claim(*key)}")
-    return sorted(sentences)
+def _made(solver: str, key: tuple[str, str], out: Path) -> dict[str, Any]:
+    """What made a result of a solver."""
+    folder = folder_of(out, solver)
+    made = _provenance(folder, key)
+    there = made.get("solver", OWN_SOLVER)
+    if there != solver:
+        raise CorruptFile(
+            f"{folder.joinpath(*key)} holds results of the solver {there}, expected those of"
+            f" {solver}"
+        )
+    return made
+
+
+def _lacking(solver: str, key: tuple[str, str], made: dict[str, Any], out: Path) -> list[str]:
+    """What a run of a solver asked for and did not get, and whether its seeds are not ours."""
+    sentences = list(made.get("not_offered", []))
+    if made["seeds"] != _provenance(out, key)["seeds"]:
+        sentences.append(f"{solver} and ours measured different seeds of {name_claim(*key)}")
+    return sentences
 
 
 def _provenance(folder: Path, key: tuple[str, str]) -> dict[str, Any]:

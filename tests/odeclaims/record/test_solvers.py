@@ -37,6 +37,7 @@ def test_statements_stand_side_by_side(tmp_path):
         statement(1.0, name="lacks"),
         statement(1.0, name="control", central=False),
         statement(None, name="few", outcome="insufficient"),
+        statement(1.0, name="short"),
     ]
     theirs = [
         statement(1.1, name="same"),
@@ -44,23 +45,22 @@ def test_statements_stand_side_by_side(tmp_path):
         statement(None, name="lacks", outcome="not offered"),
         statement(2.0, name="control", central=False, outcome="not reproduced"),
         statement(None, name="few", outcome="not offered"),
+        statement(None, name="short", outcome="insufficient"),
     ]
     write(tmp_path, ours)
     write(tmp_path, theirs, "b", missing=["b does not offer tea"])
     write(tmp_path, ours[:2], "a")
     compared = compare_solvers(tmp_path)
     assert compared.solvers == ["a", "b"]
-    assert compared.statements["a"].tolist() == ["reproduced", "reproduced", "", "", ""]
-    # What our own rows cannot decide is not for want of something.
-    assert compared.statements["b"].tolist() == [
-        *[s["outcome"] for s in theirs[:4]],
-        "insufficient",
-    ]
+    assert compared.statements["a"].tolist() == ["reproduced", "reproduced", "", "", "", ""]
+    # What our own rows cannot decide is not for want of something, and what they can decide is.
+    expected = [*(each["outcome"] for each in theirs[:4]), "insufficient", "not offered"]
+    assert compared.statements["b"].tolist() == expected
     assert compared.lacking == {"a": [], "b": ["b does not offer tea"]}
     assert compared.differing("b")["statement"].tolist() == ["other", "control"]
     assert compared.summary("a") == "a: 2 of 2 central statements judged; 2 come out as on ours."
     assert compared.summary("b") == (
-        "b: 2 of 4 central statements judged, 1 not offered, 1 insufficient; 1 comes out as on"
+        "b: 2 of 5 central statements judged, 2 not offered, 1 insufficient; 1 comes out as on"
         " ours; 1 is decided otherwise: toy (quick) other."
     )
 
