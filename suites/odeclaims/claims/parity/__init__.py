@@ -1,11 +1,12 @@
 """x -> -x in one to many dimensions: odd ones are closed to flows (Norcliffe et al. 2020).
 
-In the plane -x is where a rotation by pi ends, and so it is in every even dimension. In an odd one
--x turns the space inside out, which no flow does. The paper shows it by the errors of trained
-models: a NODE fails where the dimension is odd, and second-order or augmented ones never do. Mean
-squares show it only on the line, since in three dimensions or more a flow may come near -x but for
-a small set. What no flow escapes is a point on every sphere that misses -x by the radius or more.
-Seven models learn from the same points, and both are measured on flows that are solved tightly.
+A rotation by pi ends at -x in the plane, and in every even dimension. In an odd dimension -x
+reverses orientation, which no flow does. The paper shows it by the errors of trained models: a NODE
+fails where the dimension is odd, and second-order and augmented models learn all dimensions. An
+error has a floor on the line only. In three dimensions a flow may come near -x but for a small set.
+On every sphere it still has a point that is off by the radius or more. Seven models learn from the
+same points. Their errors and what they miss on spheres are measured on flows that are solved
+tightly.
 """
 
 from odeclaims.claim import Claim, Column, Evidence
