@@ -31,8 +31,8 @@ NAMES = {
 # Read from the released results: mean squared errors in 1 to 6 dimensions.
 PUBLISHED_TRAIN = (0.34, 4e-5, 0.045, 2e-4, 0.016, 1e-3)
 PUBLISHED_TEST = (0.37, 3e-4, 0.16, 0.0022, 0.092, 0.0082)
-# The sphere whose maxima are drawn.
-DRAWN = RADII[-1]
+# The sphere whose maxima are drawn, and of the starts in the plane every so many.
+DRAWN, EVERY = RADII[-1], 4
 
 
 def figure(df: pd.DataFrame) -> Figure:
@@ -41,10 +41,11 @@ def figure(df: pd.DataFrame) -> Figure:
     (a) Mean squared errors on dense points: medians, and bars from the least to the largest seed.
     The dotted line is that of the map to 0. (b) The maximum of |F(x) + x| on the unit sphere. No
     flow in odd dimensions goes below the dotted line at 1. (c) Maps of the line of one seed each;
-    dotted -x. (d) Trajectories of a NODE in the plane, from dots to crosses; opposite the starts
-    would be right. (e) Least determinant of the derivative, which is positive for a flow. That of
-    -x is 1 in even dimensions and -1 in odd ones. (f) The NODE again: errors on the training points
-    (dashed) and on dense points, with the published ones (hollow).
+    dotted -x. Those of both NODEs coincide. (d) Trajectories of a NODE in the plane from two
+    opposite starts (dots) to their ends (crosses). (e) Least determinant of the derivative, which
+    is positive for a flow. That of -x is 1 in even dimensions and -1 in odd ones. (f) The NODE
+    again: errors on the training points (dashed) and on dense points, with the published ones
+    (hollow).
     """
     fig, axes = panels(2, 3, height=2.35)
     error, sphere, line, plane, determinant, node = axes.flat
@@ -108,7 +109,7 @@ def _draw_line(ax: Axes, df: pd.DataFrame) -> None:
 
 def _draw_plane(ax: Axes, df: pd.DataFrame) -> None:
     rows = ok(df, kind="path", repetition=0)
-    for i, (_, path) in enumerate(rows.groupby("start")):
+    for i, (_, path) in enumerate(of(rows, start=list(range(0, 100, EVERY))).groupby("start")):
         path = path.sort_values("time")
         look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)]}
         ax.plot(path["y1"], path["y2"], linewidth=0.9, **look)
