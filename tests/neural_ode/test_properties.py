@@ -319,7 +319,9 @@ def test_fixed_steps_are_linear_in_the_state_for_a_linear_field(method, ts, fact
     def flow(y):
         return solve(lambda t, y: torch.cos(t) * (y @ a), y, ts, method=method, step_size=0.3).ys
 
-    torch.testing.assert_close(flow(p * u + q * v), p * flow(u) + q * flow(v), rtol=0, atol=1e-12)
+    # The corrector of the implicit method stops where the tolerance lets it.
+    few = 1e-9 if method == "implicit_adams" else 1e-12
+    torch.testing.assert_close(flow(p * u + q * v), p * flow(u) + q * flow(v), rtol=0, atol=few)
 
 
 @MANY

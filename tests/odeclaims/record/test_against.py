@@ -15,7 +15,15 @@ from odeclaims.record.results import Results
 from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 CLAIM = make_claim(columns={"x": Column("a number"), "word": Column("a word")})
-ROW = {"x": 0.5, "word": "a\r\nb", "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
+ROW = {
+    "x": 0.5,
+    "word": "a\r\nb",
+    "status": "ok",
+    "repetition": 0,
+    "seed": 1,
+    "device": "cpu",
+    "solver": "ours",
+}
 NAMES = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 

@@ -29,7 +29,14 @@ CLAIM = make_claim(
         Statement("rows", "there are rows", count, Exact(Bounds(1)), "a test", central=True)
     ],
 )
-COMMON = {"word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
+COMMON = {
+    "word": "a",
+    "status": "ok",
+    "repetition": 0,
+    "seed": 2**62,
+    "device": "cpu",
+    "solver": "ours",
+}
 
 
 def columns(values, **sizes):

@@ -81,7 +81,7 @@ def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_
     statement = Statement("small", "x is small", values, rule, "a test", central=True)
     claim = make_claim(columns={"x": Column("a number")}, STATEMENTS=[statement], table=table)
     results = Results(tmp_path, "quick", claim)
-    row = {"x": 0.5, "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
+    row = {"x": 0.5, "status": "ok", "repetition": 0, "seed": 1, "device": "cpu", "solver": "ours"}
     results.write(frame(claim, [row]), PROVENANCE)
     read = Results.read
     monkeypatch.setattr(Results, "read", lambda self: calls.update(["read"]) or read(self))

@@ -15,7 +15,15 @@ from tests.odeclaims.toy_claims import PROVENANCE, make_claim
 
 CLAIM = make_claim(columns={"x": Column("a number"), "word": Column("a word")})
 OTHER = PROVENANCE | {"commit": "b" * 40}
-ROW = {"x": 0.1, "word": "a", "status": "ok", "repetition": 0, "seed": 2**62, "device": "cpu"}
+ROW = {
+    "x": 0.1,
+    "word": "a",
+    "status": "ok",
+    "repetition": 0,
+    "seed": 2**62,
+    "device": "cpu",
+    "solver": "ours",
+}
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def claim(slug: str, **changes: Any) -> Claim:
 def results(out: Path, one: Claim) -> Results:
     """Rows of that claim on disk, as a run writes them."""
     df = pd.DataFrame({"x": [0.5, 2.0, 2.25], "status": "ok"})
-    df = df.assign(repetition=range(3), seed=range(3), device="cpu")
+    df = df.assign(repetition=range(3), seed=range(3), device="cpu", solver="ours")
     Results(out, "quick", one).write(df, PROVENANCE)
     return Results(out, "quick", one)
 

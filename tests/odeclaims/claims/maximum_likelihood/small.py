@@ -22,5 +22,5 @@ def cell(arm: str, iterations: int = 3, **params) -> Cell:
 
 def measured(chosen: Cell, context: Context | None = None) -> pd.DataFrame:
     rows = CLAIM.measure(chosen, context or Context())
-    common = {**chosen.params, "status": "ok", "device": "cpu"}
+    common = {**chosen.params, "status": "ok", "device": "cpu", "solver": "ours"}
     return pd.DataFrame([{**common, **row} for row in rows])
