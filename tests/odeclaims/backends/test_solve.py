@@ -19,13 +19,14 @@ from neural_ode import (
 from neural_ode.delegate import solve_with
 from neural_ode.failures import NotOffered
 from neural_ode.networks import MLPField
-from odeclaims.backends import find_backends
+from odeclaims.backends import find_backends, is_installed
 from odeclaims.cell import Row, guarded
 from odeclaims.run.solving import solving_by
 
 FORWARD = torch.tensor([0.0, 1.0], dtype=torch.float64)
 BACK = torch.tensor([1.0, 0.3, 0.0], dtype=torch.float64)
-OTHERS = ("torchdiffeq", "torchode")
+WITH_TORCHODE = pytest.mark.skipif(not is_installed("torchode"), reason="torchode is missing")
+OTHERS = ("torchdiffeq", pytest.param("torchode", marks=WITH_TORCHODE))
 # torchdiffeq shortens its steps until they are zero, and torchode looks at the norm of the error.
 FAILURE_BEYOND_A_POLE = {"torchdiffeq": StepUnderflow, "torchode": NonFinite}
 
@@ -50,7 +51,7 @@ def gradient_on(name: str, ts: torch.Tensor, **arguments: Any) -> tuple[Solution
 
 
 # What both sides have, with the method's steps (and so the numbers) in common.
-SHARED: list[tuple[str, dict[str, Any]]] = [
+SHARED: list[Any] = [
     ("torchdiffeq", {"rtol": 1e-7, "atol": 1e-7}),
     ("torchdiffeq", {"rtol": 1e-7, "atol": 1e-7, "method": "dopri8"}),
     ("torchdiffeq", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}),
@@ -59,10 +60,12 @@ SHARED: list[tuple[str, dict[str, Any]]] = [
     ("torchdiffeq", {"method": "rk4", "step_size": 0.1}),
     ("torchdiffeq", {"method": "midpoint", "step_size": 0.01}),
     ("torchdiffeq", {"method": "euler"}),
-    ("torchode", {"rtol": 1e-7, "atol": 1e-7}),
-    ("torchode", {"rtol": 1e-7, "atol": 1e-7, "method": "tsit5"}),
-    ("torchode", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}),
-    ("torchode", {"method": "euler", "step_size": 0.1}),
+    pytest.param("torchode", {"rtol": 1e-7, "atol": 1e-7}, marks=WITH_TORCHODE),
+    pytest.param("torchode", {"rtol": 1e-7, "atol": 1e-7, "method": "tsit5"}, marks=WITH_TORCHODE),
+    pytest.param(
+        "torchode", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}, marks=WITH_TORCHODE
+    ),
+    pytest.param("torchode", {"method": "euler", "step_size": 0.1}, marks=WITH_TORCHODE),
 ]
 
 
@@ -261,6 +264,7 @@ def test_a_grid_keeps_its_limit_counts_its_steps_and_ends_finite(name):
         solve_on(name, field, y0, inside, **grid)
 
 
+@WITH_TORCHODE
 def test_what_torchode_would_get_wrong_it_is_not_asked():
     def ask(field, ts, **arguments):
         solve_on("torchode", field, torch.ones(2), ts, **arguments)
