@@ -69,7 +69,8 @@ class Statement:
     def judge(self, df: pd.DataFrame) -> "Judgement":
         """The judgement of these rows alone; insufficient evidence is a judgement too.
 
-        Where some rows ask for what another solver does not have, that is why evidence is lacking.
+        Where evidence is lacking, and rows that another solver does not offer would change that, it
+        is not offered.
         """
         judgement = self._judge_or_none(df)
         if judgement and (judgement.outcome != "insufficient" or not _lacks_rows(df)):

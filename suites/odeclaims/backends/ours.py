@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode import (
@@ -71,8 +72,13 @@ class Ours(Backend):
         return Prepared(lambda: run(solve_from, problem, gradient), answer)
 
     def solve(
-        self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
-    ) -> tuple[Tensor, Stats]:
+        self,
+        field: Field,
+        y0: Float[Tensor, "*state"],
+        ts: Float[Tensor, " time"],
+        settings: Settings,
+        gradient: Gradient,
+    ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """One solve of a claim."""
         try:
             chosen = replace(settings, compile=self.compiles)

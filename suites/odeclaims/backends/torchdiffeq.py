@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode import Adjoint, NonFinite, SolverFailure, StepLimit, StepUnderflow
@@ -83,8 +84,13 @@ class Torchdiffeq(Backend):
         return Prepared(lambda: run(partial(solve, problem.field), problem, gradient), answer)
 
     def solve(
-        self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
-    ) -> tuple[Tensor, Stats]:
+        self,
+        field: Field,
+        y0: Float[Tensor, "*state"],
+        ts: Float[Tensor, " time"],
+        settings: Settings,
+        gradient: Gradient,
+    ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """One solve of a claim."""
         import torchdiffeq
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode import Adjoint, NonFinite, SolverFailure, StepLimit, StepUnderflow
@@ -92,8 +93,13 @@ class Torchode(Backend):
         return Prepared(lambda: run(solve, problem, gradient), answer)
 
     def solve(
-        self, field: Field, y0: Tensor, ts: Tensor, settings: Settings, gradient: Gradient
-    ) -> tuple[Tensor, Stats]:
+        self,
+        field: Field,
+        y0: Float[Tensor, "*state"],
+        ts: Float[Tensor, " time"],
+        settings: Settings,
+        gradient: Gradient,
+    ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """One solve of a claim: the whole state is one sample, so that it shares its steps.
 
         torchode counts its step limit over the whole solve, and not between two outputs.
