@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 
 
+@pytest.mark.slow(reason="the command line is started twice, and its workers")
 def test_a_claim_works_by_adding_one_file(tmp_path):
     """Here the command line runs as a user starts it, and so do its workers."""
     code = re.search(r"<!-- example claim -->\n```python\n(.*?)```", PAGE, re.DOTALL)
@@ -37,6 +40,7 @@ def test_a_claim_works_by_adding_one_file(tmp_path):
     assert (folder / "figure.png").exists()
 
 
+@pytest.mark.slow(reason="a process imports torch")
 def test_a_method_and_a_gradient_work_by_adding_one_file_each(tmp_path):
     """The method's file has another import than the script on the page, as the page says."""
     method = re.search(r"```python\n(import numpy as np\n.*?\nRALSTON = .*?)```", PAGE, re.DOTALL)

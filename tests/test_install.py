@@ -152,6 +152,7 @@ def test_both_distributions_have_one_version():
         assert content["project"]["version"] == __version__
 
 
+@pytest.mark.slow(reason="the command line is started five times")
 def test_the_record_is_listed_shown_cited_verified_and_checked(stranger, central):
     code, listed, errors = stranger("list")
     assert (code, errors) == (0, "")
@@ -199,6 +200,7 @@ def test_a_claim_is_measured(stranger):
     assert json.loads(made.read_text())["commit"] is None
 
 
+@pytest.mark.slow(reason="a process imports torch")
 def test_published_networks_and_the_digits_to_measure_them_on_are_there(stranger):
     code, output, errors = stranger.python(MATERIAL)
     assert (code, errors) == (0, "")
@@ -234,6 +236,7 @@ def of_suite() -> str:
     return ",".join(names)
 
 
+@pytest.mark.slow(reason="a process imports torch")
 def test_the_solver_needs_no_package_of_the_suite(stranger):
     assert {"pandas", "seaborn", "typer", "pydantic"} <= set(of_suite().split(","))
     assert stranger.python(SOLVE, of_suite()) == (0, "0.368\n", "")

@@ -60,6 +60,7 @@ def small(afresh, monkeypatch):
     monkeypatch.setattr(solving.Compiled, "time_solve", lambda self, workload: None)
 
 
+@pytest.mark.slow(reason="every count of the gate is taken")
 @pytest.mark.parametrize(("benchmark_class", "name"), cases("track_"))
 def test_every_count_is_a_number_with_a_unit(small, benchmark_class, name):
     param = cheapest(benchmark_class)

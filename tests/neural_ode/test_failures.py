@@ -89,6 +89,7 @@ def test_overflow_of_a_trial_step_is_survived():
     assert solution.ys[-1].item() == pytest.approx(math.exp(-1), rel=1e-6)
 
 
+@pytest.mark.slow(reason="solves go on until no step is left")
 @pytest.mark.parametrize("method", ["bosh3", "dopri5", "tsit5", "dopri8"])
 @pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9])
 def test_step_underflow_before_a_pole(method, tol):

@@ -164,6 +164,7 @@ def option(arguments: list[str], name: str, default: str) -> str:
     return found[-1] if found else default
 
 
+@pytest.mark.slow(reason="the command line is run a hundred times")
 @settings(
     max_examples=6 * settings().max_examples,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -73,6 +73,7 @@ def toy(folder, finished, monkeypatch, capsys) -> Folder:  # noqa: F811
     return Folder(folder, finished, lambda *arguments: call(monkeypatch, capsys, *arguments))
 
 
+@pytest.mark.slow(reason="hundreds of changed files are read")
 @pytest.mark.parametrize("name", ["verdict.json", "provenance.json"])
 def test_a_changed_record_is_never_used_without_a_word(toy, name):
     path, rng, refused = toy.results.folder / name, random.Random(1), 0

@@ -32,6 +32,7 @@ def no(count: int) -> tuple[bool, ...]:
     return (False,) * count
 
 
+@pytest.mark.slow(reason="a rule judges hundreds of simulated results")
 @pytest.mark.parametrize("case", CASES, ids=[f"{c.rule.kind}: {c.truth}" for c in CASES])
 def test_a_rule_errs_seldom_and_sees_the_effect_that_it_promises(case):
     shares = simulate(case, SETS)

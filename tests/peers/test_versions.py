@@ -12,6 +12,7 @@ PEERS = Path(__file__).parents[2] / "suites" / "peers"
 Solving = run_path(str(PEERS / "versions" / "solving.py"))["Solving"]
 
 
+@pytest.mark.slow(reason="other solvers are compiled")
 @pytest.mark.parametrize(
     ("workload", "solver"), list(product(("mlp_forward", "mlp_gradient"), Solving.params[1]))
 )

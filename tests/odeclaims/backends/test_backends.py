@@ -32,6 +32,7 @@ def reference_of(make: Callable[[], Problem], tol: float, *, differentiated: boo
     return solve_reference(make(), *settings(tol), differentiated=differentiated)
 
 
+@pytest.mark.slow(reason="every solver is compiled")
 @pytest.mark.parametrize(("name", "gradient"), arms())
 def test_answer_and_gradient_are_those_of_the_float64_reference(name, gradient):
     work = prepare(name, mlp(), gradient)
@@ -72,6 +73,7 @@ IMAGE_ARMS = [
 ]
 
 
+@pytest.mark.slow(reason="every solver is compiled")
 @pytest.mark.parametrize(("name", "gradient"), IMAGE_ARMS)
 def test_images_keep_their_layout(name, gradient):
     work = prepare(name, conv(), gradient)

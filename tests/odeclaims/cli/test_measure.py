@@ -81,6 +81,7 @@ def goes_on(toy: Toy) -> None:
     assert not list(toy.out.glob("**/*.part"))
 
 
+@pytest.mark.slow(reason="the command line is started as a user does")
 def test_a_run_that_its_user_stops_says_so_and_goes_on_where_it_was(toy):
     toy.claim(trouble=WAITING)
     process = toy.as_a_user("run", "--jobs", "1")

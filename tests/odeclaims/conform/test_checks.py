@@ -208,6 +208,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow(reason="each check runs on a solver with a fault")
 @pytest.mark.parametrize(("faulty", "name"), FAULTS)
 def test_a_fault_fails_its_check_and_ours_passes(faulty, name):
     finding = check(name).judge(faulty())

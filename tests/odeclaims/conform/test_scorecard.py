@@ -114,6 +114,7 @@ def command(tmp_path, monkeypatch, capsys) -> Callable[[str], tuple[int, str, st
     return run
 
 
+@pytest.mark.slow(reason="a check runs into its time limit")
 def test_a_hang_and_a_death_fail_their_own_checks_only(command, tmp_path):
     code, output, errors = command("hostile")
     assert (code, errors) == (1, "")

@@ -146,6 +146,7 @@ def flaws(fig: Figure) -> list[str]:
     return found
 
 
+@pytest.mark.slow(reason="each figure of the record is drawn")
 @pytest.mark.parametrize("name", drawn())
 def test_everything_has_its_place_in_a_column(name):
     with style(COLUMN_WIDTH):

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-SLOW = pytest.mark.slow(reason="workers as joblib starts them import torch")
-
 # Seconds in which every process of a run has to be gone. One that is still importing what the run
 # had imported, on a machine with other work, takes longer before it can look.
 GONE_S, GONE_ONCE_IMPORTED_S = 10, 60
@@ -73,7 +71,10 @@ def goes_on(counted, cells: int) -> None:
     assert len(counted.rows()) == cells
 
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc"),
+    pytest.mark.slow(reason="workers as joblib starts them import torch"),
+]
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
@@ -86,7 +87,6 @@ def test_workers_that_compute_end_with_their_run(counted, sign):
     goes_on(counted, 6)
 
 
-@SLOW
 def test_a_signal_to_all_processes_of_a_run_is_one_sentence(counted):
     """As a terminal sends it at Ctrl-C."""
     counted.claim(cells=6, trouble=BUSY)
@@ -96,7 +96,6 @@ def test_a_signal_to_all_processes_of_a_run_is_one_sentence(counted):
     goes_on(counted, 6)
 
 
-@SLOW
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_workers_that_have_only_been_started_end_with_their_run(counted, sign):
     counted.claim(cells=6, trouble=BUSY)
@@ -107,7 +106,6 @@ def test_workers_that_have_only_been_started_end_with_their_run(counted, sign):
     goes_on(counted, 6)
 
 
-@SLOW
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_puts_its_rows_together_can_be_ended(counted, sign):
     counted.claim(cells=2)
@@ -117,7 +115,6 @@ def test_a_run_that_puts_its_rows_together_can_be_ended(counted, sign):
     goes_on(counted, 2)
 
 
-@SLOW
 def test_a_signal_that_comes_again_changes_nothing(counted):
     counted.claim(cells=6, trouble=BUSY)
     run = counted.start("run", "--jobs", "2", workers="fresh")

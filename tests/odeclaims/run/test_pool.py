@@ -11,6 +11,7 @@ from odeclaims.record.cells import CellStore
 from odeclaims.run import pool
 
 
+@pytest.mark.slow(reason="workers as joblib starts them import torch")
 def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
     """Cell 2 waits to be ended with the worker that cell 3 takes with it.
 

@@ -99,6 +99,7 @@ def test_its_error_is_measured_again_from_its_weights(trained):
     assert error_rate(network.model, test) == network.record["test_error"]
 
 
+@pytest.mark.slow(reason="a network is trained")
 def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
     save = work._Lines.add
     count = 0
@@ -122,6 +123,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, 
     assert again.record["first_losses"] == whole.record["first_losses"]
 
 
+@pytest.mark.slow(reason="a network is trained")
 def test_a_replay_repeats_the_recorded_losses(trained):
     recorded = store.read_record(trained / "trained", tiny())["first_losses"]
     result = training.replay(tiny(), recorded)
@@ -258,6 +260,7 @@ def test_two_processes_do_not_train_one_network(tmp_path):
         work.train(tiny(), tmp_path)
 
 
+@pytest.mark.slow(reason="networks are trained")
 def test_networks_are_trained_side_by_side(tmp_path):
     chosen = [tiny("mlp", epochs=1), tiny("mlp", 1, epochs=1)]
     assert sorted(work.train_all(chosen, tmp_path, 2)) == [(s.name, "") for s in chosen]
