@@ -195,7 +195,28 @@ def caveats(df: pd.DataFrame) -> list[str]:
             f" {len(missing)} of 3 central statements cannot be judged."
         )
     least = min(counts, default=COUNTS[0])
-    return [*sentences, *_caveats_on_training(df), *_caveats_on_errors(df, least)]
+    return [
+        *sentences,
+        *_caveats_on_training(df),
+        *_caveats_on_pairs(df, least),
+        *_caveats_on_errors(df, least),
+    ]
+
+
+def _caveats_on_pairs(df: pd.DataFrame, points: int) -> list[str]:
+    """In how many seeds the latent ODE has the smaller error, judged or not."""
+    pairs = []
+    for arm in ARMS:
+        if arm in LATENT or results(df, arm, points).empty:
+            continue
+        ratios = _ratios(df, arm, points)
+        if len(ratios):
+            found = number(math.exp(np.median(ratios)), 2)
+            pairs.append(f"{arm} in {(ratios < 0).sum()} of {len(ratios)} (median ratio {found})")
+    if not pairs:
+        return []
+    beaten = ", ".join(pairs)
+    return [f"From {points} points, the error of latent_ode is smaller than that of {beaten}."]
 
 
 def _caveats_on_training(df: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from odeclaims.claims.latent_ode_spirals.settings import ARMS, COUNTS, NOISE, WI
 from odeclaims.kits import marks
 from odeclaims.kits.rows import of, ok
 from odeclaims.record.wording import number
-from odeclaims.report.style import COLOURS, MARKERS, add_legend, label_panels, panels
+from odeclaims.report.style import COLOURS, MARKERS, add_legend, label_panels, panels, plain_numbers
 
 LOOKS = {
     arm: (COLOURS[colour], MARKERS[i])
@@ -73,7 +73,7 @@ def _draw_windows(ax: Axes, df: pd.DataFrame, arm: str) -> None:
         inside, beyond = each[each["place"] < WINDOW], each[each["place"] >= WINDOW]
         ax.plot(inside["predicted_x"], inside["predicted_y"], "--", color=colour, linewidth=0.9)
         ax.plot(beyond["predicted_x"], beyond["predicted_y"], color=colour)
-        ax.plot(each["observed_x"], each["observed_y"], ".", color="black", ms=2.2)
+        ax.plot(each["observed_x"], each["observed_y"], ".", color="black", ms=1.6)
     ax.set(title=NAMES[arm], xlabel="first coordinate", ylabel="second coordinate")
     ax.set_aspect("equal", adjustable="datalim")
 
@@ -91,7 +91,14 @@ def _draw_errors(ax: Axes, df: pd.DataFrame) -> None:
                 ax.plot(at, PUBLISHED[arm][points], linestyle="", **look)
     ax.set_xticks(range(len(COUNTS)), [str(each) for each in COUNTS])
     ax.set(title="Errors beyond", xlabel="observed points of 100", yscale="log")
-    ax.set_ylabel("root mean squared error")
+    ax.set(xlim=(-0.5, len(COUNTS) - 0.5), ylabel="root mean squared error")
+    _number(ax)
+
+
+def _number(ax: Axes) -> None:
+    """Numbers at a logarithmic axis, which without any line has no range to number."""
+    if ax.lines:
+        plain_numbers(ax.yaxis)
 
 
 def _draw_latent(ax: Axes, df: pd.DataFrame) -> None:
@@ -112,7 +119,8 @@ def _draw_losses(ax: Axes, df: pd.DataFrame) -> None:
             colour, marker = LOOKS[arm]
             ax.plot(middle.index, middle / middle.iloc[-1], color=colour, marker=marker, ms=3)
     ax.set(title="Training", xlabel="tenth of the training", yscale="log")
-    ax.set_ylabel("loss over the last tenth's")
+    ax.set(ylabel="loss over the last tenth's")
+    _number(ax)
 
 
 def table(df: pd.DataFrame) -> pd.DataFrame:
@@ -130,7 +138,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                     "noise": f"{noise:g}",
                     "model": NAMES[arm],
                     "seeds": len(rows),
-                    "parameters": _cell(middle, "parameters", 4),
+                    "parameters": _whole(middle, "parameters"),
                     "RMSE": _cell(middle, "rmse", 3),
                     "least": number(rows["rmse"].min(), 3),
                     "largest": number(rows["rmse"].max(), 3),
@@ -148,6 +156,10 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
 def _cell(middle: pd.Series, name: str, digits: int) -> str:
     """A number of the table; empty where there is none."""
     return number(float(middle[name]), digits) if pd.notna(middle.get(name)) else ""
+
+
+def _whole(middle: pd.Series, name: str) -> str:
+    return f"{middle[name]:.0f}" if pd.notna(middle.get(name)) else ""
 
 
 def _published(arm: str, points: int) -> str:

@@ -101,5 +101,6 @@ def test_the_caveats_say_what_is_missing_and_what_still_gains():
     text = "\n".join(CLAIM.judge(rows).caveats)
     assert "Windows with 50 or 100 observed points were not measured, so that 2 of 3" in text
     assert "in their last tenth (median share of the loss): rnn 3.4%." in text
+    assert "than that of rnn in 10 of 10 (median ratio 0.42), rnn_dt in 10 of 10" in text
     assert "where none does: latent_ode 0.082 and 0.33, rnn 0.20 and 0.79" in text
     assert "not measured" not in "\n".join(CLAIM.judge(make_rows()).caveats)
