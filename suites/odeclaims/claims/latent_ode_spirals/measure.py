@@ -32,8 +32,9 @@ from odeclaims.claims.latent_ode_spirals.settings import (
 from odeclaims.claims.latent_ode_spirals.spirals import Windows, draw_windows, look_up, stack
 
 LEARNING_RATE = 1e-2
-# The models of the profile quick.
+# The models of the profile quick, and those of smoke, which have all kinds of layers and inputs.
 QUICK = ("latent_ode", "rnn", "rnn_dt", "lookup")
+SMOKE = ("latent_ode", "rnn", "gru_dt", "lookup")
 # That of the released example, and none.
 OTHER_NOISES = (0.3, 0.0)
 # The deviation of the likelihood is that of the noise, and where there is none, this one.
@@ -55,7 +56,7 @@ def cells(profile: Profile) -> Iterator[Cell]:
         "updates": profile.pick(smoke=PARTS, quick=3000, hour=3000, paper=2000),
         "test_series": profile.pick(smoke=6, quick=500, paper=500),
     }
-    arms = profile.pick(smoke=ARMS, quick=QUICK, paper=ARMS)
+    arms = profile.pick(smoke=SMOKE, quick=QUICK, paper=ARMS)
     counts = profile.pick(smoke=COUNTS[:1], quick=COUNTS[:1], paper=COUNTS)
     others = profile.pick(smoke=(), quick=(), hour=COUNTS[:1], paper=COUNTS)
     sets = [(points, NOISE) for points in counts]

@@ -119,6 +119,7 @@ def _draw_losses(ax: Axes, df: pd.DataFrame) -> None:
             colour, marker = LOOKS[arm]
             ax.plot(middle.index, middle / middle.iloc[-1], color=colour, marker=marker, ms=3)
     ax.set(title="Training", xlabel="tenth of the training", yscale="log")
+    ax.set_xticks(range(2, 11, 2))
     ax.set(ylabel="loss over the last tenth's")
     _number(ax)
 
