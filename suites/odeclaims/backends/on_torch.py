@@ -89,13 +89,14 @@ class CountedField(nn.Module):
 
     Attributes:
         stats: evaluations on the way there, and those of the last way back.
+        ended: whether the way there has ended.
     """
 
     def __init__(self, field: Field) -> None:
         super().__init__()
         self.field = field
         self.stats = Stats()
-        self._ended = False
+        self.ended = False
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         """The field's derivative."""
@@ -108,7 +109,7 @@ class CountedField(nn.Module):
         Args:
             ys: the states of the solve, through which every backward pass goes.
         """
-        self._ended = True
+        self.ended = True
         if ys.requires_grad:
             ys.register_hook(self._begin_backward)
         return self.stats
@@ -124,7 +125,7 @@ class CountedField(nn.Module):
     @property
     def counts(self) -> Counts:
         """The counts of the way that the solve is on."""
-        if not self._ended:
+        if not self.ended:
             return self.stats.forward
         if self.stats.backward is None:
             self.stats.backward = Counts()

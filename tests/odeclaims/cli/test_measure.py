@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from odeclaims.backends import is_installed
 from tests.odeclaims.cli.toy import Toy, one_sentence
 from tests.odeclaims.forked import DEADLINE_S
 
@@ -174,19 +173,27 @@ def test_results_of_another_solver_are_not_replaced(done):
     assert done.rows().equals(before)
 
 
+# A backend that is only timed.
+WITH_TIMED = """
+from odeclaims import backends
+
+class Timed(backends.Backend):
+    name = "timed"
+
+known = backends.find_backends() | {"timed": Timed()}
+backends.find_backends = lambda: known
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("scipy", "there is no backend 'scipy'; the backends are diffrax, ours"),
-        pytest.param(
-            "diffrax",
-            "backend diffrax cannot run claims, since it defines no solve",
-            marks=pytest.mark.skipif(not is_installed("diffrax"), reason="diffrax is missing"),
-        ),
+        ("timed", "backend timed cannot run claims, since it defines no solve; those that do are"),
     ],
 )
 def test_a_solver_that_cannot_run_claims_is_one_sentence(toy, name, says):
-    code, _, errors = toy("run", "--solver", name)
+    code, _, errors = toy("run", "--solver", name, before=WITH_TIMED)
     assert code == 2
     assert says in one_sentence(errors)
     assert not toy.out.exists()
