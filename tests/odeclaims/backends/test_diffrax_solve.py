@@ -110,8 +110,10 @@ def test_failures_have_the_names_of_ours():
     # There diffrax's step is no number, and so never the last.
     with pytest.raises(NonFinite, match=r"^the solver's time is no longer a number$"):
         by_diffrax(lambda t, y: y / (t > 0.5), y0, ENDS)
-    with pytest.raises(StepUnderflow, match=r"^diffrax: The minimum step size was reached"):
-        by_diffrax(field, y0, ENDS, rtol=1e-30, atol=1e-30)
+    shortest = RuntimeError(
+        "The minimum step size was reached in the differential equation solver."
+    )
+    assert isinstance(find_backends()["diffrax"].failure_of(shortest), StepUnderflow)
 
 
 def test_a_way_back_that_fails_is_a_failure_and_no_gradient():
