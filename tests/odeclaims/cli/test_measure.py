@@ -181,7 +181,7 @@ class Timed(backends.Backend):
     name = "timed"
 
 known = backends.find_backends() | {"timed": Timed()}
-backends.find_backends = lambda: known
+backends.find_backends = lambda known=known: known
 """
 
 
