@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from neural_ode.networks import MLPField
-from odeclaims.backends.diffrax import jax_field, jax_params, to_jax_layout, to_torch_layout
+from odeclaims.backends.jax_fields import jax_field, jax_params, to_jax_layout, to_torch_layout
 from odeclaims.speed.answers import relative_error, solve_reference
 from odeclaims.workloads import Problem
 from tests.odeclaims.backends.common import TOL, conv, mlp, prepare, require_backend, settings
