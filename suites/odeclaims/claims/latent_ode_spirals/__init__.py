@@ -98,10 +98,9 @@ DEVIATIONS = [
     "The seeds of a model train as one batch. They share the steps of the solver, whose error norm"
     " is that of the seed with the largest error.",
     "The profile quick has 30 observed points alone, and no GRU and no field with two layers.",
-    "The rules were written after trials with other seeds and 30 points. In them the latent ODE was"
-    " ahead of the RNN, and its loss still fell by 5% in the last tenth. So a comparison asks only"
-    " that the model with the larger error has converged: more training of the other would"
-    " widen the gap. By a rule that asks it of both, no comparison at quick would be decided.",
+    "The rules of revision 1 were written after trials with other seeds and 30 points. In them the"
+    " latent ODE was ahead of the RNN, and its loss still fell by 5% in the last tenth. They asked"
+    " only that the model with the larger error has converged. Revision 2 asks it of both.",
 ]
 
 COLUMNS = {
@@ -164,4 +163,11 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
+    revision=2,
+    earlier=[
+        "revision 1, written after trials with other seeds, asked only that the model with the larger"
+        " error has converged; at quick the latent ODE beat the RNN from 30 points: reproduced (mean"
+        " log ratio -0.751 [-1.04, -0.438], 9 of 10), while its loss still fell by 5.7%. The set-up"
+        " that was published beforehand asks that both have converged"
+    ],
 )

@@ -75,16 +75,6 @@ def _measured(points: int, df: pd.DataFrame) -> str:
     return "" if len(of(df, kind="result", points=points)) else f"no rows with {points} points"
 
 
-def _loser_has_ended(other: str, points: int, df: pd.DataFrame) -> str:
-    """The training of the model with the larger median error has come to its end.
-
-    More training could only turn the comparison round for that one.
-    """
-    both = {arm: results(df, arm, points) for arm in ("latent_ode", other)}
-    loser = max(both, key=lambda arm: both[arm]["rmse"].median())
-    return _has_ended(loser, points, df)
-
-
 def _has_ended(arm: str, points: int, df: pd.DataFrame) -> str:
     """The training of a model has come to its end, by the median of its seeds."""
     if arm == "lookup":
@@ -92,6 +82,10 @@ def _has_ended(arm: str, points: int, df: pd.DataFrame) -> str:
     what = f"the share of the loss that {arm} gains in its last tenth (median)"
     among = partial(results, arm=arm, points=points)
     return needs.floor("late_gain", MOST_GAIN, what, among)(df)
+
+
+def _both_have_ended(other: str, points: int) -> tuple[Need, ...]:
+    return tuple(partial(_has_ended, arm, points) for arm in ("latent_ode", other))
 
 
 def _enough(other: str, points: int) -> tuple[Need, ...]:
@@ -110,9 +104,8 @@ def _better(other: str, what: str, because: str, points: int, *, central: bool) 
         partial(_ratios, other=other, points=points),
         Better(Bounds(at_most=0)),
         f"{because}; mean log ratio of the errors of paired seeds, against the curve, on the 100"
-        " points beyond. The training of the model with the larger error has to have come to its"
-        " end, since more of it could turn the comparison round",
-        needs=(*_enough(other, points), partial(_loser_has_ended, other, points)),
+        " points beyond, both trained to their end",
+        needs=(*_enough(other, points), *_both_have_ended(other, points)),
         central=central,
         rests_on=("same_windows", "solver_is_accurate"),
     )
@@ -142,11 +135,7 @@ def _has_ratio(points: int) -> Statement:
         "published errors are of one run each on data that are not published, so that a factor of"
         f" {FACTOR:g} is left: {ratio / FACTOR:.3f} to {ratio * FACTOR:.3f}, here as natural"
         " logarithms; mean log ratio of the errors of paired seeds, both trained to their end",
-        needs=(
-            *_enough("rnn", points),
-            partial(_has_ended, "latent_ode", points),
-            partial(_has_ended, "rnn", points),
-        ),
+        needs=(*_enough("rnn", points), *_both_have_ended("rnn", points)),
         rests_on=("same_windows", "solver_is_accurate"),
     )
 
