@@ -173,7 +173,7 @@ class Diffrax(Backend):
 
 
 def _check_tensors(y0: Tensor, ts: Tensor) -> None:
-    if y0.is_cuda or not y0.is_floating_point():
+    if y0.device.type != "cpu" or not y0.is_floating_point():
         raise NotOffered(f"diffrax does not offer states of {y0.dtype} on {y0.device.type}")
     if not torch.equal(ts.to(y0.dtype).to(ts.dtype), ts):
         raise NotOffered(f"diffrax does not offer times that {y0.dtype}, the state's, rounds")
