@@ -27,9 +27,6 @@ from odeclaims.claims import find_claims
 from odeclaims.record.source import source_digest
 from odeclaims.report.style import panels, save, style
 
-# Where processes that are not forked find a torch that takes no time to import.
-LIGHT = Path(__file__).with_name("light")
-
 
 class Forking(ParallelBackendBase):
     """Workers that are forked off the run, and so import nothing."""
@@ -82,8 +79,9 @@ def begin(order: dict[str, Any]) -> None:
     answer = os.fdopen(os.dup(1), "w")
     for descriptor, path in ((1, order["output"]), (2, order["errors"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    sys.path.insert(0, order["folder"])
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(LIGHT), os.environ["PYTHONPATH"]])
+    # joblib hands this path to the workers that it starts. This process has imported what is light.
+    sys.path[:0] = [order["folder"], order["light"]]
+    os.environ["PYTHONPATH"] = os.pathsep.join([order["light"], os.environ["PYTHONPATH"]])
     sys.argv = ["odeclaims", *order["arguments"]]
     exec(order["before"])
     if order["module"]:

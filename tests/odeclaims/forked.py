@@ -2,7 +2,7 @@
 
 One process imports everything and is forked for each run, and a run's workers are forked off it in
 turn (``fork_server``), unless a test asks for "fresh" ones as joblib starts them, which import
-torch. Some tests in ``cli`` have the whole as a user starts it.
+a torch of a few lines. Some tests in ``cli`` have the whole as a user starts it.
 """
 
 import json
@@ -24,6 +24,8 @@ LOOK_EVERY_S = 0.02
 
 # The process that runs are forked off.
 SERVER = Path(__file__).with_name("fork_server.py")
+# Where processes that are started, and not forked, find a torch that takes no time to import.
+LIGHT = Path(__file__).with_name("light")
 COUNTED = """
 import os, time
 from dataclasses import replace
@@ -121,7 +123,7 @@ class Forked:
             "arguments": arguments,
             "module": self.module,
         }
-        order |= {"before": before, "workers": workers}
+        order |= {"before": before, "workers": workers, "light": str(LIGHT)}
         order |= {"output": str(self.output), "errors": str(self.errors)}
         self.running = self._order(order)
         return self.running

@@ -1,4 +1,4 @@
-"""Runs on a real Dask cluster of three worker processes, and what is refused."""
+"""Runs on a real Dask cluster of two worker processes, and what is refused."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from distributed import LocalCluster
 
 if __name__ == "__main__":
     with LocalCluster(
-        n_workers=3, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
     ) as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
@@ -63,10 +63,10 @@ STOPPED = "odeclaims: stopped; finished cells are kept, run again to go on\n"
 
 @pytest.mark.slow(reason="every cell is a process that imports torch")
 def test_what_ends_a_run_or_a_worker_costs_nothing_that_was_kept(counted, scheduler, tmp_path):
-    """Runs that are ended leave nothing running of what they have handed out. Then cells 0 and 1
-    are kept, and the worker of cell 2 is killed while it and 3 are measured; 4 and 5 take times.
+    """Runs that are ended leave nothing running of what they have handed out. Then cell 0
+    is kept, and the worker of cell 1 is killed while it and 2 are measured; 3 and 4 take times.
     """
-    counted.claim(cells=6, trouble=HOLD, alone="(4, 5)")
+    counted.claim(cells=5, trouble=HOLD, alone="(3, 4)")
     counted.put("hold", "0")
     ends = {
         signal.SIGTERM: (143, STOPPED),
@@ -82,22 +82,22 @@ def test_what_ends_a_run_or_a_worker_costs_nothing_that_was_kept(counted, schedu
         counted.wait_for_the_end_of(cell)
         (counted.folder / "log").unlink()
 
-    counted.put("hold", "2")
+    counted.put("hold", "1")
     counted.start("run", "--scheduler", scheduler)
-    counted.wait_until(lambda: counted.kept() == {0, 1})
-    counted.wait_until(lambda: 2 in {repetition for repetition, _, _ in counted.log()})
-    ((cell, worker),) = [line[1:] for line in counted.log() if line[0] == 2]
+    counted.wait_until(lambda: counted.kept() == {0})
+    counted.wait_until(lambda: 1 in {repetition for repetition, _, _ in counted.log()})
+    ((cell, worker),) = [line[1:] for line in counted.log() if line[0] == 1]
     os.kill(worker, signal.SIGKILL)
     counted.wait_for_the_end_of(cell)
-    counted.put("hold", "6")
+    counted.put("hold", "5")
     code, output, errors = counted.end()
     assert (code, errors) == (0, "")
-    assert "6 cells measured, 0 taken from before" in output
+    assert "5 cells measured, 0 taken from before" in output
     times = Counter(repetition for repetition, _, _ in counted.log())
-    assert times == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
-    *_, fourth, fifth = counted.log()
-    assert (fourth[0], fifth[0]) == (4, 5)
-    assert fourth[2] == fifth[2]
+    assert times == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1}
+    *_, third, fourth = counted.log()
+    assert (third[0], fourth[0]) == (3, 4)
+    assert third[2] == fourth[2]
 
     assert counted("run", "--jobs", "1", "--out", "local")[0] == 0
     assert counted.rows().equals(counted.rows(tmp_path / "local"))

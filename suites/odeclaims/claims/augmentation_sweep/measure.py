@@ -38,11 +38,11 @@ from odeclaims.kits.toy_models import (
 from odeclaims.kits.validity import at_each
 
 
-def models(task: str) -> list[dict[str, Any]]:
+def models(task: str, zeros: tuple[int, ...] = SWEEP) -> list[dict[str, Any]]:
     """The arms of the sweep, as parameters of a cell."""
     return [
         {"arm": "node", "augment_dim": 0},
-        *({"arm": "anode", "augment_dim": p} for p in SWEEP),
+        *({"arm": "anode", "augment_dim": p} for p in zeros),
         {"arm": "second_order", "augment_dim": TASKS[task].dim},
         {"arm": "input_layer", "augment_dim": INPUT_LAYER_DIM},
     ]
@@ -51,6 +51,7 @@ def models(task: str) -> list[dict[str, Any]]:
 def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each trained model, and one for each model whose update is timed."""
     reference_steps = profile.pick(smoke=8, quick=256, paper=512)
+    zeros = profile.pick(smoke=SWEEP[:1], quick=SWEEP, paper=SWEEP)
     sizes = {
         "spheres": {
             "points": profile.pick(smoke=48, quick=3000, paper=3000),
@@ -73,12 +74,12 @@ def cells(profile: Profile) -> Iterator[Cell]:
     }
     for task, size in sizes.items():
         for repetition in seeds[task]:
-            for model in models(task):
+            for model in models(task, zeros):
                 params = {"task": task, **model, **size, "reference_steps": reference_steps}
                 # All models see the same points.
                 yield Cell(SLUG, params, repetition, paired=("arm", "augment_dim"))
     for task, size in sizes.items():
-        for model in models(task):
+        for model in models(task, zeros):
             params = {"kind": "cost", "task": task, **model, "batch_size": size["batch_size"]}
             yield Cell(SLUG, params, paired=("arm", "augment_dim"))
 

@@ -8,13 +8,13 @@ from odeclaims.claims.annulus import CLAIM
 from odeclaims.claims.annulus import measure as room
 from odeclaims.claims.annulus.settings import SPACES, TOLERANCES
 from odeclaims.kits.columns import STAMP_COLUMNS
-from tests.odeclaims.claims.annulus.examples import ARMS, FLOW, measure
+from tests.odeclaims.claims.annulus.examples import ARMS, FLOW, measure, measured
 
 
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_model_is_trained_and_looked_at(arm, dim):
-    df = measure(arm=arm, dim=dim, **ARMS[arm])
+    df = measured(arm=arm, dim=dim, **ARMS[arm])
     results = df[df["kind"] == "result"]
     flow = arm in ("node", "anode")
     assert len(results) == (2 if flow else 1)
@@ -35,11 +35,11 @@ def test_a_model_is_trained_and_looked_at(arm, dim):
 
 
 def test_only_one_repetition_is_drawn():
-    assert set(measure(1, arm="node", dim=2, **FLOW)["kind"]) == {"training", "result"}
+    assert set(measured(1, arm="node", dim=2, **FLOW)["kind"]) == {"training", "result"}
 
 
 def test_paths_start_at_the_input():
-    df = measure(arm="anode", dim=2, **ARMS["anode"])
+    df = measured(arm="anode", dim=2, **ARMS["anode"])
     paths = df[df["kind"] == "path"]
     starts = paths[paths["t"] == 0]
     distance = (starts["x"] ** 2 + starts["y"] ** 2) ** 0.5
@@ -73,7 +73,7 @@ def test_what_no_flow_can_is_solved_again(monkeypatch, dim, found, roles):
 @pytest.mark.parametrize("dim", SPACES)
 @pytest.mark.parametrize("arm", ["node", "anode"])
 def test_space_is_looked_at_by_random_points_and_searches(arm, dim):
-    df = measure(arm=arm, dim=dim, **{**ARMS[arm], "training": "loose"})
+    df = measured(arm=arm, dim=dim, **{**ARMS[arm], "training": "loose"})
     results = df[df["kind"] == "result"]
     assert results["role"].tolist() == ["checked"]
     found = results[["sampled_margin", "searched_margin", "margin", "nfe_forward", "overhang"]]
@@ -96,7 +96,7 @@ def test_a_node_of_space_that_does_what_no_flow_can_is_solved_again(monkeypatch)
 
 
 def test_features_are_kept_as_training_goes_on():
-    df = measure(arm="anode", dim=2, **{**ARMS["anode"], "epochs": 4})
+    df = measured(arm="anode", dim=2, **{**ARMS["anode"], "epochs": 4})
     features = df[df["kind"] == "features"]
     assert features["epoch"].unique().tolist() == [0, 1]
     assert features.groupby("epoch")["point"].nunique().tolist() == [108, 108]
@@ -104,7 +104,7 @@ def test_features_are_kept_as_training_goes_on():
 
 
 def test_every_epoch_says_what_it_cost():
-    df = measure(1, arm="node", dim=2, **FLOW)
+    df = measured(1, arm="node", dim=2, **FLOW)
     epochs = df[df["kind"] == "training"]
     assert (epochs["cpu_s"] > 0).all()
     assert (epochs["training_nfe"] > 0).all()

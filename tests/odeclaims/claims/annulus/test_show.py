@@ -10,12 +10,12 @@ from odeclaims.claims.annulus.judge import NAMES
 from odeclaims.claims.annulus.measure import DRAWN_TIMES
 from odeclaims.claims.annulus.settings import SPACES
 from odeclaims.claims.annulus.show import _threshold
-from tests.odeclaims.claims.annulus.examples import ARMS, measure
+from tests.odeclaims.claims.annulus.examples import ARMS, measured
 
 
 def test_the_threshold_that_is_drawn_is_that_of_the_head():
     """The head is linear in what stands in the rows."""
-    df = measure(arm="anode", dim=2, **ARMS["anode"])
+    df = measured(arm="anode", dim=2, **ARMS["anode"])
     paths = df[df["kind"] == "path"]
     ends = paths[paths["t"] == 1]
     weights, bias = _threshold(ends, ["x", "y", "lift"])
@@ -24,9 +24,9 @@ def test_the_threshold_that_is_drawn_is_that_of_the_head():
 
 
 def test_the_picture_and_the_table_show_every_arm(tmp_path):
-    parts = [measure(arm=arm, dim=dim, **ARMS[arm]) for arm in ARMS for dim in (1, 2)]
+    parts = [measured(arm=arm, dim=dim, **ARMS[arm]) for arm in ARMS for dim in (1, 2)]
     parts += [
-        measure(arm=arm, dim=dim, **{**ARMS[arm], "training": "loose"})
+        measured(arm=arm, dim=dim, **{**ARMS[arm], "training": "loose"})
         for arm in ("node", "anode")
         for dim in SPACES
     ]

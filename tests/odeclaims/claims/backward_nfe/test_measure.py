@@ -1,5 +1,6 @@
-"""Both countings by hand, the counts against torchdiffeq, and the rows of the smoke run."""
+"""Both countings by hand, the counts against torchdiffeq, and what the smoke run gives."""
 
+import pandas as pd
 import pytest
 import torch
 import torchdiffeq
@@ -7,12 +8,24 @@ from torch import nn
 
 from neural_ode import Adjoint, Backprop
 from neural_ode.networks import ConvField
-from odeclaims.claims.backward_nfe import measure
+from odeclaims.cell import Context, Profile
+from odeclaims.claims.backward_nfe import CLAIM, measure
 from odeclaims.claims.backward_nfe.authors_logs import AUTHORS_LOGS, forward_alone
 from odeclaims.claims.backward_nfe.settings import PUBLISHED, Setting
+from odeclaims.claims.backward_nfe.show import figure, table
 from odeclaims.kits.digits import FrozenBlock
 from odeclaims.kits.validity import relative_error
 from tests.odeclaims.claims.backward_nfe.examples import TOLERANCES
+
+
+@pytest.fixture(scope="module")
+def smoke() -> pd.DataFrame:
+    """The rows of the smoke run, on which all tests of it look."""
+    rows = []
+    for cell in CLAIM.cells(Profile("smoke")):
+        common = {"status": "ok", "repetition": cell.repetition, "device": "cpu"}
+        rows += [{**cell.params, **common, **row} for row in CLAIM.measure(cell, Context())]
+    return pd.DataFrame(rows, columns=list(CLAIM.all_columns))
 
 
 def test_the_logged_counts_are_those_of_a_counter_that_is_set_back_once_a_batch():
@@ -134,3 +147,17 @@ def test_smoke_measures_every_setting_of_the_star(smoke):
     assert smoke["gradient_error"].gt(0).all()
     # The forward solve knows nothing of the way back.
     assert (trained.groupby(["method", "tolerance"])["nfe_forward"].nunique() == 1).all()
+
+
+def test_smoke_is_too_little_for_a_verdict(smoke):
+    verdict = CLAIM.judge(smoke)
+    assert verdict.scale == "toy"
+    assert verdict.summary == "0 of 2 reproduced, 2 insufficient"
+    assert verdict.judgements[0].lacking == "1 of at least 6 seeds"
+
+
+def test_smoke_is_enough_for_a_figure_and_a_table(smoke):
+    assert len(figure(smoke).axes) == 3
+    rows = table(smoke)
+    assert len(rows) == 6 + 3 * 3 + 7 * 3
+    assert set(rows["net"]) == {"authors' logs", "trained", "untrained"}

@@ -1,14 +1,7 @@
-"""The figure and the table of the smoke run, and the table of made-up rows."""
+"""The table of made-up rows."""
 
-from odeclaims.claims.backward_nfe.show import figure, table
+from odeclaims.claims.backward_nfe.show import table
 from tests.odeclaims.claims.backward_nfe.examples import made_up
-
-
-def test_smoke_is_enough_for_a_figure_and_a_table(smoke):
-    assert len(figure(smoke).axes) == 3
-    rows = table(smoke)
-    assert len(rows) == 6 + 3 * 3 + 7 * 3
-    assert set(rows["net"]) == {"authors' logs", "trained", "untrained"}
 
 
 def test_the_table_has_the_logs_with_their_correction_and_medians():

@@ -1,0 +1,5 @@
+"""Failures that nothing here has."""
+
+
+class NotOffered(ValueError):
+    """Raised by nothing here."""
