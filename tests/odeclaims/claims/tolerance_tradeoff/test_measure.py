@@ -24,6 +24,7 @@ def smoke() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist, "load", lambda split: digits(20))
         patch.setattr(measure, "WORTH_CLASSIFYING", 1.0)
+        patch.setattr(measure, "REFERENCE_STEPS", 16)
         (cell,) = CLAIM.cells(Profile("smoke"))
         common = {**cell.params, "repetition": 0, "status": "ok", "device": "cpu"}
         rows = [{**common, **row} for row in CLAIM.measure(cell, Context())]
@@ -53,9 +54,10 @@ def test_classifying_leaves_the_net_as_it_is(monkeypatch):
     assert net.block.solver["rtol"] == 0.1
 
 
-def test_what_has_not_learnt_is_not_classified(smoke, monkeypatch):
+def test_what_has_not_learnt_is_not_classified(monkeypatch):
     monkeypatch.setattr(mnist, "load", lambda split: digits(20))
     monkeypatch.setattr(measure, "METHODS", ())
+    monkeypatch.setattr(measure, "REFERENCE_STEPS", 2)
     monkeypatch.setattr(measure, "WORTH_CLASSIFYING", -1.0)
     (cell,) = CLAIM.cells(Profile("smoke"))
     assert CLAIM.measure(cell, Context()) == []
