@@ -111,9 +111,13 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
-    revision=2,
+    revision=3,
     earlier=[
         "Revision 1 (quick: reproduced) took the input and the parameters together, and called a"
         " range over tolerances an interval. The gradient by the input is a statement now.",
+        "Revision 2 (quick: reproduced) judged the decaying flows at the one tolerance 1e-3. That"
+        " the adjoint loses the gradient was not reproduced by one row, decay at the rate 10, whose"
+        " error changes its sign there (0.097, and 0.52 to 28 at 20 of 21 tolerances close by)."
+        " Backprop's gradient was off by 0.16 where 0.1 was allowed.",
     ],
 )

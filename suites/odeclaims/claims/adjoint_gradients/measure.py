@@ -34,9 +34,9 @@ from odeclaims.claims.adjoint_gradients.reference import (
     reference_of,
     solver_settings,
 )
+from odeclaims.claims.adjoint_gradients.settings import EVERY, NEAR, SLUG
 from odeclaims.kits.validity import reconstruction_error, stamp
 
-SLUG = "adjoint_gradients"
 DATASETS = {"mnist": DIGEST}
 
 # Backprop comes first: the others are compared with it.
@@ -53,7 +53,6 @@ ARMS: dict[str, Gradient] = {
 REVERSIBLE = {"method": "reversible_heun"}
 REVERSIBLE_TOL = 1e-4
 
-EVERY = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12)
 TOLERANCES = {
     "float64": {"smoke": (1e-3, 1e-6), "quick": (1e-3, 1e-4, 1e-6, 1e-8, 1e-10), "paper": EVERY},
     # Below 1e-7 rounding would size the steps.
@@ -87,7 +86,10 @@ def cells(profile: Profile) -> Iterator[Cell]:
 def _tolerances(family: Family, dtype: str, profile: Profile) -> list[float]:
     quick, paper = family.tightest
     least = profile.pick(smoke=quick, quick=quick, paper=paper)
-    return [tol for tol in profile.pick(**TOLERANCES[dtype]) if tol >= least]
+    tolerances = [tol for tol in profile.pick(**TOLERANCES[dtype]) if tol >= least]
+    if family.group == "decaying" and profile.name != "smoke":
+        tolerances += [tol for tol in NEAR if tol not in tolerances]
+    return tolerances
 
 
 def measure(cell: Cell, context: Context) -> list[Row]:
@@ -114,7 +116,7 @@ def _arms(name: str, tol: float) -> list[str]:
 
     A flow that cannot be reversed loses the state itself, so the adjoint's norm does not matter.
     """
-    left_out = set() if tol >= REVERSIBLE_TOL else {"reversible"}
+    left_out = set() if tol >= REVERSIBLE_TOL and tol in EVERY else {"reversible"}
     if FAMILIES[name].group in ("decaying", "forgetting"):
         left_out.add("adjoint_seminorm")
     return [arm for arm in ARMS if arm not in left_out]

@@ -9,6 +9,7 @@ from odeclaims.claims.adjoint_gradients import CLAIM
 from odeclaims.claims.adjoint_gradients.judge import GROUPS, caveats
 from odeclaims.claims.adjoint_gradients.measure import ARMS, cells
 from odeclaims.claims.adjoint_gradients.problems import FAMILIES
+from odeclaims.claims.adjoint_gradients.settings import NEAR
 
 
 def rows_of(error, different=None):
@@ -119,7 +120,7 @@ def test_few_problems_are_insufficient():
 
 def test_a_gradient_that_failed_is_no_small_one():
     df = rows_of(expected)
-    failed = (df["gradient"] == "adjoint") & (df["tol"] == 1e-3) & (df["rate"] == 40)
+    failed = (df["gradient"] == "adjoint") & df["tol"].isin(NEAR[:7]) & (df["rate"] == 40)
     df.loc[failed, "status"] = "max_steps"
     assert others_than_reproduced(df) == {"lost_on_decaying": "insufficient"}
 
@@ -143,6 +144,15 @@ def test_a_reference_that_is_not_confirmed_makes_no_judgement(problem, invalid):
     df = rows_of(expected)
     df["finite_difference_error"] = np.where(df["problem"] == problem, 1e-3, 1e-10)
     assert others_than_reproduced(df) == dict.fromkeys(invalid, "invalid")
+
+
+@pytest.mark.parametrize(("lucky", "outcome"), [(7, "reproduced"), (8, "not reproduced")])
+def test_the_luck_of_few_tolerances_decides_nothing(lucky, outcome):
+    df = rows_of(expected)
+    small = (df["gradient"] == "adjoint") & df["tol"].isin(NEAR[:lucky]) & (df["rate"] == 10)
+    df.loc[small, "gradient_error"] = 0.01
+    judgements = {j.statement.name: j for j in CLAIM.judge(df).judgements}
+    assert judgements["lost_on_decaying"].outcome == outcome
 
 
 def test_every_problem_belongs_to_a_group_that_is_judged():
