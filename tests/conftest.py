@@ -102,13 +102,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def skip_where_nothing_compiles(items: list[pytest.Item]) -> None:
     """Skip what compiles a step where torch is too old for it."""
-    # Imported here, where its annotations are checked already.
+    compiling = [item for item in items if item.get_closest_marker("compiles")]
+    if not compiling:
+        return
+    # Here the tests have imported the solver already, with its annotations checked.
     from neural_ode.older_torch import NEEDED_TO_COMPILE, compiles
 
-    if not compiles():
-        for item in items:
-            if item.get_closest_marker("compiles"):
-                item.add_marker(pytest.mark.skip(reason=f"it needs {NEEDED_TO_COMPILE}"))
+    for item in compiling if not compiles() else []:
+        item.add_marker(pytest.mark.skip(reason=f"it needs {NEEDED_TO_COMPILE}"))
 
 
 def pytest_collection_finish() -> None:
