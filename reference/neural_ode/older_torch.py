@@ -12,12 +12,13 @@ from neural_ode.transforms import transforming
 
 # Since this release the compiler keeps functions apart that were made of one code
 # (``isolate_recompiles``), and compiles the derivatives that an adjoint takes.
-COMPILES = (2, 13)
-NEEDED_TO_COMPILE = "torch>=2.13"
+COMPILES = "2.13"
+NEEDED_TO_COMPILE = f"torch>={COMPILES}"
 
 
 def compiles() -> bool:
     """Whether steps can be compiled by the torch that is installed."""
+    # torch compares it as a version, not as a text.
     return torch.__version__ >= COMPILES
 
 

@@ -4,12 +4,13 @@ import re
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 from neural_ode import older_torch, solve
 
 
 def test_an_older_torch_solves_and_says_what_compiling_needs(monkeypatch):
-    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.12.1+cpu"))
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.12.1+cpu"))
     y0, ts = torch.ones(1), torch.tensor([0.0, 1.0])
     solve(lambda t, y: -y, y0, ts)
     sentence = (
@@ -25,7 +26,7 @@ def test_an_older_torch_solves_and_says_what_compiling_needs(monkeypatch):
     [("2.6.0", False), ("2.12.1", False), ("2.13.0+cpu", True), ("2.14.1+cu130", True)],
 )
 def test_which_torch_compiles(monkeypatch, version, compiles):
-    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
     assert older_torch.compiles() == compiles
 
 
