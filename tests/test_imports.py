@@ -28,7 +28,7 @@ ORDER: list[tuple[str, str, str]] = [
     (
         "files",
         "odeclaims.record.files odeclaims.record.provenance odeclaims.record.schema"
-        " odeclaims.record.published",
+        " odeclaims.record.published odeclaims.record.older_pandas",
         "version cell statement",
     ),
     ("pool", "odeclaims.trained", "solver cell measuring-kits files"),

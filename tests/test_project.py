@@ -67,6 +67,35 @@ def test_checks_beside_each_other_all_run_and_fail_if_one_does(end, code):
     assert (f"failed: {commands[1]}" in done.stdout) == bool(code)
 
 
+def pins(name: str) -> dict[str, str]:
+    """The versions in a file of constraints."""
+    lines = (ROOT / "requirements" / name).read_text("utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    return {re.sub(r"[-_.]+", "-", package): version for package, version in pairs}
+
+
+def test_the_oldest_versions_are_those_that_the_ranges_begin_with():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    ranges = [*project["dependencies"], *extras["suite"], *extras["test"]]
+    pairs = [re.split(">=|==", each) for each in ranges if each != "odeclaims[suite]"]
+    begins, oldest = dict(pairs), pins("oldest.txt")
+    assert sorted(begins) == list(oldest)
+    for name, begin in begins.items():
+        assert f"{oldest[name]}.".startswith(f"{begin}.")
+
+
+def test_the_lock_file_has_the_versions_of_the_constraints_and_names_pypi_alone():
+    text = (ROOT / "uv.lock").read_text("utf-8")
+    assert set(re.findall(r"https?://([^/\"]+)", text)) == {"pypi.org", "files.pythonhosted.org"}
+    assert not re.search(r'"/|file:|path = ', text)
+    packages = tomllib.loads(text)["package"]
+    # Where a version does not run on every Python there is a second one.
+    locked = {(package["name"], package.get("version")) for package in packages}
+    assert pins("constraints.txt").items() <= locked
+    assert next(p for p in packages if p["name"] == "odeclaims")["source"] == {"editable": "."}
+
+
 def test_pre_commit_runs_the_commands_of_lint():
     (local,) = read(".pre-commit-config.yaml")["repos"]
     lint = (ROOT / "tox.ini").read_text("utf-8").partition("[testenv:lint]")[2].partition("\n[")[0]

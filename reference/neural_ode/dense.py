@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.arguments import describe
+from neural_ode.older_torch import floats_of
 from neural_ode.times import Time, exact_dtype
 from neural_ode.transforms import is_batched, unwrap
 
@@ -61,7 +62,7 @@ class Trajectory:
             ts, ys: what the solve gave back.
         """
         times = _as_times(t, ys.device)
-        row, values = times.reshape(-1), unwrap(times).detach().reshape(-1).tolist()
+        row, values = times.reshape(-1), floats_of(unwrap(times).detach().reshape(-1))
         begin, end = (float(x) for x in ts.detach()[[0, -1]])
         _check_inside(values, begin, end, torch.finfo(ts.dtype).eps)
         if not self._pieces or not values:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 def device_of(generator: torch.Generator | None) -> torch.device:
     """The device on which the generator draws; without one it is torch's default device."""
-    return torch.get_default_device() if generator is None else generator.device
+    # torch 2.6 cannot name its default device once that was set and taken back.
+    return torch.empty(0).device if generator is None else generator.device
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from neural_ode.field import InAutocast, has_autocast
 from neural_ode.grid import MOST, fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED
 from neural_ode.methods.base import iterates
+from neural_ode.older_torch import is_exporting
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
 from neural_ode.settings import NO_CALLBACKS, Settings
@@ -82,7 +83,7 @@ def integrate(
         ys, q = settings.method.integrate(evaluate, y0, q0, times, settings, counts)
         _check_outputs(ys, times)
         return ys, q
-    if torch.compiler.is_exporting():
+    if is_exporting():
         _check_exportable(settings)
     run = Run(evaluate, y0, q0, settings, counts, on_step)
     if settings.dense is not None:

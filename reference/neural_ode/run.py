@@ -16,6 +16,7 @@ from neural_ode.failures import not_finite
 from neural_ode.field import Plain
 from neural_ode.loop import StepLoop
 from neural_ode.methods.base import iterates
+from neural_ode.older_torch import check_compiles
 from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
@@ -73,6 +74,7 @@ class Run:
         self.on_step, self.number = on_step, 0
         self.compiled = None
         if settings.compile and not self.transformed:
+            check_compiles()
             self.test = self.test.with_tensors(y0.device)
             self.compiled = self._find_compiled()
 

@@ -139,7 +139,7 @@ class Settings:
             raise ValueError(f"max_num_steps is {describe(limit)}, expected at least 1")
         if limit != math.inf and limit != int(limit):
             raise ValueError(f"max_num_steps is {describe(limit)}, expected a whole number")
-        if self.interpolation not in INTERPOLATIONS:
+        if not (isinstance(self.interpolation, str) and self.interpolation in INTERPOLATIONS):
             raise ValueError(
                 f"unknown interpolation {describe(self.interpolation)};"
                 f" expected one of {', '.join(INTERPOLATIONS)}"

@@ -97,13 +97,14 @@ def solve(
         interpolation: how a grid's steps give outputs inside them: ``"dense"`` (of the method's
             order), ``"linear"`` or ``"cubic"`` (Hermite). Adaptive steps always use ``"dense"``.
         compile: take each step through ``torch.compile``, field, combinations and error estimate in
-            one graph, on the way back too. The first solve of a field and shape compiles for
-            seconds (``stats.compile_s``), later ones find it done. Where nothing can be compiled,
-            or each call changes what was compiled, a warning says so and the steps are taken as
-            they are. Small states without gradients go through one compiled loop, in which a
-            counter that the field keeps for itself stands still: ``stats`` has the counts. On a GPU
-            there is no loop; where autograd does not go through the steps, in a forward solve under
-            ``no_grad`` and in both solves of an adjoint, each is launched as one captured graph.
+            one graph, on the way back too. It needs torch 2.13. The first solve of a field and
+            shape compiles for seconds (``stats.compile_s``), later ones find it done. Where nothing
+            can be compiled, or each call changes what was compiled, a warning says so and the steps
+            are taken as they are. Small states without gradients go through one compiled loop, in
+            which a counter that the field keeps for itself stands still: ``stats`` has the counts.
+            On a GPU there is no loop; where autograd does not go through the steps, in a forward
+            solve under ``no_grad`` and in both solves of an adjoint, each is launched as one
+            captured graph.
         callbacks: functions that are called with each step of the forward solve.
         event_fn: a function of a time and a state; the solve ends where one of its values is first
             zero, and ``ts`` of the solution has that time. ``ts`` are then two times, of which the
@@ -117,8 +118,8 @@ def solve(
         The states, shape [time, *state], with the counts of evaluations and steps.
 
     Raises:
-        ValueError: for an argument that makes no sense, or a field whose output does not fit
-            ``y0``.
+        ValueError: for an argument that makes no sense, a field whose output does not fit ``y0``,
+            or ``compile`` with a torch that is too old for it.
         TypeError: for a state, a time or a field's output that is not a floating-point tensor.
         StepUnderflow, StepLimit, NonFinite: where the integration cannot go on. An adaptive solve
             cannot, either, where longer steps are not finite, or miss the tolerance, and those that

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
+from neural_ode.older_torch import floats_of, is_exporting
 from neural_ode.transforms import is_followed
 
 # Devices that have no float64.
@@ -65,8 +66,8 @@ def numbers_of(ts: Float[Tensor, " time"]) -> list[float]:
     Raises:
         ValueError: where a solve is exported with times that are known only when it is run.
     """
-    if not torch.compiler.is_exporting():
-        return ts.tolist()
+    if not is_exporting():
+        return floats_of(ts)
     with beside_export():
         floats = ts.tolist()
     if not all(isinstance(t, float) for t in floats):
@@ -83,7 +84,7 @@ def beside_export() -> AbstractContextManager[Any]:
     An export records what it sees, makes each number a symbol, and each new tensor a fake one.
     """
     # torch has no public name for it.
-    return _disable_current_modes() if torch.compiler.is_exporting() else nullcontext()
+    return _disable_current_modes() if is_exporting() else nullcontext()
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:

@@ -93,7 +93,7 @@ def test_callbacks_that_a_method_does_not_call_are_named_in_a_warning(method, na
         told(neural_ode, method=method)
 
 
-@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.compiles)])
 def test_callbacks_of_solve_watch_every_step_of_the_forward_solve_alone(compile):
     seen = []
     callbacks = Callbacks(*(lambda *_, k=k: seen.append(k) for k in ("step", "accept", "reject")))

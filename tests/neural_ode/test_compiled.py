@@ -20,7 +20,7 @@ from neural_ode import (
 )
 from neural_ode.networks import MLPField
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = [pytest.mark.usefixtures("unchecked"), pytest.mark.compiles]
 SETTINGS = {"method": "adaptive_heun", "rtol": 1e-3, "atol": 1e-3}
 
 

@@ -31,7 +31,13 @@ ONCE = 4
 OUTPUTS = (2, 50)
 TOLERANCES: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 EVERY_GRADIENT = pytest.mark.parametrize("name", GRADIENTS)
-COMPILED = pytest.mark.parametrize("compile", [False, True], ids=["plain", "compiled"])
+COMPILED = pytest.mark.parametrize(
+    "compile",
+    [
+        pytest.param(False, id="plain"),
+        pytest.param(True, id="compiled", marks=pytest.mark.compiles),
+    ],
+)
 
 
 def problem(outputs=2, dtype=torch.float32, device="cuda"):
@@ -144,6 +150,7 @@ def test_a_gradient_waits_once_a_step(name, outputs):
 # --- the captured step
 
 
+@pytest.mark.compiles
 @pytest.mark.filterwarnings("error:not compiled")
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_a_compiled_step_is_one_captured_graph(outputs):
@@ -160,6 +167,7 @@ def test_a_compiled_step_is_one_captured_graph(outputs):
     assert count == steps(forward) + 1
 
 
+@pytest.mark.compiles
 @pytest.mark.filterwarnings("error:not compiled")
 @pytest.mark.parametrize("name", ["adjoint", "seminorm"])
 def test_the_compiled_adjoint_is_captured_too(name):
@@ -191,6 +199,7 @@ class Driven(nn.Module):
         return rate if self.training else -rate
 
 
+@pytest.mark.compiles
 @pytest.mark.filterwarnings("error:not compiled")
 def test_a_captured_step_sees_what_has_changed():
     field, (_, y0, ts) = Driven(), problem()
@@ -212,6 +221,7 @@ def test_a_captured_step_sees_what_has_changed():
             field.linear.weight = nn.Parameter(torch.randn(2, 2, device="cuda"))
 
 
+@pytest.mark.compiles
 @pytest.mark.filterwarnings("error:not compiled")
 def test_steps_through_which_autograd_goes_are_compiled_and_not_captured():
     field, y0, ts = problem(3)

@@ -19,7 +19,7 @@ from tests.neural_ode.random_problems import F32, F64
 from tests.neural_ode.test_overwriting import CHANGED, FILLED, Turning, problem
 from tests.neural_ode.ways import EVERY, FOR_EVERY_METHOD, method_for
 
-COMPILES = pytest.mark.slow  # Compiling takes seconds.
+COMPILES = (pytest.mark.compiles, pytest.mark.slow)  # Compiling takes seconds.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 

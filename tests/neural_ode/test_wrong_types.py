@@ -308,7 +308,9 @@ ODD = st.one_of(
     st.dictionaries(st.text(max_size=1), st.none()),
     st.sampled_from([np.float32(0.1), np.ones(2), np.ones((2, 2)), np.array(True)]),
     st.sampled_from([torch.ones(2), torch.ones(3, 1), torch.tensor(True), torch.tensor(1j)]),
-    st.sampled_from([int, object(), 1j, lambda *_: None, nn.Linear(2, 2), IntegralController]),
+    st.sampled_from(
+        [int, object(), 1j, lambda *_: None, nn.Linear(2, 2).double(), IntegralController]
+    ),
     st.sampled_from([Adjoint, Callbacks()]),
 )
 NAMES = ["method", "rtol", "atol", "gradient", "norm", "controller", "step_size", "grid",
@@ -325,7 +327,7 @@ def test_any_argument_of_a_solve_works_or_is_named(unchecked, name, value, insid
         chosen["gradient"] = Adjoint(params=(), settings={name: value})
     else:
         chosen[name] = value
-    if chosen.get("compile") is True or (name, value) == ("compile", True):
+    if name == "compile" and value is True:
         return
     y0 = Y0.clone().requires_grad_(True)
     try:

@@ -79,7 +79,7 @@ class PlanarFlow(nn.Module):
         self.dim, self.towards, self.runs = dim, towards, runs
         drawn = [_initial(dim, layers, own) for own in each_run(self.runs, generator)]
         self.u, self.w, self.b = (
-            nn.Parameter((torch.stack(parts) if runs else parts[0]).to(torch.get_default_device()))
+            nn.Parameter((torch.stack(parts) if runs else parts[0]).to(device_of(None)))
             for parts in zip(*drawn, strict=True)
         )
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.kept import check_kept, lend, own, version
+from neural_ode.older_torch import floats_of
 from neural_ode.step.base import Advanced, Carried, Evaluate, Slope, Step
 from neural_ode.step.error import ErrorTest
 from neural_ode.step.first import initial_step
@@ -297,7 +298,7 @@ class RungeKutta:
         if self.traced:
             with beside_export():
                 weights = self._weights_at(xs, step.y0.dtype)
-                rows = [Weights(row, tuple(row.tolist())) for row in weights]
+                rows = [Weights(row, tuple(floats_of(row))) for row in weights]
             return [self._combine(flat, row, step.h, step.ks) for row in rows]
         weights = self._weights_at(xs, step.y0.dtype)
         if len(xs) == 1 or torch.is_grad_enabled() or isinstance(step.h, Tensor):

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+from neural_ode.older_torch import NEEDED_TO_COMPILE, compiles
 from odeclaims.backends.base import is_installed
 from odeclaims.backends.ours import Ours
 
@@ -15,8 +16,9 @@ class OursCompiled(Ours):
     compiles = True
 
     def missing(self, device: str = "cpu") -> list[str]:
-        """The device's compiler if it is missing; without one the solver would run eagerly."""
+        """What compiles, if it is missing: a new enough torch, and the device's compiler."""
+        torch = [] if compiles() else [NEEDED_TO_COMPILE]
         if device != "cpu":
-            return [] if is_installed("triton") else ["triton"]
+            return torch + ([] if is_installed("triton") else ["triton"])
         compilers = (os.environ.get("CXX", "g++"), "clang++")
-        return [] if any(map(shutil.which, compilers)) else ["a C++ compiler"]
+        return torch + ([] if any(map(shutil.which, compilers)) else ["a C++ compiler"])

@@ -7,6 +7,7 @@ import pandas as pd
 
 from odeclaims.cell import Row, Scalar
 from odeclaims.claim import Claim
+from odeclaims.record.older_pandas import EXACTLY
 
 
 def to_csv(df: pd.DataFrame) -> str:
@@ -22,6 +23,7 @@ def read_csv(text: str) -> pd.DataFrame:
         keep_default_na=False,
         na_values=[""],
         low_memory=False,
+        **EXACTLY,
     )
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from odeclaims.backends import GRADIENTS
 from odeclaims.claim import Column
+from odeclaims.record.older_pandas import EXACTLY
 from odeclaims.speed.cases import FIELD, NO_GRADIENT, VJP
 from odeclaims.workloads import WORKLOADS
 
@@ -58,7 +59,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
     path = folder / FILE
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; `tox run -e speed` makes it")
-    df = pd.read_csv(path)
+    df = pd.read_csv(path, **EXACTLY)
     if list(df.columns) != list(COLUMNS):
         wrong = sorted(set(df.columns) ^ set(COLUMNS)) or ["their order"]
         raise ValueError(f"{path}: its columns differ from the suite's in {', '.join(wrong)}")

@@ -25,6 +25,7 @@ from odeclaims.record.files import (
     write_json,
     write_text,
 )
+from odeclaims.record.older_pandas import EXACTLY
 from odeclaims.record.provenance import source_tree
 from odeclaims.record.published import installed_record
 from odeclaims.record.schema import check_network, read_network
@@ -185,7 +186,7 @@ def read(folder: Path, specification: Specification) -> Network:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
+    return pd.read_csv(path, **EXACTLY)
 
 
 def _read_checked(path: Path, digest: str) -> bytes:

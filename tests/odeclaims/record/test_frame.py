@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from odeclaims.cell import Scalar
 from odeclaims.claim import Column
-from odeclaims.record.frame import frame
+from odeclaims.record.frame import frame, read_csv
 from odeclaims.record.results import Results
 from odeclaims.rules import Bounds, Exact
 from odeclaims.statement import Statement
@@ -43,6 +43,10 @@ def columns(values, **sizes):
     return st.lists(values, min_size=1, max_size=6, **sizes)
 
 
+# An older pandas ends a text at a NUL, so that a frame refuses such a text.
+KEEPS_NUL = read_csv("text\n\0\n")["text"].tolist() == ["\0"]
+kept = texts.filter(lambda text: KEEPS_NUL or "\0" not in text)
+
 # What the values of one column may be, and still survive, all of them at once.
 COLUMNS = {
     "whole numbers of 64 bits": columns(st.integers(-(2**63), 2**63 - 1)),
@@ -54,7 +58,7 @@ COLUMNS = {
     ),
     "truth values with gaps": columns(st.booleans() | st.none()),
     # A text alone may look like a number, and a column of such texts is one of numbers.
-    "texts with gaps, one of which is a word": columns(texts | st.none()).map(lambda x: [*x, "a"]),
+    "texts with gaps, one of which is a word": columns(kept | st.none()).map(lambda x: [*x, "a"]),
     "infinities": columns(finite | st.sampled_from([math.inf, -math.inf])),
 }
 
