@@ -1,3 +1,3 @@
 """The claims of the Neural ODE papers, as experiments that anyone can run."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
