@@ -27,9 +27,10 @@ from odeclaims.statement import Verdict
 # Hexadecimal digits: with ten thousand cells two of them share a name once in twenty thousand.
 DIGITS = 10
 
-# Of what is worked out again from the same rows, the last digits differ between processors; where
-# they cancel, all that is left may be such a digit of numbers of about one.
-ROUNDING, ROUNDED_ZERO = 1e-9, 1e-15
+# Of what is worked out again from the same rows, the last digits differ between processors and
+# between releases of SciPy. The interval of a slope through points on a line takes the root of such
+# digits. Where numbers of about one cancel, all that is left may be where a search stopped.
+ROUNDING, ROUNDED_ZERO = 1e-7, 1e-11
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Judged:
 
 
 def _agree(one: Any, other: Any) -> bool:
-    """Whether two values out of JSON are the same, but for how a processor rounds."""
+    """Whether two values out of JSON are the same, but for what rounding does to them."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
     if isinstance(one, list) and isinstance(other, list):

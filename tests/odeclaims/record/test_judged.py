@@ -93,3 +93,29 @@ def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_
         assert judged.stale() == ""
         judged.write_verdict()
     assert calls == {"read": 1, "judge": 1, "table": 1}
+
+
+@pytest.mark.parametrize(
+    ("derived", "stored", "agree"),
+    [
+        # The end of an interval under SciPy 1.18 and 1.17, and a distance from a root under 1.15.
+        (0.9999999999999997, 0.9999999793138715, True),
+        (1.6760832721729457e-09, 1.6751249276580893e-09, True),
+        (1.000001, 1.0, False),
+        (1.7e-09, 1.6e-09, False),
+    ],
+)
+def test_a_verdict_may_differ_by_rounding_alone(tmp_path, derived, stored, agree):
+    def values(df: pd.DataFrame) -> pd.Series:
+        return df["x"]
+
+    rule = Exact(Bounds(at_most=2))
+    statement = Statement("small", "x is small", values, rule, "a test", central=True)
+    claim = make_claim(columns={"x": Column("a number")}, STATEMENTS=[statement])
+    results = Results(tmp_path, "quick", claim)
+    row = {"x": derived, "status": "ok", "repetition": 0, "seed": 1, "device": "cpu"}
+    results.write(frame(claim, [row | {"solver": "ours"}]), PROVENANCE)
+    text = results.verdict.read_text()
+    assert repr(derived) in text
+    results.verdict.write_text(text.replace(repr(derived), repr(stored)))
+    assert (Judged(results).stale() == "") == agree
