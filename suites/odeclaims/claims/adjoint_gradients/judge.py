@@ -271,9 +271,10 @@ def _decaying_caveat(df: pd.DataFrame) -> str:
     """The numbers behind the statements that look at the worst of the decaying problems."""
 
     def list_errors(arm: str) -> str:
+        medians = near_errors(arm, df).reset_index().to_dict("records")
         return ", ".join(
-            f"{problem} {rate:g} {number(error, 2)}"
-            for (problem, rate, _), error in near_errors(arm, df).items()
+            f"{row['problem']} {row['rate']:g} {number(row['gradient_error'], 2)}"
+            for row in medians
         )
 
     if not list_errors("adjoint"):
