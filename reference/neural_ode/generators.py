@@ -7,11 +7,12 @@ the weights that the same generator gives it on the CPU.
 import torch
 from torch import Tensor
 
+from neural_ode.older_torch import default_device
+
 
 def device_of(generator: torch.Generator | None) -> torch.device:
     """The device on which the generator draws; without one it is torch's default device."""
-    # torch 2.6 cannot name its default device once that was set and taken back.
-    return torch.empty(0).device if generator is None else generator.device
+    return default_device() if generator is None else generator.device
 
 
 @torch.no_grad()

@@ -43,3 +43,9 @@ def floats_of(numbers: Tensor) -> list[float]:
     """The entries of a vector as numbers of the host."""
     # In a transform of torch.func, torch 2.6 gives no list of any tensor, but single entries.
     return [x.item() for x in numbers] if transforming() else numbers.tolist()
+
+
+def default_device() -> torch.device:
+    """The device on which torch makes a tensor where none is named."""
+    # torch 2.6 cannot name it once it was set and taken back.
+    return torch.empty(0).device

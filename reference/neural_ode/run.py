@@ -273,6 +273,7 @@ def as_numbers(device: torch.device, *times: Time) -> Float[Tensor, " numbers"]:
     Compiled code checks each tensor at every call, and even reads each 0-dimensional one.
     """
     if not any(isinstance(x, Tensor) for x in times):
+        # None of them is a tensor here, which a type checker does not take from the line above.
         return as_vector(times, device)  # type: ignore[reportArgumentType]
     as_number = partial(torch.as_tensor, dtype=exact_dtype(device), device=device)
     return torch.stack([as_number(x) for x in times])

@@ -29,8 +29,9 @@ DIGITS = 10
 
 # Of what is worked out again from the same rows, the last digits differ between processors and
 # between releases of SciPy. The interval of a slope through points on a line takes the root of such
-# digits. Where numbers of about one cancel, all that is left may be where a search stopped.
-ROUNDING, ROUNDED_ZERO = 1e-7, 1e-11
+# digits. What is left where numbers of about one cancel has few digits, and may be one of them.
+ROUNDING, ROUNDED_ZERO = 1e-7, 1e-15
+CANCELLED, CANCELLED_ROUNDING = 1e-8, 1e-2
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,9 @@ def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_agree, one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=ROUNDED_ZERO)
+        few_digits = max(abs(one), abs(other)) < CANCELLED
+        rounding = CANCELLED_ROUNDING if few_digits else ROUNDING
+        return math.isclose(one, other, rel_tol=rounding, abs_tol=ROUNDED_ZERO)
     return one == other
 
 

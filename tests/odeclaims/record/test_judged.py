@@ -103,6 +103,7 @@ def test_whatever_is_asked_of_it_a_result_is_read_judged_and_tabulated_once(tmp_
         (1.6760832721729457e-09, 1.6751249276580893e-09, True),
         (1.000001, 1.0, False),
         (1.7e-09, 1.6e-09, False),
+        (6.7e-15, 9e-12, False),
     ],
 )
 def test_a_verdict_may_differ_by_rounding_alone(tmp_path, derived, stored, agree):

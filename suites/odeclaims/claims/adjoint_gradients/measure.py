@@ -114,7 +114,9 @@ def measure(cell: Cell, context: Context) -> list[Row]:
 def _arms(name: str, tol: float) -> list[str]:
     """The arms for a problem at a tolerance.
 
-    A flow that cannot be reversed loses the state itself, so the adjoint's norm does not matter.
+    A flow that cannot be reversed loses the state itself, so the adjoint's norm does not matter. At
+    the further tolerances about 1e-3 the reversible solver would take thousands of steps for what
+    no statement asks.
     """
     left_out = set() if tol >= REVERSIBLE_TOL and tol in EVERY else {"reversible"}
     if FAMILIES[name].group in ("decaying", "forgetting"):
