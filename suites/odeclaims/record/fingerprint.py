@@ -99,7 +99,7 @@ class _Walk:
     def _globals(self, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         """What the function takes from its module, and from modules of the same packages."""
         # What does not stand in the source was added by a check of types, as the tests have.
-        source = inspect.getsource(function)
+        source = _source(function)
         names = sorted(name for name in _names(function.__code__) if name in source)
         for name in names:
             value = function.__globals__.get(name)
@@ -132,13 +132,20 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*map(_names, inner))
 
 
+@functools.cache
+def _source(function: types.FunctionType) -> str:
+    """The source of a function, which several rules may use."""
+    return inspect.getsource(function)
+
+
+@functools.cache
 def _text(function: types.FunctionType) -> str:
     """The tokens of a function without white space, comments and docstrings.
 
     Without white space the parts of an f-string are the same on every version of Python. What a
     formatter may put at the end of a line, a comma before a closing bracket, is left out.
     """
-    source = textwrap.dedent(inspect.getsource(function))
+    source = textwrap.dedent(_source(function))
     kept: list[str] = []
     starts_line = True
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

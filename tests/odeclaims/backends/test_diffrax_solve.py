@@ -77,6 +77,21 @@ def test_evaluations_are_counted_where_they_happen():
     assert solution.stats.nfe_backward is None
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("rate", [1e-2, 1.0])
+def test_its_first_step_is_a_hundredth_on_any_field(rate):
+    field, y0 = problem()
+    times = []
+
+    def timed(t, y):
+        times.append(float(t))
+        return rate * field(t, y)
+
+    by_diffrax(timed, y0, THERE, method="dopri8", rtol=1e-2, atol=1e-2)
+    # The last stage of a step lies at its end.
+    assert times[13] == pytest.approx(0.01)
+
+
 def test_each_way_back_is_counted_by_itself_and_by_products():
     field, y0 = problem()
     y0.requires_grad_()

@@ -9,6 +9,7 @@ import pandas as pd
 from odeclaims.claim import FlipMap
 from odeclaims.claims.backward_nfe.settings import METHODS, PUBLISHED, Setting
 from odeclaims.kits import needs
+from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.rows import of, ok, valid
 from odeclaims.rules import Better, Bounds
 from odeclaims.statement import Check, Need, Size, Statement
@@ -90,9 +91,8 @@ def _of_counter(df: pd.DataFrame) -> list[float]:
     )
 
 
-def _fractions_of_steps(df: pd.DataFrame) -> list[float]:
-    """Forward evaluations of dopri5 that are left without two and six a step, for each solve."""
-    return list((ok(df, method="dopri5")["nfe_forward"].astype(float) - 2) % 6)
+def _beyond_whole_steps(df: pd.DataFrame) -> list[float]:
+    return beyond_whole_steps(ok(df, method="dopri5"))
 
 
 def _share_of_published(df: pd.DataFrame) -> float:
@@ -117,9 +117,9 @@ CHECKS = [
     Check(
         "whole_steps",
         "Forward counts of dopri5 are those of whole steps",
-        _fractions_of_steps,
+        _beyond_whole_steps,
         Bounds(0, 0),
-        "it takes two evaluations before its first step and six in each, accepted or rejected",
+        WHOLE_STEPS,
     ),
 ]
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from odeclaims.claims.batch_nfe.settings import JUDGED_MU, MUS, NET_SAMPLES, SAMPLES
 from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
+from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.rows import of, ok
 from odeclaims.rules import Attempts, Better, Bounds, Exact, Possible
 from odeclaims.statement import Check, Size, Statement
@@ -76,8 +77,8 @@ def _single_errors(df: pd.DataFrame) -> list[float]:
     return [float(each) for each in rows["error_single"]]
 
 
-def _fractions_of_steps(df: pd.DataFrame) -> list[float]:
-    return list((ok(df)["nfe_joint"].astype(float) - 2) % 6)
+def _beyond_whole_steps(df: pd.DataFrame) -> list[float]:
+    return beyond_whole_steps(ok(df), "nfe_joint")
 
 
 def _enough_nets(df: pd.DataFrame) -> str:
@@ -119,9 +120,9 @@ CHECKS = [
     Check(
         "whole_steps",
         "Every joint count is that of whole steps",
-        _fractions_of_steps,
+        _beyond_whole_steps,
         Bounds(0, 0),
-        "dopri5 takes two evaluations before its first step and six in each, accepted or rejected",
+        WHOLE_STEPS,
     ),
 ]
 _RESTS = tuple(check.name for check in CHECKS)

@@ -16,6 +16,7 @@ from odeclaims.claims.nfe_growth.settings import (
 )
 from odeclaims.kits import needs
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT, REFERENCE_LIMIT
+from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.quantities import log_ratios
 from odeclaims.kits.rows import of, ok, repetitions, valid
 from odeclaims.rules import Better, Bounds
@@ -127,9 +128,8 @@ def _miss(others: np.ndarray, pair: np.ndarray) -> float:
     return float(abs(np.polyval(line, pair[0]) - pair[1]))
 
 
-def _fractions_of_steps(df: pd.DataFrame) -> list[float]:
-    """The evaluations that are left when two and six a step are taken off, for each solve."""
-    return list((ok(df)["nfe_forward"].astype(float) - 2) % 6)
+def _beyond_whole_steps(df: pd.DataFrame) -> list[float]:
+    return beyond_whole_steps(ok(df))
 
 
 def _with_both_ends(df: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -202,9 +202,9 @@ CHECKS = [
     Check(
         "whole_steps",
         "Every count of evaluations is that of whole steps",
-        _fractions_of_steps,
+        _beyond_whole_steps,
         Bounds(0, 0),
-        "dopri5 takes two evaluations before its first step and six in each, accepted or rejected",
+        WHOLE_STEPS,
     )
 ]
 

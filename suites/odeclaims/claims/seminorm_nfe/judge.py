@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.claims.seminorm_nfe.settings import DIGITS, LOSSES, POOLED_POINTS, TASKS
+from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.rows import of, ok, valid
 from odeclaims.rules import Attempts, Better, Bounds, Possible
 from odeclaims.statement import Check, Need, Size, Statement
@@ -172,10 +173,8 @@ def _forward_counts(df: pd.DataFrame) -> list[float]:
     return list(solved(df).groupby([*NET, "tolerance"])["nfe_forward"].nunique().astype(float))
 
 
-def _fractions_of_steps(df: pd.DataFrame) -> list[float]:
-    """Backward evaluations that are left without two an interval and six a step."""
-    rows = ok(df)
-    return list((rows["nfe_backward"].astype(float) - 2 * rows["intervals"].astype(float)) % 6)
+def _beyond_whole_steps(df: pd.DataFrame) -> list[float]:
+    return beyond_whole_steps(ok(df), "nfe_backward", starts="intervals")
 
 
 def _share_of_published(df: pd.DataFrame) -> float:
@@ -195,10 +194,9 @@ CHECKS = [
     Check(
         "whole_steps",
         "Every backward count is that of whole steps",
-        _fractions_of_steps,
+        _beyond_whole_steps,
         Bounds(0, 0),
-        "dopri5 takes two evaluations before its first step and six in each, accepted or rejected;"
-        " the way back starts anew at each output time",
+        f"{WHOLE_STEPS}; the way back starts anew at each output time",
     ),
     Check(
         "seminorm_solves",

@@ -7,6 +7,7 @@ import pandas as pd
 
 from odeclaims.claims.tolerance_tradeoff.settings import CLASSIFIER, METHODS
 from odeclaims.kits import needs
+from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.quantities import differences
 from odeclaims.kits.rows import of, ok
 from odeclaims.rules import Attempts, Better, Bounds, Equal, Impossible, Scales
@@ -89,9 +90,8 @@ def _share_of_published(df: pd.DataFrame) -> float:
     return len(rows) / (PUBLISHED_BATCHES * PUBLISHED_TOLERANCES)
 
 
-def _fractions_of_steps(df: pd.DataFrame) -> list[float]:
-    """Evaluations of dopri5 that are left without two and six a step, for each solve."""
-    return list((of(solves(df), method="dopri5")["nfe_forward"].astype(float) - 2) % 6)
+def _beyond_whole_steps(df: pd.DataFrame) -> list[float]:
+    return beyond_whole_steps(of(solves(df), method="dopri5"))
 
 
 def _smallest_errors(df: pd.DataFrame) -> list[float]:
@@ -106,9 +106,9 @@ CHECKS = [
     Check(
         "whole_steps",
         "Every count of dopri5 is that of whole steps",
-        _fractions_of_steps,
+        _beyond_whole_steps,
         Bounds(0, 0),
-        "it takes two evaluations before its first step and six in each, accepted or rejected",
+        WHOLE_STEPS,
     ),
     Check(
         "above_the_reference",
