@@ -1,6 +1,5 @@
 """The compiled step gives what the plain one gives, is kept, and is done without where it must."""
 
-import importlib
 import math
 import re
 
@@ -78,21 +77,6 @@ def test_the_compiled_loop_over_steps_takes_the_plain_steps():
 def counts(solution) -> tuple[int, int, int]:
     forward = solution.stats.forward
     return forward.nfe, forward.accepted, forward.rejected
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    """The loop as the compiler would run it, without a compiler: its branches are seen quickly."""
-
-    def loop(going, body, state):
-        while going(*state):
-            state = body(*state)
-        return state
-
-    # The package has a function of the module's name.
-    module = importlib.import_module("torch._higher_order_ops.while_loop")
-    monkeypatch.setattr(module, "while_loop", loop)
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
 
 
 def chirp(t, y):

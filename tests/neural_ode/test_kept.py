@@ -19,7 +19,6 @@ from tests.neural_ode.random_problems import F32, F64
 from tests.neural_ode.test_overwriting import CHANGED, FILLED, Turning, problem
 from tests.neural_ode.ways import EVERY, FOR_EVERY_METHOD, method_for
 
-COMPILES = (pytest.mark.compiles, pytest.mark.slow)  # Compiling takes seconds.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
@@ -188,10 +187,10 @@ def test_a_field_that_changes_the_time_does_not_change_the_output_times():
         (F32, False, 1),
         (F32, False, -1),
         (F64, False, 1),
-        pytest.param(F32, True, 1, marks=COMPILES),
+        pytest.param(F32, True, 1, marks=pytest.mark.compiles),
     ],
 )
-def test_a_norm_that_overflows_is_not_a_state_that_does(dtype, compile, sign):
+def test_a_norm_that_overflows_is_not_a_state_that_does(stand_in, dtype, compile, sign):
     """A slope that is large in units of the absolute tolerance: its square overflows."""
     size = torch.finfo(dtype).max ** (0.8 if dtype == F32 else 0.6)
     turn = torch.tensor([[0.0, -1], [1, 0]], dtype=dtype)
@@ -214,8 +213,8 @@ def test_a_norm_that_overflows_in_one_sample_of_a_batch():
     torch.testing.assert_close(end[0] / 1e30, end[1])
 
 
-@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=COMPILES)])
-def test_a_norm_that_never_passes_ends_the_solve(compile):
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.compiles)])
+def test_a_norm_that_never_passes_ends_the_solve(stand_in, compile):
     """From the time 0 on, where a step can shrink to the smallest number there is."""
     with torch.no_grad(), pytest.raises(StepUnderflow, match="too small to move"):
         solve(

@@ -108,8 +108,7 @@ def test_a_tolerance_that_the_dtype_does_not_have_is_named(name, gradient):
 
 
 @pytest.mark.compiles
-@pytest.mark.slow(reason="a solve is compiled")
-def test_a_compiled_solve_ends_so_too():
+def test_a_compiled_solve_ends_so_too(stand_in):
     def field(t, y):
         return torch.stack([y[1], -torch.sin(y[0])])
 

@@ -23,6 +23,7 @@ import odeclaims.cli.choose
 import odeclaims.report.draw
 import odeclaims.report.page
 import odeclaims.run.claims
+from neural_ode.data import mnist
 from odeclaims.claims import find_claims
 from odeclaims.record.source import source_digest
 from odeclaims.report.style import panels, save, style
@@ -111,6 +112,8 @@ def prepare() -> None:
         # Each imports its room.
         assert claim.statements
         assert claim.figure
+    for split in ("train", "test"):
+        mnist.load(split)
     # What asks torch's compiler anything imports it.
     import_module("torch._dynamo")
     # Matplotlib reads its fonts and its grammar of formulas at the first figure.

@@ -52,6 +52,15 @@ def message_of(error, folder):
     return message
 
 
+def test_what_one_reader_changes_another_does_not_see():
+    first = mnist.load("test")
+    first.images.zero_()
+    first.labels.zero_()
+    again = mnist.load("test")
+    assert again.images.any()
+    assert again.labels.any()
+
+
 @pytest.mark.parametrize(("name", "sha256"), SHA256.items())
 def test_bundled_bytes_are_the_published_ones(name, sha256):
     content = gzip.decompress((BUNDLED / name).read_bytes())

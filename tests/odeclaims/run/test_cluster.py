@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import neural_ode
 from odeclaims.cell import Cell
 from odeclaims.record.cells import CellStore
 from odeclaims.run.cluster import _answer, _keep
 from odeclaims.run.tasks import Task
+from tests.odeclaims.forked import LIGHT
 
 distributed = pytest.importorskip("distributed")
 
@@ -29,6 +32,16 @@ if __name__ == "__main__":
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
 """
+# A worker compares its code with that of the run, which is the whole.
+WHOLE_CODE = """
+from functools import cache
+from importlib.machinery import PathFinder
+from odeclaims.record import source
+
+found = source._spec.__wrapped__
+whole = PathFinder.find_spec("neural_ode", [WHERE])
+source._spec = cache(lambda module: whole if module == "neural_ode" else found(module))
+"""
 # A cell from the number in the file "hold" on waits until that number is larger.
 HOLD = """
     while cell.repetition >= int((FOLDER / "hold").read_text()):
@@ -38,10 +51,17 @@ HOLD = """
 
 @pytest.fixture
 def scheduler(counted) -> Iterator[str]:
-    """The address of a cluster whose workers can import the claim, and share nothing else."""
+    """The address of a cluster whose workers can import the claim, and share nothing else.
+
+    Its processes have a torch of a few lines.
+    """
     script = counted.folder / "cluster.py"
     script.write_text(CLUSTER)
-    paths = [str(counted.folder), *(path for path in sys.path if path)]
+    where = repr(str(Path(neural_ode.__file__).parents[1]))
+    with (counted.folder / "sitecustomize.py").open("a") as begins:
+        begins.write(WHOLE_CODE.replace("WHERE", where))
+    # Every cell is a process of its own there.
+    paths = [str(LIGHT), str(counted.folder), *(path for path in sys.path if path)]
     with (
         (counted.folder / "cluster.log").open("w") as log,
         subprocess.Popen(
