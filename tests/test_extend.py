@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 
 
-@pytest.mark.slow(reason="the command line is started twice, and its workers")
+@pytest.mark.slow(reason="the command line is started twice, and its worker")
 def test_a_claim_works_by_adding_one_file(tmp_path):
-    """Here the command line runs as a user starts it, and so do its workers."""
+    """Here the command line runs as a user starts it, and so does its worker."""
     code = re.search(r"<!-- example claim -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     assert code
     package = tmp_path / "suites"
@@ -25,7 +25,7 @@ def test_a_claim_works_by_adding_one_file(tmp_path):
         f"import sys; sys.path[:0] = [{str(package)!r}, {str(ROOT / 'reference')!r}];"
         "from odeclaims.cli import main; main()"
     )
-    for arguments in (["run", "euler_stability"], ["figures", "euler_stability"]):
+    for arguments in (["run", "euler_stability", "--jobs", "1"], ["figures", "euler_stability"]):
         done = subprocess.run(
             [sys.executable, "-c", script, *arguments],
             cwd=tmp_path,

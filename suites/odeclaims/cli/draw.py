@@ -29,6 +29,9 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Name every file that is written, too.")
 ]
 
+# So many results are drawn sooner than other processes have imported what draws.
+DRAWN_HERE = 2
+
 T = TypeVar("T")
 
 
@@ -42,8 +45,7 @@ def figures(
     """Draw figures again from the stored rows, as PNG and PDF; nothing is measured."""
     read, written_to = choose_folders(results, out)
     existing = existing_results(claims, profile, read)
-    joint = [(read, name, written_to) for name in ([profile] if profile else PROFILES)]
-    drawn = _draw(existing, joint, out=written_to)
+    drawn = _draw(existing, read, out=written_to)
     written = []
     for each, (paths, _) in zip(existing, drawn, strict=False):
         summary = read_stored_verdict(each).get("summary", "no verdict")
@@ -105,7 +107,7 @@ def report(
     judged, problems = read_judged(
         leave_out_smoke(existing_results([claim] if claim else claims, profile, read), profile)
     )
-    drawn = _draw([each.results for each in judged], [], files=False, pictures=True)
+    drawn = _draw([each.results for each in judged], read, files=False, pictures=True)
     pictures = (shown for _, shown in drawn)
     page = to or written_to / (f"report-{claim}.html" if claim else "report.html")
     if claim:
@@ -129,8 +131,7 @@ def draw_again(existing: list[Results], read: Path, out: Path, verbose: bool = F
     """Draw, judge and tabulate some results of a folder into ``out``, and write their page."""
     results, problems = read_judged(leave_out_smoke(existing, None))
     # Other processes draw while this one judges.
-    joint = [(read, name, out) for name in PROFILES]
-    drawn = _draw([each.results for each in results], joint, out=out, pictures=True)
+    drawn = _draw([each.results for each in results], read, out=out, pictures=True)
     written = [*_write_tables(results, out), *_write_overviews(out, results)]
     pictures = []
     for paths, shown in drawn:
@@ -143,32 +144,34 @@ def draw_again(existing: list[Results], read: Path, out: Path, verbose: bool = F
 
 
 def _draw(
-    results: list[Results], joint: list[tuple[Path, str, Path]], **what: Any
+    results: list[Results], read: Path, out: Path | None = None, **what: Any
 ) -> Iterator[tuple[list[Path], list]]:
     """Draw results, and what several claims show together, side by side.
 
     Args:
         results: what is drawn, each by ``draw``.
-        joint: the folders that are read, the profiles of which joint figures are drawn, and the
-            folders that are written.
+        read: the results folder that they are in. Its joint figures are drawn under each profile
+            under which one of their claims is drawn.
+        out: the results folder that is written; without one no joint figure is drawn.
         what: further arguments of ``draw``.
 
     Returns:
-        What ``draw`` gives for each of the results, in their order, and then the files of each of
-        ``joint``, without pictures.
+        What ``draw`` gives for each of the results, in their order, and then the files of the joint
+        figures, without pictures.
     """
     from joblib import Parallel, delayed
 
-    from odeclaims.claims._figure3 import draw_figure3
+    from odeclaims.claims._figure3 import CLAIMS, draw_figure3
     from odeclaims.report.draw import draw
 
+    joint = {each.profile for each in results if each.claim in CLAIMS} if out else set()
     # What takes long must not begin last, when there is nothing left to do beside it: it is what
     # has many rows, and the joint figures, which are read from three claims.
     order = sorted(range(len(results)), key=lambda i: -results[i].data.stat().st_size)
     order = [*range(len(results), len(results) + len(joint)), *order]
-    calls = [delayed(draw)(each, **what) for each in results]
-    calls += [delayed(draw_figure3)(*each) for each in joint]
-    jobs = max(1, min(len(calls), os.cpu_count() or 1))
+    calls = [delayed(draw)(each, out=out, **what) for each in results]
+    calls += [delayed(draw_figure3)(read, name, out) for name in PROFILES if name in joint]
+    jobs = 1 if len(calls) <= DRAWN_HERE else min(len(calls), os.cpu_count() or 1)
     parallel: Any = Parallel(n_jobs=jobs, return_as="generator")
     return _sort(parallel(calls[i] for i in order), order)
 

@@ -2,10 +2,15 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
-from odeclaims.cli.draw import _sort
+from odeclaims.claims import _figure3
+from odeclaims.cli.draw import _sort, figures
+from odeclaims.report import draw
+
+RESULTS = Path(__file__).parents[3] / "results"
 
 
 def test_what_is_drawn_in_another_order_comes_in_that_of_the_results():
@@ -30,6 +35,18 @@ def test_figures_tables_and_check_start_from_the_rows(done):
     names |= {"figure-column.pdf", "table.md", "table.tex", "table.csv", "hashes.csv"}
     assert {p.name for p in folder.iterdir()} == names
     assert "toy" in (done.out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("slug", "profile", "joint"),
+    [("nfe_growth", None, ["quick"]), ("annulus", None, []), ("nfe_growth", "quick", ["quick"])],
+)
+def test_a_joint_figure_is_drawn_with_its_claims_alone(monkeypatch, tmp_path, slug, profile, joint):
+    drawn = []
+    monkeypatch.setattr(draw, "draw", lambda each, **_: ([], []))
+    monkeypatch.setattr(_figure3, "draw_figure3", lambda *asked: (drawn.append(asked), ([], []))[1])
+    figures([slug], profile, results=RESULTS, out=tmp_path)
+    assert drawn == [(RESULTS, name, tmp_path) for name in joint]
 
 
 @pytest.mark.parametrize("command", ["figures", "tables", "report", "redraw"])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from joblib import parallel_config, register_parallel_backend
 from safetensors.torch import load_file, save_file
 
 from odeclaims.record.files import CorruptFile, sha256
@@ -14,6 +15,7 @@ from odeclaims.trained import store, training, work
 from odeclaims.trained.publish import find_standing, publish
 from odeclaims.trained.recipes import find_recipes, find_specifications, recipe_of
 from odeclaims.trained.specification import Specification
+from tests.odeclaims.fork_server import Forking
 
 TINY = {
     "channels": 2,
@@ -260,10 +262,12 @@ def test_two_processes_do_not_train_one_network(tmp_path):
         work.train(tiny(), tmp_path)
 
 
-@pytest.mark.slow(reason="networks are trained")
 def test_networks_are_trained_side_by_side(tmp_path):
     chosen = [tiny("mlp", epochs=1), tiny("mlp", 1, epochs=1)]
-    assert sorted(work.train_all(chosen, tmp_path, 2)) == [(s.name, "") for s in chosen]
+    # Workers that joblib starts would each import torch.
+    register_parallel_backend("forking", Forking)
+    with parallel_config("forking"):
+        assert sorted(work.train_all(chosen, tmp_path, 2)) == [(s.name, "") for s in chosen]
     assert {find_standing(s, tmp_path).state for s in chosen} == {"trained"}
 
 
