@@ -1,5 +1,8 @@
 """The main job: measure the claims here, and say whether that agrees with the published record."""
 
+import os
+from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +18,7 @@ from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.compare import Comparison, Verdicts, compare_verdicts, read_verdicts
 from odeclaims.record.published import default_results
 from odeclaims.record.results import read_results
+from odeclaims.record.wording import count_of
 from odeclaims.terminal import console, say
 
 PROFILE = "quick"
@@ -29,6 +33,10 @@ def reproduce(
         "out"
     ),
     results: ReadFrom = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Measure the quickest claims alone, as many as the record took so long."),
+    ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Write into the record, as whoever publishes does.")
     ] = False,
@@ -41,6 +49,13 @@ def reproduce(
     from odeclaims.run.claims import run_claims
 
     chosen, record = choose_claims(claims), results or default_results()
+    took = _minutes_of(chosen, record, jobs or os.cpu_count() or 1)
+    left_out: list[Claim] = []
+    if minutes is not None:
+        fitting = _fitting(took, minutes)
+        left_out = [claim for claim in chosen if claim.slug not in fitting]
+        chosen = [claim for claim in chosen if claim.slug in fitting]
+    say(_announcement([claim.slug for claim in chosen], took))
     slugs = {claim.slug for claim in chosen}
     published = {k: v for k, v in read_verdicts(record / PROFILE).items() if k[1] in slugs}
     target = record if update else out
@@ -58,10 +73,57 @@ def reproduce(
     measured = {("", each.claim.slug): each.read_verdict() for each in made}
     comparison = compare_verdicts(published, measured)
     console.print(_agreement_table(chosen, published, measured, comparison))
+    if left_out:
+        say(f"Left out: {', '.join(_with_minutes(claim.slug, took) for claim in left_out)}.")
     say(f"The page of all results is {target / 'report.html'}.")
     say(f"Beside the published record {comparison.summary}.")
     if summary.failures or len(comparison.differing):
         raise typer.Exit(1)
+
+
+def _minutes_of(claims: list[Claim], record: Path, jobs: int) -> dict[str, float]:
+    """For each claim, the minutes that its cells in the record would take, ``jobs`` side by side.
+
+    A claim that the record lacks is left out.
+    """
+    made = {
+        each.claim.slug: each.read_provenance() for each in read_results(record, claims, PROFILE)
+    }
+    return {slug: each["duration_s"] / 60 / jobs for slug, each in made.items()}
+
+
+def _fitting(took: Mapping[str, float], minutes: float) -> set[str]:
+    """The quickest claims, as many as the minutes hold.
+
+    Raises:
+        ValueError: where not one fits.
+    """
+    if not minutes > 0:
+        raise ValueError(f"--minutes is {minutes:g}, expected more than 0")
+    order = sorted(took, key=lambda slug: took[slug])
+    fitting = {
+        slug
+        for slug, end in zip(order, accumulate(took[slug] for slug in order), strict=True)
+        if end <= minutes
+    }
+    if took and not fitting:
+        raise ValueError(
+            f"--minutes is {minutes:g}, and the quickest claim, {order[0]}, took"
+            f" {took[order[0]]:.2g}: expected as many or more"
+        )
+    return fitting
+
+
+def _announcement(slugs: list[str], took: Mapping[str, float]) -> str:
+    known = [took[slug] for slug in slugs if slug in took]
+    return (
+        f"{count_of(len(slugs), 'claim')} to measure. The cells of the record took"
+        f" {sum(known):.0f} minutes, as many side by side as here; --minutes measures what fits."
+    )
+
+
+def _with_minutes(slug: str, took: Mapping[str, float]) -> str:
+    return f"{slug} ({took[slug]:.0f} min)" if slug in took else f"{slug} (not in the record)"
 
 
 def _agreement_table(

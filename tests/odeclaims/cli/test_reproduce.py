@@ -1,8 +1,13 @@
 """The main job as a process: what is measured here, set beside the published record."""
 
 import json
+import math
 from pathlib import Path
 
+import pytest
+
+from odeclaims.cli.reproduce import _fitting, _with_minutes
+from odeclaims.record.results import provenance_digest
 from odeclaims.report.draw import VERDICTS
 from tests.odeclaims.cli.toy import Toy, one_sentence
 
@@ -68,3 +73,37 @@ def test_a_cell_that_fails_is_said(done: Toy):
     code, output, _ = done("reproduce")
     assert code == 1
     assert "broken" in output
+
+
+def rewrite_duration(done: Toy, seconds: float) -> None:
+    """Let the record have taken so long."""
+    path = done.out / "quick" / "toy" / "provenance.json"
+    made = json.loads(path.read_text()) | {"duration_s": seconds}
+    path.write_text(json.dumps(made | {"sha256": provenance_digest(made)}))
+
+
+def test_what_does_not_fit_into_the_minutes_is_left_out(done: Toy):
+    rewrite_duration(done, 600.0)
+    code, _, errors = done("reproduce", "--minutes", "4", "--jobs", "2")
+    assert code == 2
+    assert "--minutes is 4, and the quickest claim, toy, took 5" in one_sentence(errors)
+    code, output, _ = done("reproduce", "--minutes", "5", "--jobs", "2")
+    assert code == 0
+    assert "1 claim to measure. The cells of the record took 5 minutes" in output
+    assert "Left out" not in output
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_minutes_are_more_than_none(done: Toy, minutes):
+    code, _, errors = done("reproduce", f"--minutes={minutes}")
+    assert code == 2
+    assert f"--minutes is {minutes}, expected more than 0" in one_sentence(errors)
+
+
+def test_the_quickest_claims_fit_and_the_others_are_named():
+    took = {"slow": 9.0, "quick": 1.0, "middle": 2.0}
+    assert _fitting(took, 3.0) == {"quick", "middle"}
+    assert _fitting(took, 2.9) == {"quick"}
+    assert _fitting(took, math.inf) == set(took)
+    assert _with_minutes("slow", took) == "slow (9 min)"
+    assert _with_minutes("new", took) == "new (not in the record)"
