@@ -25,7 +25,7 @@ from neural_ode.failures import (
 from neural_ode.field import InAutocast, has_autocast
 from neural_ode.grid import MOST, fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED
-from neural_ode.methods.base import iterates
+from neural_ode.methods.base import ends_at_outputs, iterates
 from neural_ode.older_torch import is_exporting
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
@@ -401,6 +401,8 @@ def _stops(times: Times, settings: Settings) -> list[float]:
     stops = [*settings.step_t, *settings.jump_t]
     if len(set(stops)) < len(stops):
         raise ValueError("step_t and jump_t must not repeat a time, neither alone nor together")
+    if ends_at_outputs(settings.method) and settings.event_fn is None:
+        stops = [*{*stops, *times.floats}]
     return sorted((s for s in stops if direction * (s - t0) > 0), key=lambda s: direction * s)
 
 

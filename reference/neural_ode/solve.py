@@ -73,8 +73,8 @@ def solve(
             initial time.
         method: the name of a Runge-Kutta method in ``METHODS``; ``"adams"``, the implicit Adams
             method of Chen et al. 2018 through SciPy, which chooses its steps by ``rtol``, ``atol``
-            and ``max_num_steps`` alone; ``"reversible_heun"``; or a method itself, such as a
-            ``ButcherTableau``.
+            and ``max_num_steps`` alone; ``"reversible_heun"``; ``"kvaerno3"`` or ``"kvaerno5"`` for
+            stiff problems; or a method itself, such as a ``ButcherTableau``.
         rtol, atol: relative and absolute tolerance of the local error, positive; a number, or a
             tensor that broadcasts against the state.
         gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, ``Adjoint()``,

@@ -15,6 +15,7 @@ from torch import nn
 
 from neural_ode import Backprop, solve
 from neural_ode.methods import NAMED
+from neural_ode.methods.esdirk import ImplicitTableau
 from tests.neural_ode.random_problems import F32, F64
 from tests.neural_ode.ways import EVERY, FOR_EVERY_METHOD, method_for
 
@@ -78,7 +79,8 @@ def problem(method, adaptive, dtype, direction=1):
     y0 = torch.tensor([[1.0, 0], [0.3, -1]], dtype=dtype)
     ts = direction * torch.tensor([0, 0.3, 1.1], dtype=dtype)
     chosen = {"y0": y0, "ts": ts, "method": method, "rtol": 1e-3, "atol": 1e-3}
-    if not (adaptive and NAMED[method].adaptive) and NAMED[method].integrate is None:
+    fixed = not (adaptive and NAMED[method].adaptive) and NAMED[method].integrate is None
+    if fixed and NAMED[method].accepts("step_size"):
         chosen |= {"step_size": 0.07, "interpolation": "cubic"}
     return chosen
 
@@ -97,9 +99,10 @@ def test_a_field_that_fills_one_tensor_has_the_solution_of_one_that_does_not(
 ):
     chosen = problem(method, adaptive, dtype, direction)
     with torch.set_grad_enabled(grad):
-        assert torch.equal(
-            solve(Filling(way, dtype), **chosen).ys, solve(Turning(dtype), **chosen).ys
-        )
+        found, expected = (solve(f, **chosen).ys for f in (Filling(way, dtype), Turning(dtype)))
+    # An iteration ends elsewhere where its matrix comes from differences.
+    near = 1e-3 if isinstance(NAMED[method], ImplicitTableau) else 0
+    torch.testing.assert_close(found, expected, rtol=near, atol=near)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

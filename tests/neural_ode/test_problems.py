@@ -112,8 +112,8 @@ def test_callbacks_that_are_none():
         ("RK-4", "did you mean 'rk4'?"),
         ("tsitouras5", "did you mean 'tsit5'?"),
         ("reversibleheun", "did you mean 'reversible_heun'?"),
-        ("implicit_euler", "of the implicit methods there is 'adams' alone;"),
-        ("LSODA", "of the implicit methods there is 'adams' alone;"),
+        ("implicit_euler", "did you mean 'kvaerno5', which is for stiff problems?"),
+        ("LSODA", "did you mean 'kvaerno5', which is for stiff problems?"),
         ("xyz", "expected one of euler"),
     ],
 )

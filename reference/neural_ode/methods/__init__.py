@@ -80,7 +80,7 @@ def _hint(name: str) -> str:
     """What may be meant by an unknown name."""
     plain = "".join(c for c in name[:60].lower() if c.isalnum())
     if any(part in plain for part in _IMPLICIT):
-        return " of the implicit methods there is 'adams' alone;"
+        return " did you mean 'kvaerno5', which is for stiff problems?"
     named = {known.replace("_", ""): known for known in NAMED} | _ELSEWHERE
     near = get_close_matches(plain, named, n=1)
     return f" did you mean {named[near[0]]!r}?" if near else ""

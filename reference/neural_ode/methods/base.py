@@ -54,6 +54,11 @@ def iterates(method: "Method") -> bool:
     return getattr(method, "iterates", False)
 
 
+def ends_at_outputs(method: "Method") -> bool:
+    """Whether a step of a method has to end at each output time."""
+    return getattr(method, "ends_at_outputs", False)
+
+
 @runtime_checkable
 class Undo(Protocol):
     """Takes the steps of a solve back, from the last to the first, and differentiates them."""
@@ -99,9 +104,11 @@ class Integrate(Protocol):
 class Method(Protocol):
     """A method by which ``solve`` steps, or to which it leaves the whole problem.
 
-    It may have two further members. ``options``: the names of those of its fields, as a dataclass,
-    that ``odeint(options=...)`` may set. ``iterates``: whether its steps are solved for by an
-    iteration, so that it heeds the tolerances also in steps of given sizes.
+    It may have three further members. ``options``: the names of those of its fields, as a
+    dataclass, that ``odeint(options=...)`` may set. ``iterates``: whether its steps are solved for
+    by an iteration, so that it heeds the tolerances also in steps of given sizes.
+    ``ends_at_outputs``: whether its adaptive steps end at output times, since it knows the solution
+    better there.
     """
 
     @property

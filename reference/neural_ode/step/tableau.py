@@ -8,6 +8,7 @@ of the method, so output times never shorten a step.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -50,6 +51,8 @@ class Tableau:
     b_error: Float[np.ndarray, " stages"] | None = None
     dense_c: Float[np.ndarray, " extra"] | None = None
     dense_a: Float[np.ndarray, "extra all_stages"] | None = None
+    # Of an implicit method the diagonal of ``a`` may have entries too.
+    explicit: ClassVar[bool] = True
 
     def __post_init__(self):
         check_count("order", self.order)
@@ -62,7 +65,7 @@ class Tableau:
         stages, extra = len(self.c), 0 if self.dense_c is None else len(self.dense_c)
         if self.a.shape != (stages, stages) or self.b.shape != (stages,):
             raise ValueError(f"{self.name}: a and b do not fit the {stages} nodes in c")
-        if np.triu(self.a).any():
+        if self.explicit and np.triu(self.a).any():
             raise ValueError(f"{self.name}: a is not strictly lower triangular, so not explicit")
         if self.dense.ndim != 2 or self.dense.shape[0] != stages + extra:
             raise ValueError(f"{self.name}: dense needs {stages + extra} rows, one a stage")

@@ -9,7 +9,7 @@ import pandas as pd
 from odeclaims.claim import FlipMap
 from odeclaims.claims.backward_nfe.settings import METHODS, PUBLISHED, Setting
 from odeclaims.kits import needs
-from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
+from odeclaims.kits.quantities import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.rows import of, ok, valid
 from odeclaims.rules import Better, Bounds
 from odeclaims.statement import Check, Need, Size, Statement

@@ -7,7 +7,7 @@ import pandas as pd
 
 from odeclaims.claims.batch_nfe.settings import JUDGED_MU, MUS, NET_SAMPLES, SAMPLES
 from odeclaims.kits.constants import RECONSTRUCTION_LIMIT
-from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
+from odeclaims.kits.quantities import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.rows import of, ok
 from odeclaims.rules import Attempts, Better, Bounds, Exact, Possible
 from odeclaims.statement import Check, Size, Statement

@@ -16,8 +16,7 @@ from odeclaims.claims.nfe_growth.settings import (
 )
 from odeclaims.kits import needs
 from odeclaims.kits.constants import GRADIENT_LIMIT, RECONSTRUCTION_LIMIT, REFERENCE_LIMIT
-from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
-from odeclaims.kits.quantities import log_ratios
+from odeclaims.kits.quantities import WHOLE_STEPS, beyond_whole_steps, log_ratios
 from odeclaims.kits.rows import of, ok, repetitions, valid
 from odeclaims.rules import Better, Bounds
 from odeclaims.statement import Check, Need, Size, Statement

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.claims.seminorm_nfe.settings import DIGITS, LOSSES, POOLED_POINTS, TASKS
-from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
+from odeclaims.kits.quantities import WHOLE_STEPS, beyond_whole_steps
 from odeclaims.kits.rows import of, ok, valid
 from odeclaims.rules import Attempts, Better, Bounds, Possible
 from odeclaims.statement import Check, Need, Size, Statement

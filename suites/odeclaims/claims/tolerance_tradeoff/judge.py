@@ -7,8 +7,7 @@ import pandas as pd
 
 from odeclaims.claims.tolerance_tradeoff.settings import CLASSIFIER, METHODS
 from odeclaims.kits import needs
-from odeclaims.kits.counts import WHOLE_STEPS, beyond_whole_steps
-from odeclaims.kits.quantities import differences
+from odeclaims.kits.quantities import WHOLE_STEPS, beyond_whole_steps, differences
 from odeclaims.kits.rows import of, ok
 from odeclaims.rules import Attempts, Better, Bounds, Equal, Impossible, Scales
 from odeclaims.statement import Check, Size, Statement

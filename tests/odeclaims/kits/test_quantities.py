@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neural_ode import solve
-from odeclaims.kits.counts import beyond_whole_steps
+from odeclaims.kits.quantities import beyond_whole_steps
 
 STEPS = st.lists(st.integers(1, 50), min_size=1, max_size=20)
 
