@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from neural_ode.methods import NAMED
 
 F32, F64 = torch.float32, torch.float64
-STEPPING = [name for name, method in NAMED.items() if method.integrate is None]
+# What takes steps of given sizes.
+STEPPING = [
+    name
+    for name, method in NAMED.items()
+    if method.integrate is None and method.accepts("step_size")
+]
 # fehlberg2 estimates 1/512 of the difference of two slopes, as published: its errors are ten and
 # more times the tolerance, so it is held against torchdiffeq's alone.
 CHOOSING = [name for name, method in NAMED.items() if method.adaptive and name != "fehlberg2"]

@@ -48,10 +48,10 @@ STEPS = {"chosen": {"rtol": 1e-3, "atol": 1e-3}, "sized": {"step_size": 0.6},
 
 
 @pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("method", [*STEPPING, "adams"])
+@pytest.mark.parametrize("method", [*STEPPING, "adams", "kvaerno5"])
 def test_no_evaluation_that_is_not_a_number_goes_unseen(method, steps):
     """Whichever it is: the steps find another way, or the solve says so."""
-    settings = {"method": method} | STEPS["chosen" if method == "adams" else steps]
+    settings = {"method": method} | STEPS[steps if method in STEPPING else "chosen"]
     y0, ts, seen = torch.ones(2, dtype=F64), torch.tensor([0, 0.3, 1.3], dtype=F64), []
     solve(lambda t, y: seen.append(t.item()) or -y, y0, ts, **settings)
     for bad in set(seen):

@@ -238,20 +238,23 @@ class Esdirk(RungeKutta):
             torch.autograd.grad(value, point, row, retain_graph=True, allow_unused=True)[0]
             for row in one
         ]
-        none = torch.zeros_like(y)
-        return torch.stack([(none if row is None else row).reshape(-1) for row in rows])
+        matrix = torch.zeros_like(one)
+        for i, row in enumerate(rows):
+            if row is not None:
+                matrix[i] = row.reshape(-1)
+        return matrix
 
     def _by_differences(
         self, time: Float[Tensor, ""], y: Float[Tensor, "*state"], value: Float[Tensor, " entries"]
     ) -> Float[Tensor, "entries entries"]:
-        size = math.sqrt(torch.finfo(y.dtype).eps) * (1 + float(y.abs().max()))
-        columns = []
+        matrix = value.new_zeros(len(value), len(value))
         with torch.no_grad():
-            for i in range(y.numel()):
+            for i, entry in enumerate(y.reshape(-1)):
+                size = math.sqrt(torch.finfo(y.dtype).eps) * (1 + float(entry.abs()))
                 point = y.clone()
                 point.view(-1)[i] += size
-                columns.append((self._evaluate(time, point)[0].reshape(-1) - value) / size)
-        return torch.stack(columns, dim=1)
+                matrix[:, i] = (self._evaluate(time, point)[0].reshape(-1) - value) / size
+        return matrix
 
 
 def _number(x: Time) -> float:
