@@ -63,11 +63,11 @@ class ImplicitTableau(Tableau):
     integrate = None
 
     def accepts(self, setting: str) -> bool:
-        """What fixes the sizes of steps, which may then have no solution, means nothing to it.
+        """What forces steps to a size, at which they may have no solution, means nothing to it.
 
         Neither does ``compile``: how often a step evaluates the field varies.
         """
-        return setting not in ("compile", "step_size", "grid", "perturb")
+        return setting not in ("compile", "step_size", "grid", "min_step", "perturb")
 
     def stepper(
         self, y: Float[Tensor, "*state"], evaluate: Evaluate, *, traced: bool = False

@@ -226,6 +226,7 @@ def says(message, **chosen):
 
 def test_what_it_lacks_is_a_sentence():
     says("method 'kvaerno5' does not take step_size", step_size=0.1)
+    says("method 'kvaerno5' does not take min_step", min_step=0.1)
     says("method 'kvaerno5' does not take compile", compile=True)
     with pytest.raises(ValueError, match="choose an explicit method"):
         torch.func.vmap(
