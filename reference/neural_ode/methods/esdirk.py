@@ -29,7 +29,7 @@ from torch import Tensor
 
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.kept import lend
-from neural_ode.methods.tableau import hermite
+from neural_ode.methods.tableau import hermite, lower
 from neural_ode.step.base import Advanced, Carried, Evaluate
 from neural_ode.step.error import ErrorTest
 from neural_ode.step.runge_kutta import RungeKutta
@@ -176,10 +176,10 @@ class Esdirk(RungeKutta):
                 size = float(test.measure(correction / test.scale(test.sizes(y)), None))
                 if not math.isfinite(size):
                     return None
-                ratio = size / before if before else 0.0
-                left = size * ratio / (1 - ratio) if ratio < 1 else math.inf
+                ratio = size / before
                 # Of the first correction no ratio is known, and one of rounding does not shrink.
-                if size == 0 or min(size, left if before < math.inf else size) <= NEAR:
+                left = size * ratio / (1 - ratio) if 0 < ratio < 1 else size
+                if min(size, left) <= NEAR:
                     return y
                 if ratio >= 1:
                     return None
@@ -281,10 +281,7 @@ class _Newton(torch.autograd.Function):
 
 def with_diagonal(g: float, *rows: list[float]) -> Float[np.ndarray, "stages stages"]:
     """The stage weights of these rows below a diagonal of ``g``, which the first stage lacks."""
-    a = np.diag([0.0, *[g] * len(rows)])
-    for i, row in enumerate(rows, start=1):
-        a[i, : len(row)] = row
-    return a
+    return lower(*rows) + np.diag([0.0, *[g] * len(rows)])
 
 
 def smooth_dense(

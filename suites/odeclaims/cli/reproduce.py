@@ -117,8 +117,8 @@ def _fitting(took: Mapping[str, float], minutes: float) -> set[str]:
 def _announcement(slugs: list[str], took: Mapping[str, float]) -> str:
     known = [took[slug] for slug in slugs if slug in took]
     return (
-        f"{count_of(len(slugs), 'claim')} to measure. The cells of the record took"
-        f" {sum(known):.0f} minutes, as many side by side as here; --minutes measures what fits."
+        f"{count_of(len(slugs), 'claim')} to measure, some {sum(known):.0f} minutes by the"
+        " durations in the record; --minutes measures what fits."
     )
 
 

@@ -14,8 +14,8 @@ STEP = 6
 BEFORE = 2
 OURS = {"ours", "ours_compiled"}
 WHOLE_STEPS = (
-    "dopri5 takes as many evaluations before every first step, here two, and six in each step,"
-    " accepted or rejected"
+    "dopri5 takes as many evaluations before every first step, two on this project's solver, and"
+    " six in each step, accepted or rejected"
 )
 
 # From rows to one truth value for each.
@@ -69,8 +69,9 @@ def beyond_whole_steps(
 ) -> list[float]:
     """The evaluations of each solve by dopri5 that whole steps do not explain.
 
-    Other solvers may take another number before the first step. It has to be the same in all rows,
-    so that number is taken of which the fewest rows have something left.
+    Another solver may take another number before the first step. It has to be the same in all rows,
+    so that number is taken of which the fewest rows have something left. Rows that name no solver
+    are held to the number of ours.
 
     Args:
         rows: solves by dopri5, all by one solver.
@@ -79,10 +80,9 @@ def beyond_whole_steps(
     """
     counts = rows[column].astype(float)
     began = rows[starts].astype(float) if starts else 1.0
-    ours = set(rows["solver"]) <= OURS
-    candidates = [
-        (counts - before * began) % STEP for before in ([BEFORE] if ours else range(STEP))
-    ]
+    others = set(rows["solver"].dropna()) - OURS
+    possible = range(STEP) if others else [BEFORE]
+    candidates = [(counts - before * began) % STEP for before in possible]
     return list(min(candidates, key=lambda left: int((left != 0).sum())))
 
 

@@ -100,7 +100,7 @@ def test_robertson_is_that_of_radau_over_seven_decades():
     slow = [0, 2]
     torch.testing.assert_close(solution.ys[:, slow], expected[:, slow], rtol=1e-5, atol=1e-12)
     # What follows the others at once loses orders.
-    torch.testing.assert_close(solution.ys[:, 1], expected[:, 1], rtol=1e-3, atol=1e-12)
+    torch.testing.assert_close(solution.ys[:, 1], expected[:, 1], rtol=1e-4, atol=1e-12)
     torch.testing.assert_close(solution.ys.sum(dim=1), torch.ones(5, dtype=F64))
     assert solution.stats.accepted < 300
 

@@ -89,7 +89,7 @@ def test_what_does_not_fit_into_the_minutes_is_left_out(done: Toy):
     assert "--minutes is 4, and the quickest claim, toy, took 5" in one_sentence(errors)
     code, output, _ = done("reproduce", "--minutes", "5", "--jobs", "2")
     assert code == 0
-    assert "1 claim to measure. The cells of the record took 5 minutes" in output
+    assert "1 claim to measure, some 5 minutes by the durations in the record" in output
     assert "Left out" not in output
 
 

@@ -39,6 +39,10 @@ def test_a_count_unlike_the_others_is_found(solver):
     assert beyond_whole_steps(rows([8, 14, 21, 26], solver)) == [0, 0, 1, 0]
 
 
+def test_rows_that_name_no_solver_are_held_to_ours():
+    assert beyond_whole_steps(rows([7, 13], None)) == [5, 5]
+
+
 def test_each_start_takes_its_own_evaluations():
     counts = {"nfe_backward": [8, 16, 17], "intervals": [1, 2, 2]}
     frame = pd.DataFrame({**counts, "solver": "ours"})

@@ -32,8 +32,7 @@ def made_up(
     size = {"channels": 8, "batch_size": 8, "images": 100, "epochs": 2, "tightest": 5}
     rows = []
     for seed in range(seeds):
-        common = {**size, "repetition": seed, "status": "ok", "solver": "ours"}
-        common["test_error"] = test_error or 0.6
+        common = {**size, "repetition": seed, "status": "ok", "test_error": test_error or 0.6}
         for tolerance in tolerances:
             where = {**common, "tolerance": tolerance}
             error = (0.1 + seed / 1000) * tolerance**slope
