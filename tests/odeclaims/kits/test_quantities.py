@@ -12,7 +12,7 @@ from odeclaims.kits.quantities import beyond_whole_steps
 STEPS = st.lists(st.integers(1, 50), min_size=1, max_size=20)
 
 
-def rows(counts, solver="ours", **more):
+def rows(counts, solver: str | None = "ours", **more):
     return pd.DataFrame({"nfe_forward": counts, "solver": solver, **more})
 
 
