@@ -47,8 +47,8 @@ class Forking(ParallelBackendBase):
         **how: Any,
     ) -> Any:
         self.parallel = parallel
-        begin = {name: how[name] for name in ("initializer", "initargs") if name in how}
-        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"), **begin)
+        first = how.get("initializer"), how.get("initargs", ())
+        self.pool = ProcessPoolExecutor(n_jobs, get_context("fork"), begin_worker, first)
         return n_jobs
 
     def submit(self, func: Callable, callback: Callable[[Future], None] | None = None) -> Future:
@@ -69,6 +69,15 @@ class Forking(ParallelBackendBase):
         self.terminate()
         if ensure_ready:
             self.configure(self.parallel.n_jobs, self.parallel)
+
+
+def begin_worker(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    """Make this process, which was forked off a run, one that joblib could have started."""
+    # When one worker is killed, the pool ends the others by SIGTERM. The run's handler of it, which
+    # a fork keeps, would print a traceback.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if initializer is not None:
+        initializer(*arguments)
 
 
 def begin(order: dict[str, Any]) -> None:
