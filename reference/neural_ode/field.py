@@ -15,7 +15,8 @@ from neural_ode.kept import EVERY, FIRST, version
 from neural_ode.step.base import Evaluate, Slope
 from neural_ode.transforms import transforming
 
-Field = Callable[[Float[Tensor, ""], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
+# A time has no dimensions, unless each sample of a batch has its own.
+Field = Callable[[Float[Tensor, "*each"], Float[Tensor, "*state"]], Float[Tensor, "*state"]]
 
 
 class Plain:

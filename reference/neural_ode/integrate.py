@@ -6,7 +6,6 @@ exactly the numbers that the loop computed.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,12 +22,14 @@ from neural_ode.failures import (
     step_underflow,
 )
 from neural_ode.field import InAutocast, has_autocast
+from neural_ode.foresee import LOOK_AHEAD, check_largest, warn_of_many
 from neural_ode.grid import MOST, fraction, grid_of
 from neural_ode.loop import DOUBTFUL, LIMIT, OVERFLOW, REACHED
 from neural_ode.methods.base import ends_at_outputs, iterates
 from neural_ode.older_torch import is_exporting
 from neural_ode.progress import Progress
 from neural_ode.run import OnStep, Run, as_numbers
+from neural_ode.samples import integrate_samples
 from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step
@@ -39,10 +40,6 @@ from neural_ode.transforms import all_finite, unwrap
 # Sums that are kept one by one before they are put into one tensor. Each is a small allocation
 # between large ones, whose memory the allocator could then not give back.
 BLOCK = 64
-
-# So many steps ahead are worth a warning: before the first where ``max_step`` makes it plain, or
-# after this many by their size.
-MANY_STEPS, LOOK_AHEAD = 1_000_000, 20_000
 
 
 def integrate(
@@ -85,6 +82,16 @@ def integrate(
         return ys, q
     if is_exporting():
         _check_exportable(settings)
+    if (method := settings.sample_method) is not None:
+        if on_step is not None or q0 is not None:
+            raise ValueError(
+                "batch='independent' goes with Backprop() and Adjoint(): other ways to the gradient"
+                " need steps of the whole batch"
+            )
+        check_largest(times, settings)
+        ys = integrate_samples(method, evaluate, y0, times, settings, counts)
+        _check_outputs(ys, times)
+        return ys, None
     run = Run(evaluate, y0, q0, settings, counts, on_step)
     if settings.dense is not None:
         settings.dense.watch(run)
@@ -98,7 +105,7 @@ def integrate(
         return ys, run.q
     stops = _stops(times, settings)
     if event is None:
-        _check_largest(times, settings)
+        check_largest(times, settings)
     ys = _whole(run, times, stops) if event is None else None
     if ys is None:
         ys = torch.stack(_adaptive(run, times, stops, event))
@@ -167,7 +174,7 @@ def _attempt(
         raise step_limit(here.attempts, goal, t)
     size = min(max(here.size, settings.min_step), settings.max_step)
     if here.attempts == LOOK_AHEAD:
-        _warn_of_many(abs(goal - t) / size, here.attempts, goal, t)
+        warn_of_many(abs(goal - t) / size, here.attempts, goal, t)
     here.stop = next((s for s in stops if 0 < direction * (s - t) <= size), None)
     here.end = t + direction * size if here.stop is None else here.stop
     if here.end == t:
@@ -368,31 +375,6 @@ def _failure(ended: float, t: float, h: float, tried: int, goal: float) -> Solve
 def _place(output: Time, t: Time, h: Time, end: float) -> Time:
     """Where in the step the output lies; exactly 1 at its end, where no interpolation is needed."""
     return 1.0 if output == end and not isinstance(output, Tensor) else (output - t) / h
-
-
-def _warn_of_many(ahead: float, attempts: int, goal: float, t: float) -> None:
-    """Warn where so many steps of the present size lie ahead that nobody may wait for their end."""
-    if MANY_STEPS < ahead < math.inf:
-        warnings.warn(
-            f"{attempts:,} steps reached t={t:.9g}, and steps of this size make for {ahead:,.0f}"
-            f" more to t={goal:.9g}: max_num_steps limits them",
-            stacklevel=2,
-        )
-
-
-def _check_largest(times: Times, settings: Settings) -> None:
-    """Whether steps of the largest size, signed, can reach the end, and in how many."""
-    begin, end, h = times.floats[0], times.floats[-1], times.direction * settings.max_step
-    for t in (begin, end):
-        if t + h == t or t - h == t:
-            raise step_underflow(h, t)
-    count = math.ceil((end - begin) / h)
-    if count > MANY_STEPS:
-        warnings.warn(
-            f"max_step={abs(h):.3g} makes for at least {count:,} steps from t={begin:.9g} to"
-            f" {end:.9g}",
-            stacklevel=2,
-        )
 
 
 def _stops(times: Times, settings: Settings) -> list[float]:

@@ -20,6 +20,7 @@ from neural_ode.older_torch import check_compiles
 from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
+from neural_ode.step.error import check_measure
 from neural_ode.times import Time, as_time, as_vector, exact_dtype
 from neural_ode.transforms import all_finite, transforming, unwrap
 
@@ -147,7 +148,7 @@ class Run:
         _, size = self.stepper.start(t + shift, direction, self.y0, self.q, wide)
         size = _least(size)
         if not math.isfinite(size):
-            self._check_norm(size)
+            check_measure(size, self.test, self.y0, self.q)
             raise not_finite(t, "at")
         return size
 
@@ -182,19 +183,11 @@ class Run:
         Raises:
             ValueError: where that is the norm's doing.
         """
-        self._check_norm(ratio)
+        check_measure(ratio, self.test, self.y0, self.q)
         if ratio == math.inf and all(all_finite(x) for x in ends if x is not None):
             # It is only too large for the dtype that it was measured in.
             return sys.float_info.max
         return ratio
-
-    def _check_norm(self, norm: float) -> None:
-        """Raise ValueError for a norm that is negative, or not finite for an error of ones."""
-        if not norm < 0:
-            q = None if self.q is None else torch.ones_like(self.q)
-            norm = float(unwrap(self.test.measure(torch.ones_like(self.y0), q)).max())
-        if not 0 <= norm < math.inf:
-            raise ValueError(f"the norm returned {norm:g}, expected a number of at least 0")
 
     def tell(self, callback: Callback | None, t: Time, y: Float[Tensor, "*state"], h: Time) -> None:
         """Call the callback, if there is one, with the beginning and the size of a step.

@@ -19,7 +19,7 @@ from neural_ode.arguments import (
 )
 from neural_ode.dense import Trajectory
 from neural_ode.events import Event
-from neural_ode.methods.base import Method
+from neural_ode.methods.base import Method, SampleMethod
 from neural_ode.methods.runge_kutta_5 import DOPRI5
 from neural_ode.step.controllers import Controller, IntegralController
 from neural_ode.step.error import ErrorTest, JointNorm, Norm, Tolerance, rms_norm
@@ -27,6 +27,9 @@ from neural_ode.times import Time
 
 DEFAULT_CONTROLLER = IntegralController()
 INTERPOLATIONS = ("dense", "linear", "cubic")
+BATCHES = ("joint", "independent")
+# What steps of each sample alone do not heed.
+_OF_WHOLE_STEPS = ("compile", "callbacks", "dense", "event_fn", "step_t", "jump_t", "perturb")
 # The default of ``max_num_steps``, which stands for no limit.
 NO_LIMIT = 2**31 - 1
 
@@ -98,6 +101,7 @@ class Settings:
     perturb: bool = False
     interpolation: str = "dense"
     compile: bool = False
+    batch: str = "joint"
     joint_norm: JointNorm | None = None
     callbacks: Callbacks = NO_CALLBACKS
     event_fn: Event | None = None
@@ -144,6 +148,10 @@ class Settings:
                 f"unknown interpolation {describe(self.interpolation)};"
                 f" expected one of {', '.join(INTERPOLATIONS)}"
             )
+        if not (isinstance(self.batch, str) and self.batch in BATCHES):
+            raise ValueError(
+                f"batch is {describe(self.batch)}, expected one of {', '.join(BATCHES)}"
+            )
         for name in ("perturb", "compile"):
             check_flag(name, getattr(self, name))
         self._check_objects()
@@ -172,11 +180,27 @@ class Settings:
         given = [n for n in unknown if getattr(self, n) != _DEFAULTS[n]]
         if given:
             raise ValueError(f"method {self.method.name!r} does not take {', '.join(given)}")
+        if self.batch == "joint":
+            return
+        if not isinstance(self.method, SampleMethod):
+            raise ValueError(
+                f"method {self.method.name!r} takes the same steps for the whole batch, so it does"
+                " not take batch='independent'"
+            )
+        given = [n for n in _OF_WHOLE_STEPS if getattr(self, n) != _DEFAULTS[n]]
+        if given:
+            raise ValueError(f"batch='independent' does not go with {', '.join(given)}")
 
     @property
     def adaptive(self) -> bool:
         """Whether the error chooses the steps; otherwise a grid does."""
         return self.method.adaptive and self.step_size is None and self.grid is None
+
+    @property
+    def sample_method(self) -> SampleMethod | None:
+        """The method where each sample of a batch chooses its own steps; ``None`` elsewhere."""
+        own = self.batch == "independent" and self.adaptive
+        return self.method if own and isinstance(self.method, SampleMethod) else None
 
     @property
     def test(self) -> ErrorTest:

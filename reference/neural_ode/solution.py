@@ -2,10 +2,30 @@
 
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from neural_ode.dense import Trajectory
+
+
+@dataclass
+class SampleCounts:
+    """What each sample of a batch cost, in a solve with ``batch="independent"``.
+
+    Attributes:
+        nfe: field evaluations until the sample was at its last output, shape [batch].
+        accepted, rejected: its steps, shape [batch].
+    """
+
+    nfe: Int64[Tensor, " batch"]
+    accepted: Int64[Tensor, " batch"]
+    rejected: Int64[Tensor, " batch"]
+
+    @classmethod
+    def zero(cls, count: int) -> "SampleCounts":
+        """Those before the first step, on the host."""
+        return cls(*torch.zeros(3, count, dtype=torch.int64).unbind())
 
 
 @dataclass
@@ -13,15 +33,17 @@ class Counts:
     """What one or several integrations cost.
 
     Attributes:
-        nfe: field evaluations.
-        accepted, rejected: steps.
+        nfe: field evaluations; with ``batch="independent"`` each is one of the whole batch.
+        accepted, rejected: steps; with ``batch="independent"`` those of all samples together.
         compile_s: seconds spent compiling; zero where everything was compiled before.
+        samples: what each sample cost, where each has its own steps.
     """
 
     nfe: int = 0
     accepted: int = 0
     rejected: int = 0
     compile_s: float = 0.0
+    samples: SampleCounts | None = None
 
 
 @dataclass
@@ -51,6 +73,11 @@ class Stats:
     def compile_s(self) -> float:
         """Seconds that ``compile=True`` spent compiling in this solve, on the way back included."""
         return self.forward.compile_s + (self.backward.compile_s if self.backward else 0.0)
+
+    @property
+    def samples(self) -> SampleCounts | None:
+        """What each sample of the forward integration cost, with ``batch="independent"``."""
+        return self.forward.samples
 
     @property
     def accepted(self) -> int:

@@ -17,6 +17,7 @@ from neural_ode.field import Field, ReadsTime
 from neural_ode.gradients import Backprop, Gradient
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
+from neural_ode.samples import check_samples
 from neural_ode.settings import (
     DEFAULT_CONTROLLER,
     NO_CALLBACKS,
@@ -55,6 +56,7 @@ def solve(
     perturb: bool = False,
     interpolation: str = "dense",
     compile: bool = False,
+    batch: str = "joint",
     callbacks: Callbacks | None = None,
     event_fn: EventFunction | None = None,
     dense: bool = False,
@@ -63,7 +65,8 @@ def solve(
 
     A method with an error estimate chooses its steps by the tolerances, unless a ``step_size`` or a
     ``grid`` is given; one without takes the steps of the grid, by default from each output time to
-    the next. The same step sizes hold for the whole tensor ``y0``, a batch included.
+    the next. The same step sizes hold for the whole tensor ``y0``, a batch included, unless
+    ``batch`` is ``"independent"``.
 
     Args:
         field: maps a 0-dimensional time tensor and a state of shape [*state] to the derivative, of
@@ -105,6 +108,13 @@ def solve(
             On a GPU there is no loop; where autograd does not go through the steps, in a forward
             solve under ``no_grad`` and in both solves of an adjoint, each is launched as one
             captured graph.
+        batch: ``"joint"``, or ``"independent"``: each sample, an entry of the first dimension of
+            ``y0``, chooses its own steps by its own error, as if it was solved alone. The field is
+            called for the whole batch with a time of shape [batch, 1, ..., 1], which broadcasts
+            against the state; three calls at the start, which are not counted, check that it makes
+            of this what it makes of a single time. ``stats.samples`` has the counts of each
+            sample. Explicit Runge-Kutta methods alone, with ``Backprop()`` or with ``Adjoint()``,
+            whose way back is joint. A grid is the same for all samples in either case.
         callbacks: functions that are called with each step of the forward solve.
         event_fn: a function of a time and a state; the solve ends where one of its values is first
             zero, and ``ts`` of the solution has that time. ``ts`` are then two times, of which the
@@ -155,6 +165,7 @@ def solve(
         perturb=perturb,
         interpolation=interpolation,
         compile=compile,
+        batch=batch,
         callbacks=NO_CALLBACKS if callbacks is None else callbacks,
         event_fn=event,
         dense=Trajectory() if dense else None,
@@ -162,6 +173,8 @@ def solve(
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         _check_fits(name, tolerance, y0)
     _warn_of_rounded_times(field, y0, times)
+    if settings.sample_method is not None:
+        check_samples(field, y0, times)
     gradient = gradient or Backprop()
     if event is None:
         ys, stats = hand_over(field, y0, ts, settings, gradient)

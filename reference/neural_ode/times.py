@@ -92,8 +92,11 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
 
 
-def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, ""]:
-    """A time as the field takes it: a 0-dimensional tensor of the state's dtype and device."""
+def as_time(t: Time, y: Float[Tensor, "*state"]) -> Float[Tensor, "*each"]:
+    """A time as the field takes it: a tensor of the state's dtype and device.
+
+    It has no dimensions, unless there is a time for each sample of a batch.
+    """
     if isinstance(t, Tensor):
         # Not the user's own tensor, which the field might change.
         return t.to(dtype=y.dtype, device=y.device, copy=True)

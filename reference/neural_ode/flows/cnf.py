@@ -84,7 +84,7 @@ class LogDensityField(nn.Module):
         return self
 
     def forward(
-        self, t: Float[Tensor, ""], state: Float[Tensor, "*batch dim_and_1"]
+        self, t: Float[Tensor, "*each"], state: Float[Tensor, "*batch dim_and_1"]
     ) -> Float[Tensor, "*batch dim_and_1"]:
         """``f`` and ``-tr(df/dz)``; nothing depends on the last column of the state.
 

@@ -235,9 +235,9 @@ class ConcatSquash(nn.Module):
         self.shift = Affine(1, fan_out, runs, bias=False)
 
     def forward(
-        self, t: Float[Tensor, "*runs 1 1"], x: Float[Tensor, "*batch fan_in"]
+        self, t: Float[Tensor, "*each 1"], x: Float[Tensor, "*batch fan_in"]
     ) -> Float[Tensor, "*batch fan_out"]:
-        """The outputs at a time, which is repeated for each run."""
+        """The outputs at a time, which is repeated for each run, or at one for each state."""
         return torch.addcmul(self.shift(t), self.layer(x), torch.sigmoid(self.gate(t)))
 
 
@@ -276,12 +276,15 @@ class ConcatSquashField(nn.Module):
         initialise(self, runs, generator)
 
     def forward(
-        self, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
+        self, t: Float[Tensor, "*each"], z: Float[Tensor, "*batch dim"]
     ) -> Float[Tensor, "*batch dim"]:
-        """The derivative of states [batch, dim] or [runs, batch, dim] at time ``t``."""
+        """The derivative of states [batch, dim] or [runs, batch, dim] at time ``t``.
+
+        Without runs each state may have its own time: [batch, 1].
+        """
         lead = () if self.runs is None else (self.runs,)
         try:
-            time = t.expand(*lead, 1, 1)
+            time = t if t.ndim else t.expand(*lead, 1, 1)
             first, *rest = self.layers
             x = first(time, z)
             for layer in rest:

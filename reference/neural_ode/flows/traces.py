@@ -22,7 +22,7 @@ Trace = Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def closed_trace(
-    field: Any, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
+    field: Any, t: Float[Tensor, "*each"], z: Float[Tensor, "*batch dim"]
 ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
     """The field and its trace, as the field's own ``field_and_trace`` gives them.
 
@@ -38,7 +38,7 @@ def closed_trace(
 
 
 def exact_trace(
-    field: Field, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
+    field: Field, t: Float[Tensor, "*each"], z: Float[Tensor, "*batch dim"]
 ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
     """The field and its trace by autograd, one vector-Jacobian product for each dimension.
 
@@ -71,7 +71,7 @@ class FixedNoise:
         check_tensor("noise", self.noise)
 
     def __call__(
-        self, field: Field, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
+        self, field: Field, t: Float[Tensor, "*each"], z: Float[Tensor, "*batch dim"]
     ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch"]]:
         """The field and the estimate of its trace."""
         graph = torch.is_grad_enabled()
@@ -125,7 +125,7 @@ class Hutchinson:
 
 
 def _differentiable(
-    field: Field, t: Float[Tensor, ""], z: Float[Tensor, "*batch dim"]
+    field: Field, t: Float[Tensor, "*each"], z: Float[Tensor, "*batch dim"]
 ) -> tuple[Float[Tensor, "*batch dim"], Float[Tensor, "*batch dim"]]:
     """The field's value with a graph, and the states at which that graph begins."""
     check_tensor("z", z)

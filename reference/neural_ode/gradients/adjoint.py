@@ -103,8 +103,8 @@ def backward_settings(chosen: Any, settings: Settings, dtype: torch.dtype) -> Se
     ``chosen`` has ``rtol``, ``atol``, ``norm``, ``method`` and ``settings`` as ``Adjoint`` does.
 
     Raises:
-        ValueError: for an unknown norm, or a tolerance that is not one number that the ``dtype`` of
-            the state has.
+        ValueError: for an unknown norm, a tolerance that is not one number that the ``dtype`` of
+            the state has, or samples with steps of their own.
     """
     own_norm = callable(chosen.norm) and not isinstance(chosen.norm, type)
     if not (own_norm or (isinstance(chosen.norm, str) and chosen.norm in ("rms", "seminorm"))):
@@ -121,8 +121,15 @@ def backward_settings(chosen: Any, settings: Settings, dtype: torch.dtype) -> Se
         settings = replace(settings, step_size=None, grid=None, first_step=None, compile=compiled)
     # Callbacks watch the forward solve, whose state is another.
     own["callbacks"] = NO_CALLBACKS
+    # The parameters' gradients are integrals of the whole batch.
+    own["batch"] = "joint"
     _check_names(chosen.settings)
     backward = replace(settings, **(own | chosen.settings))
+    if backward.batch != "joint":
+        raise ValueError(
+            "the way back of an adjoint takes the same steps for the whole batch, so its settings"
+            " must not have batch='independent'"
+        )
     if backward.method.fixed_norm and callable(chosen.norm):
         raise ValueError(
             f"method {backward.method.name!r} takes the adjoint norms 'rms' and 'seminorm' alone"

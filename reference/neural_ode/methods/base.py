@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neural_ode.solution import Counts
 from neural_ode.step.base import Evaluate, Stepper
+from neural_ode.step.samples import SampleRungeKutta
 from neural_ode.times import Times
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ class Integrate(Protocol):
 class Method(Protocol):
     """A method by which ``solve`` steps, or to which it leaves the whole problem.
 
-    It may have three further members. ``options``: the names of those of its fields, as a
+    It may have four further members. ``options``: the names of those of its fields, as a
     dataclass, that ``odeint(options=...)`` may set. ``iterates``: whether its steps are solved for
     by an iteration, so that it heeds the tolerances also in steps of given sizes.
     ``ends_at_outputs``: whether its adaptive steps end at output times, since it knows the solution
-    better there.
+    better there. ``sample_stepper``: see ``SampleMethod``.
     """
 
     @property
@@ -170,5 +171,21 @@ class Method(Protocol):
 
         Raises:
             ValueError: for a method whose steps a library takes.
+        """
+        ...
+
+
+@runtime_checkable
+class SampleMethod(Protocol):
+    """A method that can take steps in which each sample of a batch has its own size."""
+
+    def sample_stepper(
+        self, y: Float[Tensor, "batch *sample"], evaluate: Evaluate
+    ) -> SampleRungeKutta:
+        """What takes such steps; times and sizes are [batch, 1, ..., 1].
+
+        Args:
+            y: a state; its shape, dtype and device are those of every later one.
+            evaluate: the field, which is called with a time of that shape.
         """
         ...

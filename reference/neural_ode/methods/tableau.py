@@ -6,6 +6,7 @@ from torch import Tensor
 
 from neural_ode.step.base import Evaluate
 from neural_ode.step.runge_kutta import RungeKutta
+from neural_ode.step.samples import SampleRungeKutta
 from neural_ode.step.tableau import Tableau
 
 
@@ -43,6 +44,12 @@ class ButcherTableau(Tableau):
     ) -> RungeKutta:
         """The stepper for states like ``y``."""
         return RungeKutta(self, y, evaluate, traced=traced)
+
+    def sample_stepper(
+        self, y: Float[Tensor, "batch *sample"], evaluate: Evaluate
+    ) -> SampleRungeKutta:
+        """The stepper for batches like ``y`` in which each sample has its own step size."""
+        return SampleRungeKutta(self, y, evaluate)
 
 
 def lower(*rows: list[float]) -> Float[np.ndarray, "stages stages"]:

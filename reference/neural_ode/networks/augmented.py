@@ -63,9 +63,9 @@ class ReluField(nn.Module):
         )
 
     def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "batch dim"]
+        self, t: Float[Tensor, "*each"], y: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch outputs"]:
-        """The derivative at time ``t``, for a batch of states."""
+        """The derivative at time ``t``, or at one for each, for a batch of states."""
         try:
             x = torch.cat([y, t.expand(len(y), 1)], dim=1) if self.time_dependent else y
             return self.layers(x)
@@ -91,7 +91,7 @@ class SecondOrderField(nn.Module):
         self.acceleration = acceleration
 
     def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "batch two_dim"]
+        self, t: Float[Tensor, "*each"], y: Float[Tensor, "batch two_dim"]
     ) -> Float[Tensor, "batch two_dim"]:
         """The velocity and the acceleration."""
         try:

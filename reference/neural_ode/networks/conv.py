@@ -56,9 +56,9 @@ class ConvField(nn.Module):
         initialise(self, generator)
 
     def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "batch channels height width"]
+        self, t: Float[Tensor, "*each"], y: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """The derivative at time ``t`` for a batch of feature maps."""
+        """The derivative at time ``t``, or at one for each, for a batch of feature maps."""
         try:
             x = self.conv1(t, torch.relu(self.norm1(y)))
             x = self.conv2(t, torch.relu(self.norm2(x)))

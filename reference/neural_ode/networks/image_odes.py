@@ -46,9 +46,9 @@ class ImageField(nn.Module):
         self.conv3 = nn.Conv2d(filters + extra, channels, kernel_size=1)
 
     def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "batch channels height width"]
+        self, t: Float[Tensor, "*each"], y: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """The derivative at time ``t`` for a batch of images."""
+        """The derivative at time ``t``, or at one for each, for a batch of images."""
         try:
             x = torch.relu(self.conv1(self._with_time(t, y)))
             x = torch.relu(self.conv2(self._with_time(t, x)))

@@ -41,9 +41,9 @@ class MLPField(nn.Module):
         initialise(self, generator)
 
     def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "*batch dim"]
+        self, t: Float[Tensor, "*each"], y: Float[Tensor, "*batch dim"]
     ) -> Float[Tensor, "*batch dim"]:
-        """The derivative at time ``t``, for a batch of states."""
+        """The derivative at time ``t``, or at one for each, for a batch of states."""
         try:
             time = t.expand(*y.shape[:-1], 1)
             return self.layers(torch.cat([y, time], dim=-1))

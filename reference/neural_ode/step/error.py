@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neural_ode.arguments import check_readable, check_tensor, describe
 from neural_ode.times import exact_dtype
+from neural_ode.transforms import unwrap
 
 Norm = Callable[[Float[Tensor, "*state"]], Float[Tensor, ""]]
 # The norm of an error of the state and of the integrals together.
@@ -55,6 +56,15 @@ def check_norm(norm: Any) -> Float[Tensor, ""]:
         return torch.tensor(float(norm), dtype=torch.float64, device="cpu")
     except OverflowError:
         raise ValueError("the norm returned a number too large for the computer") from None
+
+
+def check_measure(norm: float, test: "ErrorTest", y: Tensor, q: Tensor | None = None) -> None:
+    """Raise ValueError for a norm that is negative, or not finite for an error of ones."""
+    if not norm < 0:
+        ones = None if q is None else torch.ones_like(q)
+        norm = float(unwrap(test.measure(torch.ones_like(y), ones)).max())
+    if not 0 <= norm < math.inf:
+        raise ValueError(f"the norm returned {norm:g}, expected a number of at least 0")
 
 
 def check_representable(name: str, tolerance: Tolerance, dtype: torch.dtype) -> None:
@@ -111,7 +121,7 @@ class ErrorTest:
 
     def measure(
         self, y: Float[Tensor, "*state"], q: Float[Tensor, " integrals"] | None
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "*each"]:
         """The norm of an error that is already in units of the tolerance."""
         joint = self.joint_norm
         norm = self.norm(y) if joint is None or q is None else joint(y, q)

@@ -150,7 +150,7 @@ class RungeKutta:
         """The stepper itself, for a FSAL method without further stages for its dense output."""
         return self if self.carries and self.dense_nfe == 0 else None
 
-    def slope(self, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Carried:
+    def slope(self, t: Float[Tensor, "*each"], y: Float[Tensor, "*state"]) -> Carried:
         """The slope at ``(t, y)``."""
         return own(self.evaluate(t, lend(y), True))
 
@@ -212,7 +212,7 @@ class RungeKutta:
         q1: Float[Tensor, " integrals"] | None,
         ks: list[Tensor],
         rates: list[Tensor | None],
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "*each"]:
         """The norm of the error over the tolerance: a step passes at 1 or less."""
         weights = self._constants.b_error
         if weights is None:
