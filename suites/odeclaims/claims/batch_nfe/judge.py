@@ -40,16 +40,22 @@ def _ratios_of_nets(df: pd.DataFrame, trained: bool) -> np.ndarray:
     return by_net(of_nets(df, trained=trained)).to_numpy()
 
 
+def _own_ratios(df: pd.DataFrame) -> np.ndarray:
+    """The ratio of each batch of oscillators whose samples have their own steps."""
+    rows = of(oscillators(df), mu=JUDGED_MU, samples=LARGEST)
+    return rows["ratio_own"].dropna().to_numpy(dtype=float)
+
+
 def _reaches(df: pd.DataFrame) -> Attempts:
     """Which batches at mu = 10 take several times the evaluations of single solves."""
     rows = of(oscillators(df), mu=JUDGED_MU, samples=LARGEST)
     return Attempts(tuple(bool(each) for each in rows["ratio"] >= SEVERAL))
 
 
-def medians(df: pd.DataFrame, norm: str = "rms") -> pd.DataFrame:
+def medians(df: pd.DataFrame, norm: str = "rms", ratio: str = "ratio") -> pd.DataFrame:
     """The median ratio over the batches, a row for each mu, size and role."""
     rows = ok(df, task="vdp", norm=norm)
-    return rows.groupby(["mu", "samples", "role"])["ratio"].median().astype(float).reset_index()
+    return rows.groupby(["mu", "samples", "role"])[ratio].median().astype(float).reset_index()
 
 
 def _largest(df: pd.DataFrame) -> list[float]:
@@ -160,6 +166,17 @@ STATEMENTS = [
         " median over mu, batch sizes and tolerances",
         needs=(_enough_batches, _all_mus),
         central=True,
+        rests_on=_RESTS,
+    ),
+    Statement(
+        "own_steps_hardly_more",
+        f"{LARGEST} oscillators with steps of their own in one batch take at most {HARDLY:g} times"
+        " the evaluations of single solves",
+        _own_ratios,
+        Better(Bounds(at_most=HARDLY), of="median"),
+        "torchode's authors give each sample a step size for this reason: the batch then takes as"
+        " many evaluations as its hardest sample; mu = 10 and random phases",
+        needs=(_enough_batches,),
         rests_on=_RESTS,
     ),
     Statement(

@@ -1,4 +1,4 @@
-"""Solve batches jointly and sample by sample, and count the evaluations of both."""
+"""Solve batches jointly, with steps of each sample, and sample by sample, and count evaluations."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neural_ode import Solution, SolverFailure, solve
 from neural_ode.data import concentric_spheres, mnist
+from neural_ode.failures import NotOffered
 from neural_ode.field import Field
 from neural_ode.networks import OdeClassifier, OdeModel
 from neural_ode.step.error import Norm, rms_norm
@@ -117,7 +118,7 @@ class Batch:
     singles: int
 
     def compare(self, counts: Sequence[int], tolerance: float, norm: str) -> list[Row]:
-        """Evaluations and errors of a joint solve of so many samples, and of them alone."""
+        """Evaluations and errors of so many samples solved in both ways, and of them alone."""
         solver = {"rtol": tolerance, "atol": tolerance, "max_num_steps": STEP_LIMIT}
         solver["norm"] = NORM_FUNCTIONS[norm]
         first = self.y0[: self.singles]
@@ -127,6 +128,7 @@ class Batch:
         rows: list[Row] = []
         for count in counts:
             joint, part = self._solve(self.y0[:count], **solver), min(count, len(first))
+            own = self._with_own_steps(self.y0[:count], **solver)
             single = sum(spent[:part]) / part
             rows.append(
                 {
@@ -134,8 +136,11 @@ class Batch:
                     "nfe_joint": joint.stats.nfe_forward,
                     "nfe_single": single,
                     "nfe_hardest": max(spent[:part]),
+                    "nfe_own": own and own.stats.nfe_forward,
                     "ratio": joint.stats.nfe_forward / single,
+                    "ratio_own": own and own.stats.nfe_forward / single,
                     "error_joint": worst_error(joint.ys[-1][:part], self._truth[:part]),
+                    "error_own": own and worst_error(own.ys[-1][:part], self._truth[:part]),
                     "error_single": worst_error(singly[:part], self._truth[:part]),
                 }
             )
@@ -144,6 +149,13 @@ class Batch:
     @cached_property
     def _truth(self) -> Tensor:
         return self._solve(self.y0[: self.singles], **REFERENCE).ys[-1]
+
+    def _with_own_steps(self, y0: Tensor, **solver: Any) -> Solution | None:
+        """The solution with steps of each sample; ``None`` where another solver has none."""
+        try:
+            return self._solve(y0, batch="independent", **solver)
+        except NotOffered:
+            return None
 
     def _solve(self, y0: Tensor, **solver: Any) -> Solution:
         return solve(self.field, y0, y0.new_tensor([0.0, self.end]), **solver)

@@ -19,6 +19,7 @@ NET_NAMES = {
 }
 TRAINED_LOOKS = {True: (COLOURS[4], "o"), False: (COLOURS[7], "s")}
 DASHES = {"rms": "-", "max": "--"}
+OWN_DASH = ":"
 
 
 def figure(df: pd.DataFrame) -> Figure:
@@ -42,7 +43,10 @@ def figure(df: pd.DataFrame) -> Figure:
         )
         for trained, name in ((True, "trained net"), (False, "untrained net"))
     ]
-    add_legend(fig, [*handles, *norms, *kinds, marks.dotted("bounds of the statements")], ncols=4)
+    own = marks.handle("own steps, norm rms", color=marks.NEUTRAL, linestyle=OWN_DASH)
+    add_legend(
+        fig, [*handles, *norms, own, *kinds, marks.dotted("bounds of the statements")], ncols=4
+    )
     return fig
 
 
@@ -52,8 +56,14 @@ def _draw_oscillators(ax: Axes, df: pd.DataFrame) -> None:
         for mu, (colour, marker) in LOOKS.items():
             rows = of(table, mu=mu)
             ax.plot(rows["samples"], rows["ratio"], DASHES[norm], color=colour, marker=marker)
+    table = of(medians(df, ratio="ratio_own"), role="checked")
+    for mu, (colour, marker) in LOOKS.items():
+        rows = of(table, mu=mu)
+        ax.plot(rows["samples"], rows["ratio_own"], OWN_DASH, color=colour, marker=marker)
     marks.limit(ax, SEVERAL)
-    ax.set(title="Oscillators at 1e-5", xlabel="samples in the batch", ylabel="NFE joint / single")
+    ax.set(
+        title="Oscillators at 1e-5", xlabel="samples in the batch", ylabel="NFE of a batch / single"
+    )
     ax.set_xscale("log", base=2)
     ax.set_ylim(0, None)
 
@@ -104,10 +114,12 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                 "tolerance": f"{first['tolerance']:.0e}",
                 "samples": f"{first['samples']:.0f}",
                 "NFE joint": number(middle["nfe_joint"]),
+                "NFE own steps": number(middle["nfe_own"]),
                 "NFE single": number(middle["nfe_single"]),
                 "joint / single": number(middle["ratio"]),
                 "largest": number(group["ratio"].max()),
                 "worst error, joint": number(middle["error_joint"], 2),
+                "worst error, own steps": number(middle["error_own"], 2),
                 "worst error, single": number(middle["error_single"], 2),
                 "batches": str(len(group)),
             }

@@ -12,6 +12,7 @@ def make_rows(
     largest: float = 4.3,
     nets: float = 1.1,
     untrained: float = 1.05,
+    own: float = 1.05,
     *,
     joint_error: float = 3e-3,
     single_error: float = 1e-4,
@@ -23,12 +24,14 @@ def make_rows(
     Args:
         largest: ratio of the largest batches at mu = 10; other batches have less.
         nets, untrained: ratios of the nets after and before their training.
+        own: ratio of all batches whose samples have their own steps.
         joint_error, single_error: the worst errors.
         draws: batches.
         seeds: nets.
     """
     rows = []
     errors = {"error_joint": joint_error, "error_single": single_error}
+    errors |= {"error_own": single_error, "nfe_own": own * SINGLE, "ratio_own": own}
     for mu in MUS:
         for role, tolerance in TOLERANCES["vdp"].items():
             for norm in NORMS:

@@ -27,6 +27,7 @@ def test_both_sides_are_right_where_nets_are_even_and_oscillators_are_not():
         ({"untrained": 1.5}, "untrained_hardly_more"),
         ({"largest": 2.0}, "oscillators_several_times"),
         ({"largest": 7.0}, "up_to_four_times"),
+        ({"own": 1.5}, "own_steps_hardly_more"),
         ({"joint_error": 1e-5}, "hardest_sample_errs_more"),
     ],
 )
@@ -38,6 +39,14 @@ def test_larger_batches_that_cost_less_are_seen():
     df = make_rows()
     df.loc[(df["task"] == "vdp") & (df["samples"] == 64), "ratio"] = 1.0
     assert outcomes(df)["larger_batches_cost_more"] == "not reproduced"
+
+
+def test_a_solver_without_steps_of_each_sample_is_judged_by_the_rest():
+    df = make_rows()
+    df[["nfe_own", "ratio_own", "error_own"]] = float("nan")
+    found = outcomes(df)
+    assert {found[name] for name in CENTRAL} == {"reproduced"}
+    assert found["own_steps_hardly_more"] == "insufficient"
 
 
 def test_few_nets_and_few_batches_are_insufficient():

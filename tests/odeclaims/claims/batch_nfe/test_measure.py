@@ -1,10 +1,14 @@
 """The oscillator against SciPy, joint and single solves, and the rows of a small run."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from neural_ode.delegate import solve_with
+from odeclaims.backends import find_backends
 from odeclaims.cell import Cell, Profile
 from odeclaims.claims.batch_nfe import CLAIM, measure
 from odeclaims.claims.batch_nfe.settings import MUS, PERIODS, SLUG
@@ -38,9 +42,25 @@ def test_a_batch_of_equal_samples_takes_the_evaluations_of_one():
     y0 = torch.ones(3, 2, dtype=torch.float64)
     batch = measure.Batch(lambda t, y: -y, y0, 1.0, singles=2)
     (row,) = batch.compare([3], 1e-5, "rms")
-    assert row["ratio"] == 1
+    assert row["ratio"] == row["ratio_own"] == 1
     assert row["nfe_hardest"] == row["nfe_single"]
     assert row["error_joint"] == pytest.approx(row["error_single"], rel=1e-6)
+
+
+def test_steps_of_each_sample_take_as_many_evaluations_as_the_hardest():
+    states = measure.on_the_cycle(10.0, 6, generator(2))
+    field, end = partial(measure.van_der_pol, 10.0), PERIODS[10.0]
+    (row,) = measure.Batch(field, states, end, 6).compare([6], 1e-5, "rms")
+    assert row["nfe_own"] == row["nfe_hardest"] < row["nfe_joint"] / 1.5
+    assert row["error_own"] == pytest.approx(row["error_single"], rel=1e-2)
+
+
+def test_a_solver_without_steps_of_each_sample_leaves_its_columns_blank():
+    batch = measure.Batch(lambda t, y: -y, torch.ones(3, 2, dtype=torch.float64), 1.0, singles=2)
+    with solve_with(find_backends()["torchdiffeq"].solve):
+        (row,) = batch.compare([3], 1e-5, "rms")
+    assert row["nfe_joint"] > 0
+    assert row["nfe_own"] is row["ratio_own"] is row["error_own"] is None
 
 
 def test_the_maximum_norm_takes_no_fewer_evaluations_than_the_root_mean_square():

@@ -5,10 +5,10 @@ from odeclaims.claims.batch_nfe.settings import MUS, NORMS, SAMPLES
 from tests.odeclaims.claims.batch_nfe.examples import make_rows
 
 
-def test_the_figure_has_a_line_for_each_oscillator_and_norm():
+def test_the_figure_has_a_line_for_each_oscillator_and_kind_of_steps():
     oscillators, nets, _ = CLAIM.figure(make_rows()).axes
-    # And the bound of a statement.
-    assert len(oscillators.lines) == len(MUS) * len(NORMS) + 1
+    # Steps of each sample, and the bound of a statement.
+    assert len(oscillators.lines) == len(MUS) * (len(NORMS) + 1) + 1
     assert len(nets.lines) > 1
 
 
