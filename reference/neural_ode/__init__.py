@@ -7,6 +7,7 @@ from neural_ode.gradients import (
     Checkpointed,
     InterpolatedAdjoint,
     Reversible,
+    SymplecticAdjoint,
 )
 from neural_ode.methods import METHODS
 from neural_ode.methods.tableau import ButcherTableau
@@ -35,6 +36,7 @@ __all__ = [
     "Stats",
     "StepLimit",
     "StepUnderflow",
+    "SymplecticAdjoint",
     "odeint",
     "odeint_adjoint",
     "odeint_dense",

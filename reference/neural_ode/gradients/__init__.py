@@ -13,6 +13,7 @@ from neural_ode.gradients.base import Gradient
 from neural_ode.gradients.checkpointed import Checkpointed
 from neural_ode.gradients.interpolated import InterpolatedAdjoint
 from neural_ode.gradients.reversible import Reversible
+from neural_ode.gradients.symplectic import SymplecticAdjoint
 
 __all__ = [
     "GRADIENTS",
@@ -22,6 +23,7 @@ __all__ = [
     "Gradient",
     "InterpolatedAdjoint",
     "Reversible",
+    "SymplecticAdjoint",
 ]
 
 

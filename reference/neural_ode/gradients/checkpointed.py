@@ -7,9 +7,8 @@ Source: Griewank & Walther, Evaluating Derivatives, ch. 12; for adaptive solvers
 Zhuang et al., ICML 2020 (ACA), which also leaves the search for the step size out of the graph.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,13 +17,14 @@ from torch import Tensor
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable
-from neural_ode.grid import Grid, fraction, grid_of
+from neural_ode.gradients.steps_back import Checkpoint, Timing, timing_of
+from neural_ode.grid import grid_of
 from neural_ode.integrate import integrate
 from neural_ode.kept import lend, own
 from neural_ode.run import Run, Visit
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
-from neural_ode.times import Time, Times, as_time, nudge
+from neural_ode.times import Times, as_time, nudge
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,6 @@ class Checkpointed:
         return _CheckpointedFunction.apply(problem, y0, ts, *params), stats
 
 
-class _Checkpoint(NamedTuple):
-    """What is remembered of a step beside the state at its beginning."""
-
-    t: float
-    h: float
-    nudged: tuple[bool, bool]
-    outputs: Sequence[tuple[int, float]]
-
-
 @dataclass(frozen=True)
 class _CheckpointedSolve:
     """What the backward pass needs beside the tensors that autograd saves for it."""
@@ -82,12 +73,10 @@ class _CheckpointedSolve:
     field: Field
     settings: Settings
     stats: Stats
-    taken: list[_Checkpoint]
+    taken: list[Checkpoint]
 
     def remember(self, visit: Visit) -> None:
-        step = visit.step
-        outputs = [(i, float(x)) for i, x in visit.outputs]
-        self.taken.append(_Checkpoint(float(step.t), float(step.h), step.nudged, outputs))
+        self.taken.append(Checkpoint.of(visit))
 
     def again(self) -> Settings:
         """The settings for steps of given sizes, whose error no longer matters."""
@@ -133,7 +122,7 @@ class _CheckpointedFunction(torch.autograd.Function):
             taken = problem.taken[number]
             with torch.enable_grad():
                 y = states[number].detach().requires_grad_(True)
-                timing = _timing(taken, number, times, grid)
+                timing = timing_of(taken, number, times, grid)
                 ends = _again(run, taken, y, timing)
             weights = [a, *(grad_ys[i] for i, _ in taken.outputs)]
             inputs = [y, *params, *timing.sources.values()]
@@ -152,42 +141,7 @@ class _CheckpointedFunction(torch.autograd.Function):
         return None, a + grad_ys[0], grad_ts, *totals
 
 
-class _Timing(NamedTuple):
-    """Where a step lies in time, as tensors where the times want a gradient.
-
-    Attributes:
-        t, h: where it begins and its signed size.
-        xs: the fractions of the step at which its outputs lie.
-        sources: the output times that these depend on, by their numbers, where they are tensors.
-    """
-
-    t: Time
-    h: Time
-    xs: Sequence[Time]
-    sources: Mapping[int, Time]
-
-
-def _timing(taken: _Checkpoint, number: int, times: Times, grid: Grid | None) -> _Timing:
-    """The timing of a step by its number; without a grid the error has chosen its size."""
-    first = times.points[0]
-    if not isinstance(first, Tensor):
-        return _Timing(taken.t, taken.h, [x for _, x in taken.outputs], {})
-    outputs = [i for i, _ in taken.outputs]
-    if grid is None:
-        # The grid moves rigidly with the first time, as it does in the forward loop.
-        t, h = taken.t + (first - first.detach()), taken.h
-        xs, sources = [(times.points[i] - t) / h for i in outputs], [0]
-    else:
-        t, end = grid.points[number : number + 2]
-        h, xs = end - t, [fraction(times.points[i], grid.points, number) for i in outputs]
-        sources = [i for i in grid.sources[number : number + 2] if i is not None]
-    # Each once, in the order in which they come.
-    return _Timing(t, h, xs, {i: times.points[i] for i in (*sources, *outputs)})
-
-
-def _again(
-    run: Run, taken: _Checkpoint, y: Float[Tensor, "*state"], timing: _Timing
-) -> list[Tensor]:
+def _again(run: Run, taken: Checkpoint, y: Float[Tensor, "*state"], timing: Timing) -> list[Tensor]:
     """The state at the end of a step, and at the outputs inside it."""
     start = as_time(timing.t, y)
     if taken.nudged[0]:

@@ -15,16 +15,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.field import Field, Plain, changed, same_values
+from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable, vjp
+from neural_ode.gradients.parameters import keep_params, trainable
+from neural_ode.gradients.steps_back import Derivative
 from neural_ode.integrate import integrate
-from neural_ode.kept import lend
 from neural_ode.methods.base import Taken, Undo
 from neural_ode.run import Visit
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
-from neural_ode.times import Times, as_time
+from neural_ode.times import Times
 
 
 @dataclass(frozen=True)
@@ -120,37 +120,8 @@ class _ReversibleFunction(torch.autograd.Function):
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()
         params, (y, *memory) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        derivative = _Derivative(problem.field, params, counts)
+        derivative = Derivative(problem.field, params, counts)
         if not problem.taken:
             return None, grad_ys[0], None, *derivative.totals
         by_y0 = problem.undo(problem.taken, y, memory, grad_ys, derivative)
         return None, by_y0 + grad_ys[0], None, *derivative.totals
-
-
-class _Derivative:
-    """The field on the way back; see ``methods.base.Differentiate``.
-
-    Attributes:
-        totals: the gradients of the parameters so far.
-    """
-
-    def __init__(self, field: Field, params: Sequence[Tensor], counts: Counts) -> None:
-        self.field, self.params, self.counts = field, params, counts
-        self.totals, self.outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
-
-    def __call__(self, t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""
-        self.counts.nfe += 1
-        lent = lend(y)
-        f, by_y, by_params = vjp(self.field, as_time(t, y), lent, a, self.params, self.outside)
-        # Autograd would have differentiated at whatever the field has made of it.
-        if not same_values(lent, y):
-            raise changed()
-        for total, g in zip(self.totals, by_params, strict=True):
-            total += g
-        return f.clone(), by_y
-
-    def value(self, t: float, y: Tensor) -> Tensor:
-        """f at (t, y)."""
-        self.counts.nfe += 1
-        return self.field(as_time(t, y), lend(y)).clone()

@@ -105,11 +105,12 @@ class Integrate(Protocol):
 class Method(Protocol):
     """A method by which ``solve`` steps, or to which it leaves the whole problem.
 
-    It may have four further members. ``options``: the names of those of its fields, as a
+    It may have five further members. ``options``: the names of those of its fields, as a
     dataclass, that ``odeint(options=...)`` may set. ``iterates``: whether its steps are solved for
     by an iteration, so that it heeds the tolerances also in steps of given sizes.
     ``ends_at_outputs``: whether its adaptive steps end at output times, since it knows the solution
-    better there. ``sample_stepper``: see ``SampleMethod``.
+    better there. ``sample_stepper``: see ``SampleMethod``. ``coefficients``: the tableau of an
+    explicit Runge-Kutta method.
     """
 
     @property

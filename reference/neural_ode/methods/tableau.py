@@ -23,6 +23,11 @@ class ButcherTableau(Tableau):
     integrate = None
 
     @property
+    def coefficients(self) -> Tableau:
+        """What its stages are made of, for a gradient that goes through them one by one."""
+        return self
+
+    @property
     def adaptive(self) -> bool:
         """Whether the method carries an error estimate."""
         return self.b_error is not None

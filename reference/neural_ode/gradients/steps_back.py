@@ -1,0 +1,115 @@
+"""What ways to the gradient share that take the steps of a solve back, one after another."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from neural_ode.field import Field, changed, same_values
+from neural_ode.gradients.parameters import OutsideGraph, vjp
+from neural_ode.grid import Grid, fraction
+from neural_ode.kept import lend
+from neural_ode.run import Visit
+from neural_ode.solution import Counts
+from neural_ode.times import Time, Times, as_time
+
+
+class Checkpoint(NamedTuple):
+    """What is remembered of an accepted step beside the state at its beginning.
+
+    Attributes:
+        t, h: where it began and its signed size.
+        nudged: whether the stages at its two ends were evaluated just inside them.
+        outputs: the numbers of the output times inside it, and their fractions of the step.
+    """
+
+    t: float
+    h: float
+    nudged: tuple[bool, bool]
+    outputs: Sequence[tuple[int, float]]
+
+    @classmethod
+    def of(cls, visit: Visit) -> "Checkpoint":
+        """That of a step as it is shown to who watches the integration."""
+        step, outputs = visit.step, [(i, float(x)) for i, x in visit.outputs]
+        return cls(float(step.t), float(step.h), step.nudged, outputs)
+
+
+class Timing(NamedTuple):
+    """Where a step lies in time, as tensors where the times want a gradient.
+
+    Attributes:
+        t, h: where it begins and its signed size.
+        xs: the fractions of the step at which its outputs lie.
+        sources: the output times that these depend on, by their numbers, where they are tensors.
+    """
+
+    t: Time
+    h: Time
+    xs: Sequence[Time]
+    sources: Mapping[int, Time]
+
+
+def timing_of(taken: Checkpoint, number: int, times: Times, grid: Grid | None) -> Timing:
+    """The timing of a step by its number; without a grid the error has chosen its size."""
+    first = times.points[0]
+    if not isinstance(first, Tensor):
+        return Timing(taken.t, taken.h, [x for _, x in taken.outputs], {})
+    outputs = [i for i, _ in taken.outputs]
+    if grid is None:
+        # The grid moves rigidly with the first time, as it does in the forward loop.
+        t, h = taken.t + (first - first.detach()), taken.h
+        xs, sources = [(times.points[i] - t) / h for i in outputs], [0]
+    else:
+        t, end = grid.points[number : number + 2]
+        h, xs = end - t, [fraction(times.points[i], grid.points, number) for i in outputs]
+        sources = [i for i in grid.sources[number : number + 2] if i is not None]
+    # Each once, in the order in which they come.
+    return Timing(t, h, xs, {i: times.points[i] for i in (*sources, *outputs)})
+
+
+class Derivative:
+    """The field on the way back; see ``methods.base.Differentiate``.
+
+    Attributes:
+        totals: the gradients of the parameters so far.
+    """
+
+    def __init__(self, field: Field, params: Sequence[Tensor], counts: Counts) -> None:
+        self.field, self.params, self.counts = field, params, counts
+        self.totals, self.outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
+
+    def __call__(self, t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+        """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""
+        f, by_y, _ = self.at(as_time(t, y), y, a)
+        return f, by_y
+
+    def at(
+        self, time: Float[Tensor, ""], y: Tensor, a: Tensor, *, by_time: bool = False
+    ) -> tuple[Tensor, Tensor, float]:
+        """The same with the product by the time, which is zero where it is not asked for."""
+        self.counts.nfe += 1
+        lent, extra = lend(y), [time.requires_grad_()] if by_time else []
+        inputs = [*extra, *self.params]
+        f, by_y, products = vjp(self.field, time, lent, a, inputs, self.outside)
+        # Autograd would have differentiated at whatever the field has made of it.
+        if not same_values(lent, y):
+            raise changed()
+        for total, g in zip(self.totals, products[len(extra) :], strict=True):
+            total += g
+        return f.clone(), by_y, float(products[0]) if by_time else 0.0
+
+    def value(self, t: float, y: Tensor) -> Tensor:
+        """f at (t, y)."""
+        return self.value_at(as_time(t, y), y)
+
+    def value_at(self, time: Float[Tensor, ""], y: Tensor) -> Tensor:
+        """f at a time that is a tensor."""
+        self.counts.nfe += 1
+        lent = lend(y)
+        f = self.field(time, lent).clone()
+        if not same_values(lent, y):
+            raise changed()
+        return f
