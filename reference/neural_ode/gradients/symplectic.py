@@ -233,7 +233,8 @@ class _StepBack:
         needed = self.stages.needed([weights for _, weights in sources])
         points = self._evaluate(needed)
         start = sum((grad for grad, _ in outputs), start=a)
-        back = torch.zeros_like(self.slopes)
+        # The slopes are needed again for the derivative by the times alone.
+        back = torch.zeros_like(self.slopes) if self.by_times else self.slopes.zero_()
         for i in reversed(needed):
             g = back.T @ back.new_tensor(self.stages.a[:, i])
             for grad, weights in sources:

@@ -72,7 +72,8 @@ COLUMNS = {
     ),
     "gradient": Column(
         "gradient method: backprop, adjoint (rms norm), adjoint_seminorm, interpolated (the adjoint"
-        " along the stored trajectory), checkpointed, reversible (with reversible_heun as solver)"
+        " along the stored trajectory), checkpointed, symplectic, and with solvers of their own"
+        " reversible (reversible_heun) and coupled (dopri5 with a second state)"
     ),
     "gradient_error": Column("relative L2 error of the whole gradient, y0 and parameters"),
     "error_y0": Column("relative L2 error of the gradient with respect to y0"),

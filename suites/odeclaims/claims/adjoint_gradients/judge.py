@@ -201,6 +201,23 @@ STATEMENTS = [
         " tolerances",
     ),
     Statement(
+        "symplectic_is_backprop",
+        "Going back stage by stage gives the gradient of backprop on every problem",
+        partial(_differences, "symplectic", GROUPS),
+        Exact(Bounds(at_most=1e-10), least=10),
+        "relative difference in float64: the same products are added in another order, as with"
+        " checkpoints. The range is over problems, seeds and tolerances",
+    ),
+    Statement(
+        "coupled_is_backprop",
+        "Where the flow can be reversed, taking back the steps of dopri5 with a second state gives"
+        " the gradient of backprop",
+        partial(_differences, "coupled", ("benign",)),
+        Exact(Bounds(at_most=1e-8), least=10),
+        "relative difference: as for the reversible solver. The range is over problems, seeds and"
+        " tolerances",
+    ),
+    Statement(
         "interpolated_keeps_it",
         "The adjoint along the stored trajectory keeps the gradient of the decaying flows",
         partial(_decaying_errors, "interpolated"),

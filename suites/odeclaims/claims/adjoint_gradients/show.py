@@ -29,6 +29,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "interpolated": {"color": COLOURS[4], "linestyle": "-", "marker": "v"},
     "backprop": {"color": COLOURS[1], "linestyle": "--", "marker": "s"},
     "reversible": {"color": COLOURS[3], "linestyle": ":", "marker": "D"},
+    "coupled": {"color": COLOURS[5], "linestyle": ":", "marker": "P"},
 }
 NAMES = {
     "adjoint": "adjoint",
@@ -36,7 +37,9 @@ NAMES = {
     "interpolated": "adjoint, interpolated",
     "backprop": "backprop",
     "checkpointed": "checkpointed",
+    "symplectic": "symplectic",
     "reversible": "reversible Heun",
+    "coupled": "coupled dopri5",
 }
 # Marker, colour and label.
 GROUP_LOOKS = {

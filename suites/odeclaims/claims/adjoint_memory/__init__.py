@@ -38,7 +38,8 @@ DEVIATIONS = [
     " on a small MLP, neither trained, since memory does not depend on the weights.",
     "Fixed steps of rk4 set the NFE in the headline sweep, so that both arms do the same work; a"
     " sweep over dopri5's tolerance stands beside it. The reversible arm has a solver of its own,"
-    " reversible Heun, with four steps for one of rk4, which is the same work again.",
+    " reversible Heun, with four steps for one of rk4, which is the same work again. The coupled"
+    " arm takes the steps of the others with a second state, which is twice their work.",
     "Bytes are those that autograd holds, parameters apart; the allocator's peak, which also counts"
     " stage buffers, temporaries and gradients, is a column of its own. The sweep over steps begins"
     " at two: a single step holds less, since there is no next one to hold its buffers beside.",
@@ -50,7 +51,8 @@ COLUMNS = {
     "field": Column("conv (64 x 6 x 6 feature maps of MNIST digits) or mlp (64-64-64, tanh)"),
     "gradient": Column(
         "gradient method: backprop (through the solver), adjoint (default norm), checkpointed,"
-        " interpolated, or reversible (with reversible_heun as solver)"
+        " interpolated, symplectic, reversible (with reversible_heun as solver) or coupled (with"
+        " the method of the others and a second state)"
     ),
     "sweep": Column(
         "what raises the cost: steps (rk4; four of reversible_heun for one), tolerance (dopri5) or"

@@ -77,6 +77,17 @@ def _checkpointed_shares(df: pd.DataFrame) -> list[float]:
     return list(peaks["checkpointed"] / peaks["backprop"])
 
 
+def _symplectic_shares(df: pd.DataFrame) -> list[float]:
+    """The allocator's peak stage by stage over that of checkpoints, at the fewest steps."""
+    rows = ok(df, sweep="steps", field="conv", gradient=["symplectic", "checkpointed"])
+    peaks = of(rows, level=rows["level"].min()).pivot_table(
+        "peak_allocated_bytes", ["repetition"], "gradient"
+    )
+    if not {"symplectic", "checkpointed"} <= set(peaks.columns):
+        return []
+    return list(peaks["symplectic"] / peaks["checkpointed"])
+
+
 def _gradient_errors(df: pd.DataFrame) -> list[float]:
     return list(most_steps(df, gradient="adjoint")["gradient_error"])
 
@@ -179,6 +190,14 @@ def _over_steps(field: str) -> list[Statement]:
             "steps that are taken back are not kept",
             needs=(wide,),
         ),
+        Statement(
+            f"coupled_constant_{field}",
+            f"Over fixed steps the memory of rk4 coupled with a second state is constant: {name}",
+            partial(_growth, "peak_allocated_bytes", "coupled", "steps", field),
+            Scales(FLAT),
+            "any explicit method becomes reversible so (McCallum and Foster 2024)",
+            needs=(wide,),
+        ),
     ]
 
 
@@ -232,6 +251,16 @@ STATEMENTS = [
         " tensor of the state's size; the graph of a single step comes on top. The range is over"
         " fields and seeds",
         needs=(_wide("conv", "steps", 16),),
+    ),
+    Statement(
+        "stages_hold_less",
+        "With few steps going back stage by stage needs at most three quarters of the memory of"
+        f" checkpoints: {NAMES['conv']}",
+        _symplectic_shares,
+        Exact(Bounds(at_most=0.75)),
+        "the graph of one evaluation against that of the four of rk4; the points and the slopes of"
+        " four stages come on top, some ten tensors of the state's size. The allocator counts"
+        " everything",
     ),
 ]
 

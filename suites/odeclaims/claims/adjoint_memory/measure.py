@@ -20,12 +20,15 @@ from neural_ode import (
     InterpolatedAdjoint,
     Reversible,
     Solution,
+    SymplecticAdjoint,
     solve,
 )
 from neural_ode.data import mnist
 from neural_ode.delegate import solve_with
 from neural_ode.gradients import Gradient
 from neural_ode.memory import SavedBytes, peak_allocated
+from neural_ode.methods import METHODS
+from neural_ode.methods.coupled import Coupled
 from neural_ode.networks import ConvField, MLPField, conv_stem
 from neural_ode.networks.mlp import initialise
 from odeclaims.cell import Cell, Context, Profile, Row, guarded
@@ -40,7 +43,9 @@ GRADIENTS: dict[str, Gradient] = {
     "adjoint": Adjoint(),
     "checkpointed": Checkpointed(),
     "interpolated": InterpolatedAdjoint(),
+    "symplectic": SymplecticAdjoint(),
     "reversible": Reversible(),
+    "coupled": Reversible(),
 }
 CONV_BATCH, MLP_BATCH = 8, 512
 # The method of the reference and its number of steps. Where a ReLU bends, the gradient converges
@@ -130,15 +135,17 @@ def output_times(sweep: str, level: float) -> Float32[Tensor, " times"]:
 def solver_settings(arm: str, sweep: str, level: float) -> dict[str, Any]:
     """The settings of ``solve`` for an arm at a level of a sweep.
 
-    The reversible arm has its own method, four steps of which are the work of one of rk4.
+    The reversible arm has its own method, four steps of which are the work of one of rk4. The
+    coupled arm takes the steps of the others with a second state, which is twice their work.
     """
     if sweep == "steps":
         if arm == "reversible":
             return {"method": "reversible_heun", "step_size": 1 / (4 * level)}
-        return {"method": "rk4", "step_size": 1 / level}
+        method = Coupled(METHODS["rk4"]) if arm == "coupled" else "rk4"
+        return {"method": method, "step_size": 1 / level}
     tolerance = level if sweep == "tolerance" else 1e-3
-    method = {"method": "reversible_heun"} if arm == "reversible" else {}
-    return {"rtol": tolerance, "atol": tolerance, **method}
+    own = {"reversible": "reversible_heun", "coupled": Coupled(METHODS["dopri5"])}
+    return {"rtol": tolerance, "atol": tolerance, "method": own.get(arm, "dopri5")}
 
 
 def loss_of(ys: Float[Tensor, "time batch *features"]) -> Float[Tensor, ""]:

@@ -3,6 +3,14 @@
 SLUG = "adjoint_memory"
 FIELDS = ("conv", "mlp")
 # The gradient methods.
-ARMS = ("backprop", "adjoint", "checkpointed", "interpolated", "reversible")
+ARMS = (
+    "backprop",
+    "adjoint",
+    "checkpointed",
+    "interpolated",
+    "symplectic",
+    "reversible",
+    "coupled",
+)
 # Forward and backward passes of which the median time is taken.
 TIMED = 3

@@ -21,7 +21,9 @@ LOOKS = {
     "adjoint": (COLOURS[0], "-"),
     "checkpointed": (COLOURS[2], "-."),
     "interpolated": (COLOURS[4], "-"),
+    "symplectic": (COLOURS[6], "-."),
     "reversible": (COLOURS[3], ":"),
+    "coupled": (COLOURS[5], ":"),
 }
 FIELD_MARKERS = {"conv": "s", "mlp": "o"}
 
