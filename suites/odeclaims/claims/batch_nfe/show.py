@@ -19,7 +19,7 @@ NET_NAMES = {
 }
 TRAINED_LOOKS = {True: (COLOURS[4], "o"), False: (COLOURS[7], "s")}
 DASHES = {"rms": "-", "max": "--"}
-OWN_DASH = ":"
+OWN_DASH = "-."
 
 
 def figure(df: pd.DataFrame) -> Figure:

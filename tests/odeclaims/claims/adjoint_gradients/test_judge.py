@@ -103,7 +103,12 @@ def test_input_and_parameters_are_judged_apart(column, broken):
 
 @pytest.mark.parametrize(
     ("broken", "arm"),
-    [("checkpointed_is_backprop", "checkpointed"), ("reversible_is_backprop", "reversible")],
+    [
+        ("checkpointed_is_backprop", "checkpointed"),
+        ("symplectic_is_backprop", "symplectic"),
+        ("reversible_is_backprop", "reversible"),
+        ("coupled_is_backprop", "coupled"),
+    ],
 )
 def test_a_difference_to_backprop_is_seen(broken, arm):
     found = others_than_reproduced(rows_of(expected, different=arm))

@@ -109,6 +109,20 @@ def test_every_statement_holds_where_theory_does():
             {"reversible_constant_conv", "reversible_constant_mlp"},
         ),
         (
+            "coupled",
+            "steps",
+            "peak_allocated_bytes",
+            as_their_root,
+            {"coupled_constant_conv", "coupled_constant_mlp"},
+        ),
+        (
+            "symplectic",
+            "steps",
+            "peak_allocated_bytes",
+            lambda row: 12 * STATE,
+            {"stages_hold_less"},
+        ),
+        (
             "backprop",
             "tolerance",
             "peak_saved_bytes",
