@@ -27,7 +27,7 @@ from torch import Tensor
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import keep_params, trainable
-from neural_ode.gradients.steps_back import Checkpoint, Derivative, timing_of
+from neural_ode.gradients.steps_back import Checkpoint, Derivative, Timing, timing_of
 from neural_ode.grid import grid_of
 from neural_ode.integrate import integrate
 from neural_ode.run import Visit
@@ -124,23 +124,26 @@ class _SymplecticFunction(torch.autograd.Function):
             taken = problem.taken[number]
             step = _StepBack(stages, taken, states[number], derivative, grad_ts is not None)
             a = step.back(a, grad_ys)
-            if grad_ts is None:
-                continue
-            with torch.enable_grad():
-                timing = timing_of(taken, number, times, grid)
-            of_timing = [timing.t, timing.h, *timing.xs]
-            followed = [
-                (x, x.new_tensor(g))
-                for x, g in zip(of_timing, step.by_timing, strict=True)
-                if isinstance(x, Tensor) and x.requires_grad
-            ]
-            outputs, weights = zip(*followed, strict=True)
-            sources = list(timing.sources.values())
-            products = torch.autograd.grad(outputs, sources, weights, allow_unused=True)
-            for i, g in zip(timing.sources, products, strict=True):
-                if g is not None:
-                    grad_ts[i] += g.to(grad_ts.dtype)
+            if grad_ts is not None:
+                with torch.enable_grad():
+                    timing = timing_of(taken, number, times, grid)
+                _add_by_times(grad_ts, timing, step.by_timing)
         return None, a + grad_ys[0], grad_ts, *derivative.totals
+
+
+def _add_by_times(
+    grad_ts: Float[Tensor, " time"], timing: Timing, by_timing: Sequence[float]
+) -> None:
+    """Add the gradient by the output times, from that by what a step's timing makes of them."""
+    parts = zip([timing.t, timing.h, *timing.xs], by_timing, strict=True)
+    followed = [(x, g) for x, g in parts if isinstance(x, Tensor) and x.requires_grad]
+    with torch.enable_grad():
+        total = sum((x * g for x, g in followed), start=grad_ts.new_zeros(()))
+    sources = {i: x for i, x in timing.sources.items() if isinstance(x, Tensor)}
+    products = torch.autograd.grad(total, list(sources.values()), allow_unused=True)
+    for i, g in zip(sources, products, strict=True):
+        if g is not None:
+            grad_ts[i] += g.to(grad_ts.dtype)
 
 
 class _Stages:

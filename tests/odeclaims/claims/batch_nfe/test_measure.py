@@ -51,7 +51,8 @@ def test_steps_of_each_sample_take_as_many_evaluations_as_the_hardest():
     states = measure.on_the_cycle(10.0, 6, generator(2))
     field, end = partial(measure.van_der_pol, 10.0), PERIODS[10.0]
     (row,) = measure.Batch(field, states, end, 6).compare([6], 1e-5, "rms")
-    assert row["nfe_own"] == row["nfe_hardest"] < row["nfe_joint"] / 1.5
+    assert row["nfe_own"] == row["nfe_hardest"]
+    assert float(row["nfe_own"] or 0) < float(row["nfe_joint"] or 0) / 1.5
     assert row["error_own"] == pytest.approx(row["error_single"], rel=1e-2)
 
 
@@ -59,7 +60,7 @@ def test_a_solver_without_steps_of_each_sample_leaves_its_columns_blank():
     batch = measure.Batch(lambda t, y: -y, torch.ones(3, 2, dtype=torch.float64), 1.0, singles=2)
     with solve_with(find_backends()["torchdiffeq"].solve):
         (row,) = batch.compare([3], 1e-5, "rms")
-    assert row["nfe_joint"] > 0
+    assert row["nfe_joint"]
     assert row["nfe_own"] is row["ratio_own"] is row["error_own"] is None
 
 
