@@ -92,9 +92,8 @@ def _draw_benign(ax: Axes, df: pd.DataFrame) -> None:
     ax.plot(TIGHT, TIGHT_BOUND, "_", color="black", markersize=12, markeredgewidth=1.5)
     place = {"textcoords": "offset points", "ha": "center", "size": 7}
     ax.annotate("bound", (TIGHT, TIGHT_BOUND), (0, 4), **place)
-    if in_column():
-        leave_room(ax, 0.35, below=True)
-    ax.legend(loc="lower left", **_legend_look())
+    leave_room(ax, 0.35, below=True)
+    ax.legend(loc="lower left", ncols=2, fontsize=6, columnspacing=1.0)
 
 
 def _draw_decaying(ax: Axes, df: pd.DataFrame) -> None:
