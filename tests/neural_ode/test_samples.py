@@ -25,7 +25,7 @@ from neural_ode.methods.base import SampleMethod
 from neural_ode.networks import ConvField, ImageField, MLPField, ReluField
 from neural_ode.networks.mlp import initialise
 from neural_ode.step.controllers import IntegralController, PIController
-from tests.neural_ode.random_problems import CHOOSING
+from tests.neural_ode.random_problems import CHOOSING, tolerance
 
 F64 = torch.float64
 OF_SAMPLES = [name for name in CHOOSING if isinstance(NAMED[name], SampleMethod)]
@@ -75,11 +75,12 @@ class Counted:
 )
 def test_each_sample_is_solved_as_it_is_alone(method, count, back, digits, seed):
     y0, ts = starts(count, seed), TS.flip(0) if back else TS
-    how = {"method": method, "rtol": 10.0**-digits, "atol": 10.0**-digits}
+    tol = tolerance(method, F64, digits)
+    how = {"method": method, "rtol": tol, "atol": tol}
     batch, singles = independent(driven, y0, ts, **how), alone(driven, y0, ts, **how)
     assert torch.equal(batch.ys[0], y0)
     torch.testing.assert_close(
-        batch.ys, torch.cat([each.ys for each in singles], dim=1), rtol=0, atol=10.0**-digits / 100
+        batch.ys, torch.cat([each.ys for each in singles], dim=1), rtol=0, atol=tol / 100
     )
     # Where an error is at the bound, its rounding decides.
     taken, wanted = batch.stats.samples.accepted, [each.stats.accepted for each in singles]
@@ -89,7 +90,8 @@ def test_each_sample_is_solved_as_it_is_alone(method, count, back, digits, seed)
 @pytest.mark.parametrize("method", OF_SAMPLES)
 def test_the_counts_are_those_of_the_samples_alone(method):
     y0, field = starts(5), Counted(driven)
-    how = {"method": method, "rtol": 1e-5, "atol": 1e-5}
+    tol = tolerance(method, F64, 5)
+    how = {"method": method, "rtol": tol, "atol": tol}
     stats = independent(field, y0, TS, **how).stats
     singles = [each.stats for each in alone(driven, y0, TS, **how)]
     for name, single in (
@@ -235,10 +237,10 @@ def test_backprop_gives_the_gradients_of_the_samples_alone():
 
 def test_gradients_of_state_and_times_are_those_of_finite_differences():
     def ends(y0, ts):
-        return independent(driven, y0, ts, rtol=1e-9, atol=1e-9).ys
+        return independent(driven, y0, ts, rtol=1e-8, atol=1e-8).ys
 
-    y0 = starts(3).requires_grad_()
-    ts = TS.clone().requires_grad_()
+    y0 = starts(2).requires_grad_()
+    ts = TS[:3].clone().requires_grad_()
     assert torch.autograd.gradcheck(ends, (y0, ts), eps=1e-5, atol=1e-5, rtol=1e-4)
 
 
@@ -285,9 +287,9 @@ def test_a_failure_has_the_number_of_the_sample():
     with pytest.raises(
         StepUnderflow, match=r"^sample 1 of the batch: .*too small to move the time"
     ):
-        independent(lambda t, y: y**3, y0, ts)
+        independent(lambda t, y: y**3, y0, ts, rtol=1e-3, atol=1e-3)
     with pytest.raises(NonFinite, match=r"^sample 1 of the batch: .*just after t=0.77"):
-        independent(lambda t, y: 450 * y0 * y, y0, ts)
+        independent(lambda t, y: 450 * y0 * y, y0, ts, rtol=1e-3, atol=1e-3)
     with pytest.raises(NonFinite, match=r"^sample 1 of the batch: .* is not finite at t=0$"):
         independent(lambda t, y: y / (2 - y0), y0, ts)
     with pytest.raises(StepLimit, match=r"^sample 1 of the batch: 9 steps taken without reaching"):
@@ -297,7 +299,7 @@ def test_a_failure_has_the_number_of_the_sample():
         return torch.where((t > 0.5) & (y0 > 1), torch.nan, y)
 
     with pytest.raises(NonFinite, match=r"^sample 1 of the batch: .*just after t=0.5"):
-        independent(wall, y0, ts)
+        independent(wall, y0, ts, rtol=1e-3, atol=1e-3)
 
 
 def test_a_tolerance_below_the_rounding_ends_a_sample():
@@ -305,7 +307,7 @@ def test_a_tolerance_below_the_rounding_ends_a_sample():
     ts = torch.tensor([0.0, 1.0])
     with pytest.raises(StepUnderflow, match=r"^sample 1 of the batch"):
         independent(
-            lambda t, y: 1e6 * torch.cos(100 * t) * (y0 > 1), y0, ts, rtol=1e-12, atol=1e-12
+            lambda t, y: 1e9 * torch.cos(1000 * t) * (y0 > 1), y0, ts, rtol=1e-12, atol=1e-12
         )
 
 
