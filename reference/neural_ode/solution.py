@@ -9,7 +9,8 @@ from torch import Tensor
 from neural_ode.dense import Trajectory
 
 
-@dataclass
+# Equality would compare tensors, which have no single truth value.
+@dataclass(eq=False)
 class SampleCounts:
     """What each sample of a batch cost, in a solve with ``batch="independent"``.
 

@@ -23,7 +23,10 @@ from odeclaims.workloads import Problem
 
 _METHODS = {"dopri5": "Dopri5", "tsit5": "Tsit5", "heun": "Heun", "euler": "Euler"}
 _STEPS = Offers(
-    "torchode", {"dopri5": "Dopri5", "tsit5": "Tsit5", "adaptive_heun": "Heun"}, adjoint=True
+    "torchode",
+    {"dopri5": "Dopri5", "tsit5": "Tsit5", "adaptive_heun": "Heun"},
+    settings=("batch",),
+    adjoint=True,
 )
 _GRID = Offers("torchode", {"euler": "Euler", "heun": "Heun"}, settings=("step_size",))
 _FAILURES = {
@@ -100,9 +103,10 @@ class Torchode(Backend):
         settings: Settings,
         gradient: Gradient,
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
-        """One solve of a claim: the whole state is one sample, so that it shares its steps.
+        """One solve of a claim, in which the whole state is one sample: it shares its steps.
 
-        torchode counts its step limit over the whole solve, and not between two outputs.
+        With ``batch="independent"`` its samples are torchode's own. torchode counts its step limit
+        over the whole solve, and not between two outputs.
         """
         torchode: Any = importlib.import_module("torchode")
         offers = _STEPS if settings.adaptive else _GRID
@@ -112,7 +116,10 @@ class Torchode(Backend):
         _check_times(ts, y0)
         if isinstance(gradient, Adjoint):
             _check_parameters(field)
-        counted = CountedField(_OneSample(field, y0.shape))
+        own = settings.sample_method is not None
+        flat = y0.reshape(len(y0) if own else 1, -1)
+        wrapped = _Flattened(field, [*y0.shape[1:]]) if own else _OneSample(field, y0.shape)
+        counted = CountedField(wrapped)
         if len(ts) == 1:
             return y0[None], counted.stats
         work = _Work(torchode, counted, offers.methods[settings.method.name], settings)
@@ -120,13 +127,15 @@ class Torchode(Backend):
             solver = work.adjoint(gradient)
         else:
             solver = work.loop()
-        initial = torchode.InitialValueProblem(y0.reshape(1, -1), t_eval=ts[None].to(y0.dtype))
+        times = ts.to(y0.dtype).expand(len(flat), -1)
+        initial = torchode.InitialValueProblem(flat, t_eval=times)
         solution = solver.solve(initial, work.term, dt0=work.first_step(ts, y0))
         _check_status(torchode, solution)
-        steps, accepted = (int(solution.stats[n].max()) for n in ("n_steps", "n_accepted"))
+        # Those of all samples together, as ours are.
+        steps, accepted = (int(solution.stats[n].sum()) for n in ("n_steps", "n_accepted"))
         counts = counted.stats.forward
         counts.accepted, counts.rejected = accepted, steps - accepted
-        return finish(counted, solution.ys[0].reshape(len(ts), *y0.shape), ts)
+        return finish(counted, solution.ys.transpose(0, 1).reshape(len(ts), *y0.shape), ts)
 
 
 @dataclass(frozen=True)
@@ -237,7 +246,7 @@ class _OneSample(nn.Module):
 class _Flattened(nn.Module):
     """A field on flattened states and one time a sample."""
 
-    def __init__(self, field: nn.Module, features: list[int]) -> None:
+    def __init__(self, field: Field, features: list[int]) -> None:
         super().__init__()
         self.field = field
         self.features = features

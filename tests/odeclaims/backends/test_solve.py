@@ -66,6 +66,14 @@ SHARED: list[Any] = [
         "torchode", {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}, marks=WITH_TORCHODE
     ),
     pytest.param("torchode", {"method": "euler", "step_size": 0.1}, marks=WITH_TORCHODE),
+    *(
+        pytest.param(
+            "torchode",
+            {"rtol": 1e-6, "atol": 1e-6, "batch": "independent", **gradient},
+            marks=WITH_TORCHODE,
+        )
+        for gradient in ({}, {"gradient": Adjoint()})
+    ),
 ]
 
 
