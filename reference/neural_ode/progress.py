@@ -95,12 +95,17 @@ class Progress:
 
         Source: the test of LSODE for too much accuracy requested (Hindmarsh 1983, its TOLSF).
         """
-        eps = torch.finfo(step.y1.dtype).eps
         with torch.no_grad():
-            # Entries that stay the same are not rounded, however large they are.
-            rounding = eps * torch.where(step.f0[0] == 0, 0, step.y1)
-            scale = test.scale(torch.maximum(test.sizes(step.y0), test.sizes(step.y1)))
-            q = None if step.q1 is None else eps * step.q1 / test.scale(step.q1.abs())
-            times = float(unwrap(test.measure(rounding / scale, q)).max())
+            times = float(unwrap(rounding_over_tolerance(test, step)).max())
         self.tight = self.tight + 1 if times >= FAR_BELOW else 0
         return too_tight(t, size, step.y1.dtype) if self.tight >= BARREN else None
+
+
+def rounding_over_tolerance(test: ErrorTest, step: Step) -> Float[Tensor, "*each"]:
+    """The rounding of the state after a step, in units of the tolerance."""
+    eps = torch.finfo(step.y1.dtype).eps
+    # Entries that stay the same are not rounded, however large they are.
+    rounding = eps * torch.where(step.f0[0] == 0, 0, step.y1)
+    scale = test.scale(torch.maximum(test.sizes(step.y0), test.sizes(step.y1)))
+    q = None if step.q1 is None else eps * step.q1 / test.scale(step.q1.abs())
+    return test.measure(rounding / scale, q)

@@ -1,15 +1,18 @@
 """The loop over adaptive steps in which each sample of a batch has step sizes of its own.
 
 The field is evaluated for the whole batch at once, each sample at its own time. A sample whose step
-fails tries again while the others go on. One that has reached the last output time stands still
-until all have. So a solve makes as many calls of the field as its hardest sample needs, while a
-joint one, whose steps must suit all samples at once, makes more (Lienen and Günnemann 2022).
+fails tries again while the others go on. One that has reached the last output time stands still, at
+its start, until all have. So a solve makes as many calls of the field as its hardest sample needs,
+while a joint one, whose steps must suit all samples at once, makes more (Lienen and Günnemann
+2022).
 """
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -20,11 +23,12 @@ from neural_ode.failures import (
     not_finite,
     step_limit,
     step_underflow,
+    too_tight,
 )
-from neural_ode.field import Field
+from neural_ode.field import Field, Plain
 from neural_ode.foresee import LOOK_AHEAD, warn_of_many
 from neural_ode.methods.base import SampleMethod
-from neural_ode.progress import SHORT, Progress
+from neural_ode.progress import BARREN, FAR_BELOW, SHORT, Progress, rounding_over_tolerance
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, SampleCounts
 from neural_ode.step.base import Carried, Evaluate, Step
@@ -55,47 +59,135 @@ def integrate_samples(
     Raises:
         StepUnderflow, StepLimit, NonFinite: where a sample cannot go on; the message has its
             number.
-        ValueError: under a transform of ``torch.func`` or a compiler.
+    """
+    return torch.stack(_SampleRun(method, evaluate, y0, times, settings, counts).solve())
+
+
+def check_samples(field: Field, y0: Float[Tensor, "*state"], times: Sequence[float]) -> None:
+    """Check that the state is a batch, and the field one of samples that each have their own time.
+
+    Each field is looked at once for each shape of the state, near the initial one. Samples get
+    different times in turn, so that a field is seen that broadcasts them along another dimension.
+    Then every other sample is moved, which must leave the derivatives of the rest.
+
+    Raises:
+        ValueError: in one sentence, where it is not or does not, and under a transform of
+            ``torch.func`` or a compiler.
     """
     if transforming() or torch.compiler.is_compiling():
         raise ValueError(
             "batch='independent' chooses steps by the numbers of each sample, which are not known"
             " under torch.func or torch.compile"
         )
-    return torch.stack(_SampleRun(method, evaluate, y0, times, settings, counts).solve())
-
-
-def check_samples(field: Field, y0: Float[Tensor, "*state"], times: Sequence[float]) -> None:
-    """Check that the state is a batch, and that the field takes a time for each sample.
-
-    Every other sample gets the first of the times and the rest the last of them, so that a field
-    that broadcasts them along another dimension is seen.
-
-    Raises:
-        ValueError: in one sentence, where it is not or does not.
-    """
     if y0.ndim == 0:
         raise ValueError(
             "batch='independent' needs a state whose first dimension is the batch, y0 has none"
         )
-    y, first, last = y0.detach(), as_time(times[0], y0), as_time(times[-1], y0)
-    is_first = (torch.arange(len(y), device=y.device) % 2 == 0).view(column(y))
-    each, problem = torch.where(is_first, first, last), ""
-    with torch.no_grad():
-        wanted = torch.where(is_first, field(first, y.clone()), field(last, y.clone()))
+    if len(y0) > 1 and not _was_looked_at(field, y0):
+        _Look(field, y0, times).check()
+
+
+# The shapes and dtypes of states for which a field was looked at.
+_LOOKED_AT: WeakKeyDictionary[Any, set[Hashable]] = WeakKeyDictionary()
+
+
+def _was_looked_at(field: Field, y0: Float[Tensor, "batch *sample"]) -> bool:
+    """Whether the field was looked at before for such a state; it counts as such from here on."""
+    key = (y0.shape, y0.dtype, y0.device)
+    try:
+        seen = _LOOKED_AT.setdefault(field, set())
+    except TypeError:
+        # What cannot be kept in a dictionary is looked at each time.
+        return False
+    before = key in seen
+    seen.add(key)
+    return before
+
+
+class _Look:
+    """The calls of a field that tell whether its samples have their own times, and only those.
+
+    Args:
+        field: the field.
+        y0: the initial state.
+        times: the output times.
+    """
+
+    # Parts of the interval at which the field is called; no period fits them.
+    PARTS = (0.0, 0.381966, 0.732051)
+
+    def __init__(
+        self, field: Field, y0: Float[Tensor, "batch *sample"], times: Sequence[float]
+    ) -> None:
+        self.plain, self.field, self.y0 = Plain(field, y0), field, y0
+        first, last = times[0], times[-1]
+        self.times = [as_time(first + part * (last - first), y0) for part in self.PARTS]
+        self.numbers = torch.arange(len(y0), device=y0.device).view(column(y0))
+        size = float(y0.detach().abs().amax()) if y0.numel() else 0.0
+        entries = torch.arange(y0.numel(), device=y0.device).view(y0.shape)
+        # A state at zero would hide what it is multiplied with.
+        self.y = y0.detach() + 1e-3 * (size or 1.0) * torch.cos(entries).to(y0)
+
+    def check(self) -> None:
+        """Raise ValueError, in one sentence, for what does not fit."""
+        values = [self._value(time) for time in self.times]
+        largest = max(float(value.abs().amax()) if value.numel() else 0.0 for value in values)
+        rounding = 1000 * torch.finfo(self.y.dtype).eps * largest
+        moved = max(_distance(value, values[0]) for value in values)
+        turns = self.numbers % len(values)
+        wanted, each = values[0], self.times[0].expand(column(self.y))
+        for turn, (time, value) in enumerate(zip(self.times, values, strict=True)):
+            wanted, each = (
+                torch.where(turns == turn, new, old) for new, old in ((value, wanted), (time, each))
+            )
+        found, problem = self._by_sample(each, wanted)
+        if not problem and _distance(found, wanted) > 0.1 * moved + rounding:
+            problem = "it then returned other values than for one time"
+        if problem:
+            raise ValueError(
+                "batch='independent' calls the field with a time for each sample, of shape"
+                f" {tuple(each.shape)}, which has to broadcast against the state: {problem}"
+            )
+        self._check_apart(values[0], rounding)
+
+    def _check_apart(self, value: Tensor, rounding: float) -> None:
+        """Whether the derivative of a sample depends on that sample alone."""
+        even = self.numbers % 2 == 0
+        others = torch.where(even, self.y, self.y * 1.01 + self.y.abs().mean() / 100)
+        changed = torch.where(even, self._value(self.times[0], others), value)
+        if _distance(changed, value) > rounding:
+            raise ValueError(
+                "batch='independent' needs a field in which the derivative of a sample depends on"
+                " that sample alone, and here it changes with the others, as with a mean over the"
+                " batch"
+            )
+
+    def _value(self, time: Float[Tensor, ""], y: Tensor | None = None) -> Tensor:
+        """The field at one time."""
+        return self.plain(time, self._lent(y))[0].detach().clone()
+
+    def _by_sample(self, each: Tensor, wanted: Tensor) -> tuple[Tensor, str]:
+        """The field at a time for each sample, and what is wrong with it, if anything is."""
         try:
-            found = field(each, y.clone())
-            if found.shape != y.shape:
-                problem = f"it then returned shape {tuple(found.shape)}"
-            elif not torch.allclose(found, wanted, rtol=1e-3, atol=1e-6, equal_nan=True):
-                problem = "it then returned other values than for one time"
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            problem = str(error).partition("\n")[0]
-    if problem:
-        raise ValueError(
-            "batch='independent' calls the field with a time for each sample, of shape"
-            f" {tuple(each.shape)}, which has to broadcast against the state: {problem}"
-        )
+            found = self.field(each.clone(), self._lent())
+        # A field may fail in any way with times that it does not expect.
+        except Exception as error:
+            return wanted, str(error).partition("\n")[0] or type(error).__name__
+        if not isinstance(found, Tensor) or found.shape != wanted.shape:
+            shape = tuple(getattr(found, "shape", ()))
+            return wanted, f"it then returned shape {shape}"
+        return found.detach(), ""
+
+    def _lent(self, y: Tensor | None = None) -> Tensor:
+        # A field may differentiate by itself where autograd is on.
+        y = (self.y if y is None else y).clone()
+        return y.requires_grad_() if torch.is_grad_enabled() and self.y0.requires_grad else y
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two values of a field, where both are numbers."""
+    difference = (a - b).abs().nan_to_num(0.0)
+    return float(difference.amax()) if difference.numel() else 0.0
 
 
 class _SampleRun:
@@ -118,7 +210,7 @@ class _SampleRun:
         point = times.points[0]
         self.shift = point - first if isinstance(point, Tensor) else 0.0
         self.length = abs(last - first)
-        self.y, self.ys = y0, [y0] * len(times)
+        self.y, self.start, self.ys = y0, y0.detach(), [y0] * len(times)
         self.ends = torch.tensor(times.floats, dtype=torch.float64)
         self.t = torch.full((len(y0),), first, dtype=torch.float64)
         self.previous = torch.full_like(self.t, math.nan)
@@ -130,6 +222,8 @@ class _SampleRun:
         self.failed = torch.zeros(len(y0), dtype=torch.bool)
         self.nonfinite = torch.zeros_like(self.failed)
         self.progress: dict[int, Progress] = {}
+        # Accepted steps in turn that a tolerance out of reach made short.
+        self.tight = torch.zeros_like(self.attempts)
 
     def solve(self) -> list[Float[Tensor, "batch *sample"]]:
         """The states at the output times."""
@@ -192,8 +286,8 @@ class _SampleRun:
         finite = ratio.isfinite()
         good = active & finite & ((ratio <= 1) | (size <= settings.min_step))
         failed = active & ~good
-        if bool(failed.any()):
-            step = self._without(step, active & ~finite, h)
+        if bool(failed.any() and good.any()):
+            step = self._without(step, failed, h)
         factor = self._factor(torch.where(finite, ratio, 1.0), active & finite)
         self.size = torch.where(active, size * torch.where(finite, factor, self._dfactor), size)
         self.samples.accepted += good
@@ -231,10 +325,10 @@ class _SampleRun:
     def _without(self, step: Step, bad: Which, h: Numbers) -> Step:
         """The step taken again without these samples where autograd follows it.
 
-        They have no part in the solution, but the derivatives of what is not finite are NaN, and
-        zero times NaN would reach the gradients.
+        They have no part in the solution, but a derivative there may be NaN, and zero times NaN
+        would reach the gradients.
         """
-        if not (torch.is_grad_enabled() and bool(bad.any())):
+        if not any(k.requires_grad for k in step.ks):
             return step
         self.counts.nfe += self.stepper.nfe_per_step
         return self._take(torch.where(bad, 0.0, h))[0]
@@ -302,12 +396,17 @@ class _SampleRun:
                     raise _of_sample(i, failure)
             self.failed &= ~good
             self.nonfinite &= ~good
-        for i in _where(good & (size < SHORT * self.length) & (self.size <= 2 * size)):
-            test, alone = self.test.of_sample(i, self.y), _one(step, i)
-            progress, t = self._progress_of(i), float(self.t[i])
-            failure = progress.check_tolerance(test, alone, t, float(size[i]))
-            if failure is not None:
-                raise _of_sample(i, failure)
+        short = good & (size < SHORT * self.length) & (self.size <= 2 * size)
+        if bool(short.any()):
+            self._check_tolerance(step, short, size)
+
+    def _check_tolerance(self, step: Step, short: Which, size: Numbers) -> None:
+        """Raise the failure of a sample whose tolerance is out of reach; see ``Progress``."""
+        with torch.no_grad():
+            far = rounding_over_tolerance(self.test, step).reshape(-1).cpu() >= FAR_BELOW
+        self.tight = torch.where(short, torch.where(far, self.tight + 1, 0), self.tight)
+        for i in _where(self.tight >= BARREN):
+            raise _of_sample(i, too_tight(float(self.t[i]), float(size[i]), step.y1.dtype))
 
     def _progress_of(self, i: int) -> Progress:
         return self.progress.setdefault(i, Progress(self.length))
@@ -320,6 +419,10 @@ class _SampleRun:
         active = self.following < len(self.ys)
         self.t = torch.where(good, end, self.t)
         self.y, _ = self._choose(good, step.y1, step.y0)
+        if not bool(active.all()):
+            # There its derivative is needed in any case, while at its end it may be NaN.
+            self.t = torch.where(active, self.t, self.times.floats[0])
+            self.y, _ = self._choose(active, self.y, self.start)
         if self.stepper.carries:
             self.f = self._choose(good, step.f1[0], step.f0[0])
         elif bool(active.any()):
@@ -381,14 +484,6 @@ class _SampleRun:
 def _where(which: Which) -> Sequence[int]:
     """The numbers of these samples."""
     return which.nonzero().flatten().tolist() if bool(which.any()) else ()
-
-
-def _one(step: Step, i: int) -> Step:
-    """The ends of one sample's step."""
-    (f0, *_), (f1, *_) = step.f0, step.f1
-    return replace(
-        step, y0=step.y0[i], y1=step.y1[i], f0=(f0[i], None), f1=(f1[i], None), ks=[], stages=0
-    )
 
 
 def _of_sample(i: int, failure: SolverFailure) -> SolverFailure:

@@ -111,10 +111,13 @@ def solve(
         batch: ``"joint"``, or ``"independent"``: each sample, an entry of the first dimension of
             ``y0``, chooses its own steps by its own error, as if it was solved alone. The field is
             called for the whole batch with a time of shape [batch, 1, ..., 1], which broadcasts
-            against the state; three calls at the start, which are not counted, check that it makes
-            of this what it makes of a single time. ``stats.samples`` has the counts of each
-            sample. Explicit Runge-Kutta methods alone, with ``Backprop()`` or with ``Adjoint()``,
-            whose way back is joint. A grid is the same for all samples in either case.
+            against the state. Five calls of a field that was not seen before, which are not
+            counted, check that it makes of this what it makes of a single time, and of a sample
+            what it makes of it alone. The ``norm`` is one of a sample without its batch dimension.
+            ``stats.samples`` has the counts of each sample. Explicit Runge-Kutta methods alone,
+            with ``Backprop()`` or with ``Adjoint()``, whose way back is joint. Where autograd
+            follows the steps, one in which a sample fails is evaluated again for the others. A grid
+            is the same for all samples in either case.
         callbacks: functions that are called with each step of the forward solve.
         event_fn: a function of a time and a state; the solve ends where one of its values is first
             zero, and ``ts`` of the solution has that time. ``ts`` are then two times, of which the

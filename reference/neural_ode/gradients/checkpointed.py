@@ -17,8 +17,7 @@ from torch import Tensor
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable
-from neural_ode.gradients.steps_back import Checkpoint, Timing, timing_of
-from neural_ode.grid import grid_of
+from neural_ode.gradients.steps_back import Checkpoint, Timing, grid_taken, timing_of
 from neural_ode.integrate import integrate
 from neural_ode.kept import lend, own
 from neural_ode.run import Run, Visit
@@ -117,7 +116,7 @@ class _CheckpointedFunction(torch.autograd.Function):
         run = Run(Plain(problem.field, states[0]), states[0], None, problem.again(), counts)
         with torch.enable_grad():
             times = Times.read(ts.detach().requires_grad_(ts.requires_grad))
-            grid = None if problem.settings.adaptive else grid_of(times, problem.settings)
+            grid = grid_taken(times, problem.settings)
         for number in range(len(states) - 1, -1, -1):
             taken = problem.taken[number]
             with torch.enable_grad():

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from neural_ode.field import Field, changed, same_values
 from neural_ode.gradients.parameters import OutsideGraph, vjp
-from neural_ode.grid import Grid, fraction
+from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.kept import lend
 from neural_ode.run import Visit
+from neural_ode.settings import Settings
 from neural_ode.solution import Counts
 from neural_ode.times import Time, Times, as_time
 
@@ -68,6 +69,16 @@ def timing_of(taken: Checkpoint, number: int, times: Times, grid: Grid | None) -
         sources = [i for i in grid.sources[number : number + 2] if i is not None]
     # Each once, in the order in which they come.
     return Timing(t, h, xs, {i: times.points[i] for i in (*sources, *outputs)})
+
+
+def grid_taken(times: Times, settings: Settings) -> Grid | None:
+    """The grid that a solve has stepped along; ``None`` where the steps move with the first time.
+
+    They do so where the error chose them, and where steps of one size go on until an event.
+    """
+    if settings.adaptive or settings.event_fn is not None:
+        return None
+    return grid_of(times, settings)
 
 
 class Derivative:

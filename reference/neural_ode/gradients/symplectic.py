@@ -27,14 +27,19 @@ from torch import Tensor
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import keep_params, trainable
-from neural_ode.gradients.steps_back import Checkpoint, Derivative, Timing, timing_of
-from neural_ode.grid import grid_of
+from neural_ode.gradients.steps_back import (
+    Checkpoint,
+    Derivative,
+    Timing,
+    grid_taken,
+    timing_of,
+)
 from neural_ode.integrate import integrate
 from neural_ode.run import Visit
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.tableau import Tableau
-from neural_ode.times import Times, as_time, nudge
+from neural_ode.times import Time, Times, as_time, nudge
 
 
 @dataclass(frozen=True)
@@ -118,15 +123,15 @@ class _SymplecticFunction(torch.autograd.Function):
             return None, grad_ys[0], grad_ts, *derivative.totals
         with torch.enable_grad():
             times = Times.read(ts.detach().requires_grad_(ts.requires_grad))
-            grid = None if problem.settings.adaptive else grid_of(times, problem.settings)
+            grid = grid_taken(times, problem.settings)
         stages, a = _Stages(problem), torch.zeros_like(grad_ys[0])
         for number in range(len(states) - 1, -1, -1):
             taken = problem.taken[number]
-            step = _StepBack(stages, taken, states[number], derivative, grad_ts is not None)
+            with torch.enable_grad():
+                timing = timing_of(taken, number, times, grid)
+            step = _StepBack(stages, taken, states[number], derivative, timing)
             a = step.back(a, grad_ys)
-            if grad_ts is not None:
-                with torch.enable_grad():
-                    timing = timing_of(taken, number, times, grid)
+            if grad_ts is not None and step.by_times:
                 _add_by_times(grad_ts, timing, step.by_timing)
         return None, a + grad_ys[0], grad_ts, *derivative.totals
 
@@ -136,14 +141,21 @@ def _add_by_times(
 ) -> None:
     """Add the gradient by the output times, from that by what a step's timing makes of them."""
     parts = zip([timing.t, timing.h, *timing.xs], by_timing, strict=True)
-    followed = [(x, g) for x, g in parts if isinstance(x, Tensor) and x.requires_grad]
+    followed = [(x, g) for x, g in parts if _is_followed(x)]
     with torch.enable_grad():
-        total = sum((x * g for x, g in followed), start=grad_ts.new_zeros(()))
-    sources = {i: x for i, x in timing.sources.items() if isinstance(x, Tensor)}
+        total = sum((g * x for x, g in followed), start=grad_ts.new_zeros(()))
+    sources = {i: x for i, x in timing.sources.items() if isinstance(x, Tensor) and x.requires_grad}
+    if not followed or not sources:
+        return
     products = torch.autograd.grad(total, list(sources.values()), allow_unused=True)
     for i, g in zip(sources, products, strict=True):
         if g is not None:
             grad_ts[i] += g.to(grad_ts.dtype)
+
+
+def _is_followed(x: Time) -> bool:
+    """Whether autograd follows a part of a step's timing."""
+    return isinstance(x, Tensor) and x.requires_grad
 
 
 class _Stages:
@@ -187,6 +199,9 @@ class _Stages:
 
     def at(self, x: float) -> Float[np.ndarray, " stages"]:
         """The weights of the stages in an output at the fraction ``x`` of a step."""
+        if x == 1:
+            # Free of rounding, by which further stages would count.
+            return self.b
         return self.inside @ x ** np.arange(1, self.inside.shape[1] + 1)
 
     def slope_at(self, x: float) -> Float[np.ndarray, " stages"]:
@@ -217,10 +232,12 @@ class _StepBack:
         taken: Checkpoint,
         y: Float[Tensor, "*state"],
         derivative: Derivative,
-        by_times: bool,
+        timing: Timing,
     ) -> None:
         self.stages, self.taken, self.y, self.derivative = stages, taken, y, derivative
-        self.by_times, self.by_timing = by_times, [0.0, 0.0]
+        self.followed = [_is_followed(x) for x in timing.xs]
+        self.by_times = any(map(_is_followed, (timing.t, timing.h, *timing.xs)))
+        self.by_timing = [0.0, 0.0]
         self.slopes = y.new_zeros(len(stages.b), y.numel())
 
     def back(
@@ -228,12 +245,10 @@ class _StepBack:
     ) -> Float[Tensor, "*state"]:
         """The adjoint at the beginning; the gradients by the outputs inside the step join it."""
         outputs = [(grad_ys[i], x) for i, x in self.taken.outputs]
-        if not self.by_times:
-            # The others are the end of the step itself.
-            a = sum((grad for grad, x in outputs if x == 1), start=a)
-            outputs = [(grad, x) for grad, x in outputs if x != 1]
         sources = [(a, self.stages.b), *((grad, self.stages.at(x)) for grad, x in outputs)]
-        needed = self.stages.needed([weights for _, weights in sources])
+        fractions = [x for (_, x), wanted in zip(outputs, self.followed, strict=True) if wanted]
+        slopes = [self.stages.slope_at(x) for x in fractions]
+        needed = self.stages.needed([*(weights for _, weights in sources), *slopes])
         points = self._evaluate(needed)
         start = sum((grad for grad, _ in outputs), start=a)
         # The slopes are needed again for the derivative by the times alone.
@@ -247,7 +262,8 @@ class _StepBack:
             back[i] = by_y.reshape(-1)
             start = start + by_y
         if self.by_times:
-            self.by_timing += [self._by_fraction(grad, x) for grad, x in outputs]
+            wanted = zip(outputs, self.followed, strict=True)
+            self.by_timing += [self._by_fraction(*each) if one else 0.0 for each, one in wanted]
         return start
 
     def _evaluate(self, needed: Sequence[int]) -> dict[int, Float[Tensor, "*state"]]:

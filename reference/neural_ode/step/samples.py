@@ -32,6 +32,8 @@ class SampleTest(ErrorTest):
     ) -> Float[Tensor, "batch *ones"]:
         """The norm of each sample's error, which is already in units of the tolerance."""
         shape = column(y)
+        if not len(y):
+            return y.new_zeros(shape)
         if self.norm is rms_norm:
             entries = math.prod(y.shape[1:])
             norms = torch.linalg.vector_norm(y.reshape(len(y), entries), dim=1)

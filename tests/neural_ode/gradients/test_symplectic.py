@@ -104,3 +104,58 @@ def test_a_single_time_has_the_gradient_of_the_state():
     y0 = Y0.clone().requires_grad_()
     solve(Net(), y0, times(0), gradient=SymplecticAdjoint()).ys.sum().backward()
     assert torch.equal(y0.grad, torch.ones_like(y0))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "tsit5", "step_t": [0.5, 1.0]},
+        {"method": "bosh3", "step_size": 0.25},
+        {"method": "rk4", "step_size": 0.25, "interpolation": "cubic"},
+        {"method": "dopri5", "grid": [0, 0.3, 1]},
+        {"method": "rk4", "grid": [0, 0.5, 0.7, 1]},
+        {"method": "dopri8", "step_size": 0.5},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+@pytest.mark.parametrize("way", [SymplecticAdjoint, Checkpointed])
+def test_outputs_at_the_ends_of_steps(way, settings):
+    def gradient(way):
+        ts = torch.tensor([0, 0.5, 1], dtype=F64, requires_grad=True)
+        y0 = Y0.clone().requires_grad_()
+        ys = solve(lambda t, y: torch.cos(t) * y, y0, ts, gradient=way, **settings).ys
+        inputs = {"inputs": [y0, ts], "allow_unused": True, "materialize_grads": True}
+        return torch.autograd.grad(ys[1:].sum(), **inputs)
+
+    for ours, truth in zip(gradient(way(())), gradient(Backprop()), strict=True):
+        torch.testing.assert_close(ours, truth, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("settings", [{"step_size": 0.3}, {"rtol": 1e-6, "atol": 1e-6}])
+@pytest.mark.parametrize("way", [SymplecticAdjoint, Checkpointed])
+def test_an_event(way, settings):
+    """The last step goes beyond the event, and the state there is inside it."""
+
+    def gradient(way):
+        y0 = torch.tensor(0.4, dtype=F64, requires_grad=True)
+        ts = torch.tensor([0, 1], dtype=F64, requires_grad=True)
+        event = {"event_fn": lambda t, y: y - 1, "gradient": way}
+        ys = solve(lambda t, y: 1 + y * t, y0, ts, **settings, **event).ys
+        return *torch.autograd.grad(ys[-1], [y0, ts]), ys.detach()
+
+    for ours, truth in zip(gradient(way(())), gradient(Backprop()), strict=True):
+        torch.testing.assert_close(ours, truth, rtol=1e-10, atol=1e-11)
+
+
+def test_times_cost_one_slope_where_an_output_ends_a_step():
+    """It says how the state there moves with the time."""
+
+    def evaluations(wanted):
+        y0 = Y0.clone().requires_grad_()
+        ts = times(0, 0.5, 1).requires_grad_(wanted)
+        solution = solve(Net(), y0, ts, step_size=0.25, gradient=SymplecticAdjoint())
+        solution.ys.sum().backward()
+        return solution.stats.nfe_backward
+
+    assert evaluations(False) == 44
+    assert evaluations(True) == 46
