@@ -17,6 +17,7 @@ from neural_ode import (
     NonFinite,
     SolverFailure,
     StepLimit,
+    foresee,
     integrate,
     solve,
 )
@@ -220,7 +221,7 @@ def test_the_same_wall_a_thousand_times_is_passed_as_long_as_the_time_gets_on():
 def test_steps_that_become_ever_shorter_are_told_of_after_a_while(monkeypatch):
     """Reversible Heun's second state drifts away where the flow damps, and the steps follow it."""
     monkeypatch.setattr(integrate, "LOOK_AHEAD", 300)
-    monkeypatch.setattr(integrate, "MANY_STEPS", 10_000)
+    monkeypatch.setattr(foresee, "MANY_STEPS", 10_000)
     chosen = {"method": "reversible_heun", "max_num_steps": 400, **LOOSE}
     sentence = r"300 steps reached t=0\.\d+, and steps of this size make for [\d,]+ more to t=1: "
     with pytest.warns(UserWarning, match=sentence), pytest.raises(StepLimit):

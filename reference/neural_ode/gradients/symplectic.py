@@ -143,7 +143,7 @@ def _add_by_times(
     parts = zip([timing.t, timing.h, *timing.xs], by_timing, strict=True)
     followed = [(x, g) for x, g in parts if _is_followed(x)]
     with torch.enable_grad():
-        total = sum((g * x for x, g in followed), start=grad_ts.new_zeros(()))
+        total = grad_ts.new_zeros(()) + sum(g * x for x, g in followed)
     sources = {i: x for i, x in timing.sources.items() if isinstance(x, Tensor) and x.requires_grad}
     if not followed or not sources:
         return
