@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def pair(tmp_path, forks) -> Iterator[Pair]:
     yield Pair(first, second)
     second.end_at_once()
     first.end_at_once()
+
+
+def processes_of(group: int) -> list[int]:
+    """The numbers of the processes of a group."""
+    numbers = []
+    for path in Path("/proc").iterdir():
+        # Others may end meanwhile.
+        with suppress(ValueError, ProcessLookupError):
+            if os.getpgid(int(path.name)) == group:
+                numbers.append(int(path.name))
+    return numbers
 
 
 def delete(out: Path) -> None:
@@ -106,8 +118,12 @@ def test_a_second_run_with_other_temporary_files_ends_the_first(pair, change, tm
 
 @pytest.mark.parametrize("change", [delete, delete_and_make, move])
 def test_after_a_kill_the_folder_is_free(pair, change):
+    # Its workers, forked off it, hold the lock until each has ended.
+    workers = processes_of(pair.run)
     os.killpg(pair.run, signal.SIGKILL)
     pair.first.end()
+    for worker in workers:
+        pair.first.wait_for_the_end_of(worker)
     change(pair.out)
     pair.first.put("go", "")
     assert pair.second()[0] == 0
