@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float, Float64
-from torch import Tensor
+from torch import Tensor, nn
 
 from neural_ode.failures import (
     SolverFailure,
@@ -83,25 +83,27 @@ def check_samples(field: Field, y0: Float[Tensor, "*state"], times: Sequence[flo
         raise ValueError(
             "batch='independent' needs a state whose first dimension is the batch, y0 has none"
         )
-    if len(y0) > 1 and not _was_looked_at(field, y0):
+    passed, key = _passed(field), (y0.shape, y0.dtype, y0.device, _is_training(field))
+    if len(y0) > 1 and key not in passed:
         _Look(field, y0, times).check()
+        passed.add(key)
 
 
-# The shapes and dtypes of states for which a field was looked at.
-_LOOKED_AT: WeakKeyDictionary[Any, set[Hashable]] = WeakKeyDictionary()
+# For what states a field has passed: their shape, dtype and device, and whether it was in training.
+_PASSED: WeakKeyDictionary[Any, set[Hashable]] = WeakKeyDictionary()
 
 
-def _was_looked_at(field: Field, y0: Float[Tensor, "batch *sample"]) -> bool:
-    """Whether the field was looked at before for such a state; it counts as such from here on."""
-    key = (y0.shape, y0.dtype, y0.device)
+def _passed(field: Field) -> set[Hashable]:
+    """For what states the field has passed; of what no dictionary can keep, none."""
     try:
-        seen = _LOOKED_AT.setdefault(field, set())
+        return _PASSED.setdefault(field, set())
     except TypeError:
-        # What cannot be kept in a dictionary is looked at each time.
-        return False
-    before = key in seen
-    seen.add(key)
-    return before
+        return set()
+
+
+def _is_training(field: Field) -> bool:
+    """Whether the field is a module in training, in which batch norms mix samples."""
+    return isinstance(field, nn.Module) and any(part.training for part in field.modules())
 
 
 class _Look:

@@ -482,3 +482,30 @@ def test_a_sample_that_has_ended_does_not_reach_the_gradients_where_its_derivati
     (found,) = torch.autograd.grad(ys[-1].sum(), y0)
     exact = 1 - rate / 2 / y0.detach().sqrt()
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3)
+
+
+def test_a_field_that_was_refused_once_is_refused_again():
+    def field(t, y):
+        return y.mean(0) - y
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="depends on that sample alone"):
+            independent(field, starts(3), TS)
+
+
+def test_a_batch_norm_is_refused_in_training_although_it_passed_before():
+    net = torch.nn.BatchNorm1d(2).double().eval()
+
+    class Field(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, t, y):
+            return -self.net(y)
+
+    field = Field().eval()
+    independent(field, starts(3), TS)
+    net.train()
+    with pytest.raises(ValueError, match="depends on that sample alone"):
+        independent(field, starts(3), TS)

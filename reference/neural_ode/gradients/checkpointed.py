@@ -17,10 +17,15 @@ from torch import Tensor
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable
-from neural_ode.gradients.steps_back import Checkpoint, Timing, grid_taken, timing_of
-from neural_ode.integrate import integrate
+from neural_ode.gradients.steps_back import (
+    Checkpoint,
+    RememberedSolve,
+    Timing,
+    grid_taken,
+    timing_of,
+)
 from neural_ode.kept import lend, own
-from neural_ode.run import Run, Visit
+from neural_ode.run import Run
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.times import Times, as_time, nudge
@@ -66,16 +71,8 @@ class Checkpointed:
 
 
 @dataclass(frozen=True)
-class _CheckpointedSolve:
+class _CheckpointedSolve(RememberedSolve):
     """What the backward pass needs beside the tensors that autograd saves for it."""
-
-    field: Field
-    settings: Settings
-    stats: Stats
-    taken: list[Checkpoint]
-
-    def remember(self, visit: Visit) -> None:
-        self.taken.append(Checkpoint.of(visit))
 
     def again(self) -> Settings:
         """The settings for steps of given sizes, whose error no longer matters."""
@@ -87,14 +84,7 @@ class _CheckpointedSolve:
 class _CheckpointedFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, problem, y0, ts, *params):
-        states = []
-
-        def remember(visit: Visit) -> None:
-            problem.remember(visit)
-            states.append(visit.step.y0)
-
-        plain, times, counts = Plain(problem.field, y0), Times.read(ts), problem.stats.forward
-        ys, _ = integrate(plain, y0, times, problem.settings, counts, on_step=remember)
+        ys, states = problem.solve_forward(y0, ts)
         ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ts, *params, *states)

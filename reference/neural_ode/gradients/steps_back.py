@@ -1,19 +1,21 @@
 """What ways to the gradient share that take the steps of a solve back, one after another."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.field import Field, changed, same_values
+from neural_ode.field import Field, Plain, changed, same_values
 from neural_ode.gradients.parameters import OutsideGraph, vjp
 from neural_ode.grid import Grid, fraction, grid_of
+from neural_ode.integrate import integrate
 from neural_ode.kept import lend
 from neural_ode.run import Visit
 from neural_ode.settings import Settings
-from neural_ode.solution import Counts
+from neural_ode.solution import Counts, Stats
 from neural_ode.times import Time, Times, as_time
 
 
@@ -69,6 +71,36 @@ def timing_of(taken: Checkpoint, number: int, times: Times, grid: Grid | None) -
         sources = [i for i in grid.sources[number : number + 2] if i is not None]
     # Each once, in the order in which they come.
     return Timing(t, h, xs, {i: times.points[i] for i in (*sources, *outputs)})
+
+
+@dataclass(frozen=True)
+class RememberedSolve:
+    """A solve whose steps are taken back from the state at the beginning of each.
+
+    Attributes:
+        field, settings: those of the solve.
+        stats: what it costs.
+        taken: what is remembered of each step, once it is solved.
+    """
+
+    field: Field
+    settings: Settings
+    stats: Stats
+    taken: list[Checkpoint]
+
+    def solve_forward(
+        self, y0: Float[Tensor, "*state"], ts: Float[Tensor, " time"]
+    ) -> tuple[Float[Tensor, "time *state"], list[Float[Tensor, "*state"]]]:
+        """The solution at ``ts``, and the state at the beginning of each step."""
+        states = []
+
+        def remember(visit: Visit) -> None:
+            self.taken.append(Checkpoint.of(visit))
+            states.append(visit.step.y0)
+
+        plain, times, counts = Plain(self.field, y0), Times.read(ts), self.stats.forward
+        ys, _ = integrate(plain, y0, times, self.settings, counts, on_step=remember)
+        return ys, states
 
 
 def grid_taken(times: Times, settings: Settings) -> Grid | None:

@@ -24,18 +24,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.field import Field, Plain
+from neural_ode.field import Field
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import keep_params, trainable
 from neural_ode.gradients.steps_back import (
     Checkpoint,
     Derivative,
+    RememberedSolve,
     Timing,
     grid_taken,
     timing_of,
 )
-from neural_ode.integrate import integrate
-from neural_ode.run import Visit
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.tableau import Tableau
@@ -78,32 +77,21 @@ class SymplecticAdjoint:
             )
         stats = Stats()
         params = trainable(field, self.params, "SymplecticAdjoint()")
-        problem = _Problem(field, settings, tableau, stats, [])
+        problem = _Problem(field, settings, stats, [], tableau)
         return _SymplecticFunction.apply(problem, y0, ts, *params), stats
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _Problem(RememberedSolve):
     """What the backward pass needs beside the tensors that autograd saves for it."""
 
-    field: Field
-    settings: Settings
     tableau: Tableau
-    stats: Stats
-    taken: list[Checkpoint]
 
 
 class _SymplecticFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, problem, y0, ts, *params):
-        states = []
-
-        def remember(visit: Visit) -> None:
-            problem.taken.append(Checkpoint.of(visit))
-            states.append(visit.step.y0)
-
-        plain, times, counts = Plain(problem.field, y0), Times.read(ts), problem.stats.forward
-        ys, _ = integrate(plain, y0, times, problem.settings, counts, on_step=remember)
+        ys, states = problem.solve_forward(y0, ts)
         ctx.link = link(y0)
         ctx.problem, ctx.count = problem, len(params)
         ctx.save_for_backward(ts, *params, *states)
