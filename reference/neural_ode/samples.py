@@ -2,9 +2,9 @@
 
 The field is evaluated for the whole batch at once, each sample at its own time. A sample whose step
 fails tries again while the others go on. One that has reached the last output time stands still, at
-its start, until all have. So a solve makes as many calls of the field as its hardest sample needs,
-while a joint one, whose steps must suit all samples at once, makes more (Lienen and Günnemann
-2022).
+its start, until all have. So a solve makes as many calls of the field as its hardest sample needs.
+A joint one makes more where samples need short steps at different times (Lienen and Günnemann
+2022), and fewer where the root mean square over the batch hides the error of a hard sample.
 """
 
 import math

@@ -230,6 +230,14 @@ def caveats(df: pd.DataFrame) -> list[str]:
             f"At 1e-3 the median ratio of the nets is {loose.median():.3g}. A solve there takes so"
             " few steps that a joint one can hardly take more."
         )
+    own = of_nets(df)["ratio_own"].dropna()
+    if len(own):
+        sentences.append(
+            f"With steps of their own {LARGEST_OF_NETS} samples of a trained net take"
+            f" {own.median():.3g} times the evaluations of single solves, jointly"
+            f" {of_nets(df)['ratio'].median():.3g}: the hardest of so many is far from their mean,"
+            " and the norm over a batch hides it."
+        )
     rms, largest = medians(df), medians(df, "max")
     if len(rms) and len(largest):
         sentences.append(
