@@ -31,7 +31,8 @@ def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> lis
             " name its tensors in params=..., () if there are none"
         )
     tensors = params if params is not None else parameters_of(cast(nn.Module, field))
-    return [p for p in tensors if p.requires_grad]
+    # Autograd adds up what it gets for each, so one that is named twice would count twice.
+    return list({id(p): p for p in tensors if p.requires_grad}.values())
 
 
 def keep_params(gradient: Any) -> None:

@@ -89,6 +89,14 @@ def test_gradients_of_a_linear_scalar_flow(gradient):
 
 
 @EACH
+def test_a_parameter_that_is_named_twice_counts_once(gradient):
+    a = times(-0.8).requires_grad_()
+    end = solve(lambda t, y: a * y, times(1.5), times(0, 2), gradient=make(gradient, (a, a))).ys[-1]
+    end.backward()
+    assert a.grad.item() == pytest.approx(2 * end.item(), rel=1e-6)
+
+
+@EACH
 @pytest.mark.parametrize("setting", ["adaptive", "fixed"])
 @pytest.mark.parametrize("ts", TIMES)
 def test_gradient_of_a_time_is_the_loss_along_the_flow(gradient, setting, ts):
