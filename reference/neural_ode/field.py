@@ -1,6 +1,8 @@
 """The right-hand side of the equation, as users write it and as the stepper calls it."""
 
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -42,7 +44,7 @@ class Plain:
     @property
     def key(self) -> Hashable:
         """The key under which compiled steps of this field are kept."""
-        return ("plain", self.field if isinstance(self.field, Hashable) else id(self.field))
+        return ("plain", identity(self.field))
 
     def __call__(self, t: Tensor, y: Tensor, integral: bool = False) -> Slope:
         """The derivative, with nothing beside it."""
@@ -71,7 +73,8 @@ class Plain:
             f = self.field(t, y)
         except (TypeError, RuntimeError) as error:
             # The field of odeint stands for the user's.
-            user = getattr(getattr(self.field, "__self__", None), "func", self.field)
+            given = self.field.field if isinstance(self.field, AsCalledThen) else self.field
+            user = getattr(getattr(given, "__self__", None), "func", given)
             explained = explain_call(user, t, y, error)
             if explained is None:
                 raise
@@ -157,9 +160,50 @@ class InAutocast:
             return self.evaluate(t, y, integral)
 
 
+@dataclass(frozen=True)
+class AsCalledThen:
+    """A field under the autocast of an earlier time, for a way back that runs without it.
+
+    Otherwise the way back would follow another field than the way there.
+
+    Attributes:
+        field: as the user gave it.
+        device_type, dtype: the device whose autocast was on, and what it casts to.
+    """
+
+    field: Field
+    device_type: str
+    dtype: torch.dtype
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """The derivative, by operations in half precision."""
+        # The way back frees the graph of each call, with which a copy of a weight is of no use.
+        with torch.autocast(self.device_type, self.dtype, cache_enabled=False):
+            return self.field(t, y)
+
+
+def as_called_now(field: Field, device_type: str) -> Field:
+    """The field as it is called now, whatever autocast will be on later."""
+    if not has_autocast(device_type):
+        return field
+    return AsCalledThen(field, device_type, torch.get_autocast_dtype(device_type))
+
+
+def identity(field: Field) -> Hashable:
+    """What a field is known by; by its value where it has one, as a bound method does."""
+    return field if isinstance(field, Hashable) else id(field)
+
+
 def has_autocast(device_type: str) -> bool:
     """Whether autocast is on for this device."""
     return _knows_autocast(device_type) and torch.is_autocast_enabled(device_type)
+
+
+def without_autocast(device_type: str) -> AbstractContextManager:
+    """A context in which sums are not in half precision."""
+    if not has_autocast(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 # Whether torch has autocast for this type of device at all.

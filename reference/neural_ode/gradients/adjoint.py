@@ -22,7 +22,7 @@ from torch import Tensor
 
 from neural_ode.arguments import describe, shorten
 from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow, ToleranceUnderflow
-from neural_ode.field import Field, Plain
+from neural_ode.field import Field, Plain, identity
 from neural_ode.gradients.first_derivative import first_derivative_only, link
 from neural_ode.gradients.parameters import (
     Kind,
@@ -30,8 +30,8 @@ from neural_ode.gradients.parameters import (
     flat,
     keep_params,
     kinds,
+    prepare,
     split,
-    trainable,
     vjp,
 )
 from neural_ode.integrate import integrate
@@ -90,7 +90,7 @@ class Adjoint:
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution with the adjoint as its backward pass; it fills ``stats.backward``."""
         stats = Stats()
-        params = trainable(field, self.params, "the adjoint")
+        field, params = prepare(field, self.params, y0, "the adjoint")
         backward = backward_settings(self, settings, y0.dtype)
         norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
         problem = _BothSolves(field, settings, norm.put_into(backward, bool(params)), stats)
@@ -319,7 +319,7 @@ class Augmented:
     @property
     def key(self) -> Hashable:
         """The key under which compiled steps of this system are kept."""
-        return ("adjoint", id(self.field), tuple(map(id, self.params)))
+        return ("adjoint", identity(self.field), tuple(map(id, self.params)))
 
     def __call__(self, t: Tensor, state: Tensor, integral: bool) -> Slope:
         """The derivatives of z and a, and the rates of the parameters' gradients."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, keep_params, trainable
+from neural_ode.gradients.parameters import OutsideGraph, keep_params, prepare
 from neural_ode.gradients.steps_back import (
     Checkpoint,
     RememberedSolve,
@@ -65,7 +65,7 @@ class Checkpointed:
                 f" method {settings.method.name!r} does not allow"
             )
         stats = Stats()
-        params = trainable(field, self.params, "Checkpointed()")
+        field, params = prepare(field, self.params, y0, "Checkpointed()")
         problem = _CheckpointedSolve(field, settings, stats, [])
         return _CheckpointedFunction.apply(problem, y0, ts, *params), stats
 

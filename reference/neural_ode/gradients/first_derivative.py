@@ -8,13 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neural_ode.field import without_autocast
+
 
 def first_derivative_only(
     name: str, instead: str = "use Backprop(), which odeint does"
 ) -> Callable[[Callable], Callable]:
     """Make the second derivative of this backward pass an error with this name and this advice.
 
-    The forward pass has to keep ``ctx.link = link(y0)``.
+    The forward pass has to keep ``ctx.link = link(y0)``. The backward pass runs without autocast.
 
     torch's own ``once_differentiable`` leaves it out without a word where the incoming gradient is
     a constant, as that of a sum is.
@@ -28,7 +30,7 @@ def first_derivative_only(
     def decorate(backward: Callable) -> Callable:
         @wraps(backward)
         def without_graph(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-            with torch.no_grad():
+            with torch.no_grad(), without_autocast(grads[0].device.type):
                 results = backward(ctx, *grads)
             if not torch.is_grad_enabled():
                 return results

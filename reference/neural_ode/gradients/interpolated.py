@@ -26,7 +26,7 @@ from neural_ode.gradients.adjoint import (
     sweep,
 )
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, flat, keep_params, kinds, trainable, vjp
+from neural_ode.gradients.parameters import OutsideGraph, flat, keep_params, kinds, prepare, vjp
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
 from neural_ode.run import Visit
@@ -76,7 +76,7 @@ class InterpolatedAdjoint:
                 f" {settings.method.name!r} does not have"
             )
         stats = Stats()
-        params = trainable(field, self.params, "InterpolatedAdjoint()")
+        field, params = prepare(field, self.params, y0, "InterpolatedAdjoint()")
         # The trajectory is looked up by the value of the time, which a compiler cannot follow.
         own = replace(backward_settings(self, settings, y0.dtype), compile=False)
         norm = AugmentedNorm(settings.norm, self.norm, kinds(params))

@@ -8,13 +8,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.arguments import describe
-from neural_ode.field import Field, changed, same_values
+from neural_ode.field import Field, as_called_now, changed, same_values
 from neural_ode.kept import Looks, refilled, version
 from neural_ode.transforms import transforming, unwrap
 
 
-def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> list[Tensor]:
-    """The tensors that get a gradient: those named, or the parameters of a module.
+def prepare(
+    field: Field, params: Sequence[Tensor] | None, y0: Float[Tensor, "*state"], method: str
+) -> tuple[Field, list[Tensor]]:
+    """The field as the way back calls it, and the tensors that get a gradient.
+
+    These are those named, or the parameters of a module.
 
     Raises:
         ValueError: for a plain function with none named, and inside a transform of ``torch.func``;
@@ -32,7 +36,8 @@ def trainable(field: Field, params: Sequence[Tensor] | None, method: str) -> lis
         )
     tensors = params if params is not None else parameters_of(cast(nn.Module, field))
     # Autograd adds up what it gets for each, so one that is named twice would count twice.
-    return list({id(p): p for p in tensors if p.requires_grad}.values())
+    trained = list({id(p): p for p in tensors if p.requires_grad}.values())
+    return as_called_now(field, y0.device.type), trained
 
 
 def keep_params(gradient: Any) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neural_ode.field import Field, Plain
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import keep_params, trainable
+from neural_ode.gradients.parameters import keep_params, prepare
 from neural_ode.gradients.steps_back import Derivative
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
@@ -60,7 +60,7 @@ class Reversible:
         """The solution; on the way back each step is undone and differentiated."""
         undo = _check(ts, settings)
         stats = Stats()
-        params = trainable(field, self.params, "Reversible()")
+        field, params = prepare(field, self.params, y0, "Reversible()")
         problem = _UndoableSolve(field, settings, undo, stats, [])
         return _ReversibleFunction.apply(problem, y0, ts, *params), stats
 

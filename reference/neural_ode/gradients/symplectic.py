@@ -26,7 +26,7 @@ from torch import Tensor
 
 from neural_ode.field import Field
 from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import keep_params, trainable
+from neural_ode.gradients.parameters import keep_params, prepare
 from neural_ode.gradients.steps_back import (
     Checkpoint,
     Derivative,
@@ -76,7 +76,7 @@ class SymplecticAdjoint:
                 f" which {settings.method.name!r} is not"
             )
         stats = Stats()
-        params = trainable(field, self.params, "SymplecticAdjoint()")
+        field, params = prepare(field, self.params, y0, "SymplecticAdjoint()")
         problem = _Problem(field, settings, stats, [], tableau)
         return _SymplecticFunction.apply(problem, y0, ts, *params), stats
 
