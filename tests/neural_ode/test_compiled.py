@@ -210,6 +210,7 @@ def test_changed_weights_are_seen(monkeypatch):
     torch.testing.assert_close(after, plain, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow(reason="compiling is tried")
 def test_without_a_compiler_a_warning_says_so_and_the_solve_goes_on():
     field, y0, ts = problem(2)
     with (

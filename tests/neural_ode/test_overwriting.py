@@ -160,6 +160,7 @@ def test_a_start_that_is_not_a_number_is_not_mistaken_for_a_change():
         solve(lambda t, y: -y, torch.full((2,), torch.nan), torch.tensor([0.0, 1.0]))
 
 
+@pytest.mark.slow(reason="steps are compiled")
 @pytest.mark.compiles
 def test_compiled_steps_of_a_field_that_fills_one_tensor_are_right():
     """The compiler sees what is overwritten, and copies it where it must."""

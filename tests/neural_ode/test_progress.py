@@ -87,6 +87,7 @@ def test_linear_growth_fails_where_the_numbers_end(method, dtype, back, beside):
     assert abs(failure.t) == pytest.approx(last - math.log(60) / 60, rel=0.02)
 
 
+@pytest.mark.slow(reason="twenty solves go on until they fail")
 @FIXTURE
 @given(
     method=choosing,

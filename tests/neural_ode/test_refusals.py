@@ -30,6 +30,7 @@ from tests.neural_ode.random_problems import (
 FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow(reason="twenty solves go on until they fail")
 @FIXTURE
 @given(method=choosing, y0=st.floats(0.5, 2), past=st.floats(1.1, 3), dtype=dtypes, digits=digits)
 def test_no_solution_is_made_up_beyond_a_pole(unchecked, method, y0, past, dtype, digits):

@@ -66,6 +66,7 @@ class Counted:
 # --- the solution
 
 
+@pytest.mark.slow(reason="each sample of many batches is solved alone, too")
 @given(
     method=st.sampled_from(OF_SAMPLES),
     count=st.integers(1, 6),

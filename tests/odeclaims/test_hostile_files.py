@@ -148,6 +148,7 @@ def forge(results: Results, df: pd.DataFrame) -> None:
     results.provenance.write_text(json.dumps(made | {"sha256": provenance_digest(made)}))
 
 
+@pytest.mark.slow(reason="thirty changed records go through every command")
 @pytest.mark.parametrize("value", [HOSTILE, "", "inf", "1e999", "9" * 5000, "[3]"])
 @pytest.mark.parametrize("column", ["x", "repetition", "seed", "size", "device"])
 def test_rows_that_no_measurement_gives_are_at_most_a_sentence(toy, column, value):

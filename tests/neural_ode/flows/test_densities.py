@@ -38,6 +38,7 @@ def test_the_density_is_a_mixture_along_the_curves(density):
     torch.testing.assert_close(density.log_prob(x.float()).double(), expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow(reason="a density is integrated over a fine grid")
 @pytest.mark.parametrize("density", DENSITIES)
 def test_the_density_integrates_to_one(density):
     # At this width the sum over a Gaussian differs from its integral by less than 1e-30.

@@ -83,6 +83,7 @@ def test_the_layer_on_the_edge_of_invertibility_is_inverted():
     torch.testing.assert_close(z - torch.tanh(z), x, atol=1e-10, rtol=0)
 
 
+@pytest.mark.slow(reason="a flow is inverted on a fine grid")
 @pytest.mark.parametrize("towards", ["data", "base"])
 def test_the_density_integrates_to_one(towards):
     made = flow(layers=4, scale=1.5, towards=towards)
@@ -100,6 +101,7 @@ def test_samples_come_with_their_own_density(towards):
     assert torch.equal(x, made.sample(50, generator()))
 
 
+@pytest.mark.slow(reason="a flow is inverted on a fine grid")
 def test_samples_follow_the_density():
     """E log q over samples against the integral of q log q."""
     made = flow(layers=4, scale=1.5)

@@ -139,6 +139,7 @@ def test_the_gradient_is_that_through_the_same_steps(base, outputs):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow(reason="autograd follows a thousand steps")
 def test_the_gradient_of_an_adaptive_solve_and_of_a_thousand_steps():
     for chosen in (
         {"rtol": 1e-6, "atol": 1e-6, "method": coupled("dopri5")},

@@ -81,6 +81,7 @@ def by_radau(field, y0, ts, **tolerances):
     return torch.from_numpy(done.y.T)
 
 
+@pytest.mark.slow(reason="a stiff oscillator is solved twice")
 @EVERY
 def test_van_der_pol_is_that_of_radau_and_takes_few_steps(method):
     y0, ts = torch.tensor([2.0, 0.0], dtype=F64), times(0, 500, 1000, 1500)
@@ -92,6 +93,7 @@ def test_van_der_pol_is_that_of_radau_and_takes_few_steps(method):
     assert solution.stats.accepted < 2000
 
 
+@pytest.mark.slow(reason="a stiff problem is solved twice")
 def test_robertson_is_that_of_radau_over_seven_decades():
     y0, ts = torch.tensor([1.0, 0, 0], dtype=F64), times(0, 0.4, 40, 4e3, 4e6)
     with torch.no_grad():
@@ -178,6 +180,7 @@ class Decay(nn.Module):
         return y @ self.matrix.T
 
 
+@pytest.mark.slow(reason="many small implicit steps are differentiated")
 @EVERY
 @pytest.mark.parametrize("way", [Backprop(), InterpolatedAdjoint()])
 def test_gradients_of_a_stiff_problem_are_those_of_the_closed_form(method, way):

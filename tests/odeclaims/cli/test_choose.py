@@ -88,6 +88,7 @@ print(*(name for name in heavy.split(",") if name in sys.modules))
 CITED = ("crossing_1d", "--profile", "quick")
 
 
+@pytest.mark.slow(reason="each command is started as a user does")
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [

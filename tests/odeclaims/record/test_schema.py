@@ -67,6 +67,7 @@ def problem_of(name: str, path: Path) -> tuple[dict[str, Any] | None, str]:
         return None, str(error)
 
 
+@pytest.mark.slow(reason="thousands of changed files are read")
 @pytest.mark.parametrize("name", READERS)
 def test_no_mutation_is_used_unseen(name, tmp_path):
     original = json.loads((RESULTS / name).read_text(encoding="utf-8"))

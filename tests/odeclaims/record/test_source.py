@@ -219,6 +219,7 @@ def path_in(folder: Path, module: str) -> Path | None:
     return next((each for each in candidates if each.is_file()), None)
 
 
+@pytest.mark.slow(reason="every claim's modules are read again and again")
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
@@ -263,6 +264,7 @@ def modules_of(module: str) -> set[str]:
     return modules
 
 
+@pytest.mark.slow(reason="every claim's modules are read")
 @pytest.mark.parametrize("slug", CLAIMS)
 def test_no_digest_holds_what_judges_records_or_shows(slug):
     claim = CLAIMS[slug]

@@ -21,6 +21,7 @@ from tests.odeclaims.toy_claims import make_claim
 RESULTS = Path(__file__).parents[3] / "results"
 
 
+@pytest.mark.slow(reason="LaTeX runs on every table")
 def test_every_latex_table_compiles_in_a_minimal_document(tmp_path):
     tables = [
         latex(r.claim.table(r.read()), r.claim)

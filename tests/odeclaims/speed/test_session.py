@@ -50,6 +50,7 @@ def run_session(passes: int = 2) -> Session:
     return session
 
 
+@pytest.mark.slow(reason="solvers are timed, and the times drawn")
 def test_rows_and_files_of_a_run(tiny, tmp_path):
     run_session().store(tmp_path, datetime.now(UTC))
     text = (tmp_path / "provenance.json").read_text()

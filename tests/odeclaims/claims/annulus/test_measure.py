@@ -53,6 +53,7 @@ def test_a_training_that_fails_is_left_to_the_runner(monkeypatch):
         measure(arm="node", dim=2, **{**FLOW, "training_tolerance": 1e-6})
 
 
+@pytest.mark.slow(reason="a flow is looked at by searches")
 @pytest.mark.parametrize(
     ("dim", "found", "roles"),
     [
@@ -70,6 +71,7 @@ def test_what_no_flow_can_is_solved_again(monkeypatch, dim, found, roles):
         assert df[df["kind"] == "result"]["role"].tolist() == expected
 
 
+@pytest.mark.slow(reason="a flow is looked at by searches")
 @pytest.mark.parametrize("dim", SPACES)
 @pytest.mark.parametrize("arm", ["node", "anode"])
 def test_space_is_looked_at_by_random_points_and_searches(arm, dim):
@@ -85,6 +87,7 @@ def test_space_is_looked_at_by_random_points_and_searches(arm, dim):
     assert arm == "anode" or (results["overhang"] > -1e-3).all()
 
 
+@pytest.mark.slow(reason="a flow is looked at by searches")
 def test_a_node_of_space_that_does_what_no_flow_can_is_solved_again(monkeypatch):
     real = room.examine_space
     monkeypatch.setattr(

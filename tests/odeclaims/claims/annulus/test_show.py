@@ -23,6 +23,7 @@ def test_the_threshold_that_is_drawn_is_that_of_the_head():
     assert list(outputs) == pytest.approx(ends["output"].tolist(), abs=1e-4)
 
 
+@pytest.mark.slow(reason="every arm is drawn")
 def test_the_picture_and_the_table_show_every_arm(tmp_path):
     parts = [measured(arm=arm, dim=dim, **ARMS[arm]) for arm in ARMS for dim in (1, 2)]
     parts += [

@@ -45,6 +45,7 @@ def measure(
     return measure_rows(CLAIM, Cell(CLAIM.slug, params), context)
 
 
+@pytest.mark.slow(reason="networks are trained")
 @pytest.mark.parametrize("arm", ARMS)
 @pytest.mark.parametrize("time_dependent", [False, True])
 def test_a_net_is_trained_and_looked_at_at_both_tolerances(arm, time_dependent):
@@ -66,6 +67,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow(reason="networks are trained")
 def test_a_stopped_run_goes_on_to_the_same_rows(tmp_path, monkeypatch):
     whole = measure()
     context = Context(checkpoint=tmp_path / "state")

@@ -135,6 +135,7 @@ def test_a_star_changes_one_thing_at_a_time_and_a_full_grid_everything():
     assert [count("full", False, t) for t in TOLERANCES] == [6, 12, 18, 18, 18, 18]
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_measures_every_setting_of_the_star(smoke):
     trained = smoke[smoke["trained"]]
     assert (smoke["status"] == "ok").all()
@@ -149,6 +150,7 @@ def test_smoke_measures_every_setting_of_the_star(smoke):
     assert (trained.groupby(["method", "tolerance"])["nfe_forward"].nunique() == 1).all()
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_is_too_little_for_a_verdict(smoke):
     verdict = CLAIM.judge(smoke)
     assert verdict.scale == "toy"
@@ -156,6 +158,7 @@ def test_smoke_is_too_little_for_a_verdict(smoke):
     assert verdict.judgements[0].lacking == "1 of at least 6 seeds"
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_is_enough_for_a_figure_and_a_table(smoke):
     assert len(figure(smoke).axes) == 3
     rows = table(smoke)

@@ -47,6 +47,7 @@ def test_a_batch_of_equal_samples_takes_the_evaluations_of_one():
     assert row["error_joint"] == pytest.approx(row["error_single"], rel=1e-6)
 
 
+@pytest.mark.slow(reason="a batch and each of its samples are solved")
 def test_steps_of_each_sample_take_as_many_evaluations_as_the_hardest():
     states = measure.on_the_cycle(10.0, 6, generator(2))
     field, end = partial(measure.van_der_pol, 10.0), PERIODS[10.0]
@@ -79,6 +80,7 @@ def test_the_worst_error_is_that_of_the_worst_sample():
     assert measure.worst_error(states, exact) == pytest.approx(0.1)
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_walks_through_oscillators_and_nets():
     rows = {c.params.get("trained"): measure_rows(CLAIM, c) for c in CLAIM.cells(Profile("smoke"))}
     oscillators, trained, untrained = rows[None], rows[True], rows[False]

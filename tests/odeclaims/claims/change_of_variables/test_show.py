@@ -1,6 +1,7 @@
 """The figure and the table of small runs."""
 
 import pandas as pd
+import pytest
 
 from odeclaims.claims.change_of_variables import CLAIM, estimates
 from odeclaims.claims.change_of_variables.measure import FIELDS as MEASURED
@@ -12,6 +13,7 @@ def test_every_field_has_a_name():
     assert tuple(FIELDS) == MEASURED
 
 
+@pytest.mark.slow(reason="every part is measured and drawn")
 def test_figure_and_table_show_every_part(monkeypatch):
     monkeypatch.setattr(estimates, "STEP_LIMIT", 60)
     parts = [measured(part) for part in SMALL] + [measured("printed", **UNIT)]

@@ -29,6 +29,7 @@ def test_pictures_are_densities():
     assert logs["U1"] == pytest.approx(1.8775, abs=1e-4)
 
 
+@pytest.mark.slow(reason="every arm is trained and drawn")
 def test_figure_and_table_show_every_arm(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
     params = {"task": "timing", "width": 2, **COMMON, "steps": 1, "compiled": True}

@@ -86,6 +86,7 @@ def test_the_best_model_lacks_nothing():
     assert found["reconstruction_error"] == [0.0] * 4
 
 
+@pytest.mark.slow(reason="flows are trained")
 @pytest.mark.parametrize("arm", ["nf", "cnf"])
 def test_training_raises_the_likelihood(arm):
     df = measured(cell(arm, 25))

@@ -24,6 +24,7 @@ def test_the_way_of_the_cnf_is_that_of_its_densities(frame):
         assert len(of(own, kind="sample", arm="cnf", share=1.0)) == 10
 
 
+@pytest.mark.slow(reason="densities are solved for on a fine grid")
 @pytest.mark.parametrize("arm", WAYS)
 def test_samples_have_the_density_that_is_solved_for(arm):
     """Means of samples against those of the picture of the density, along the way."""

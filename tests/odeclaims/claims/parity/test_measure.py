@@ -57,6 +57,7 @@ def smoke() -> pd.DataFrame:
     return pd.concat(rows)
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_every_model_has_its_rows(smoke):
     assert set(smoke["status"]) == {"ok"}
     results = smoke[smoke["kind"] == "result"]
@@ -73,6 +74,7 @@ def test_every_model_has_its_rows(smoke):
     )
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_flows_of_the_line_miss_a_sphere_even_before_they_have_learnt(smoke):
     rows = smoke[(smoke["kind"] == "sphere") & (smoke["dim"] == 1) & smoke["arm"].isin(FLOWS)]
     assert rows["maximum"].min() >= 0.999
@@ -82,6 +84,7 @@ def test_flows_of_the_line_miss_a_sphere_even_before_they_have_learnt(smoke):
     assert line["mse"].min() > 0.33
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_maps_and_paths_start_where_they_should(smoke):
     line = smoke[smoke["kind"] == "map"]
     assert line["repetition"].nunique() == min(2, MAPPED)
@@ -92,6 +95,7 @@ def test_maps_and_paths_start_where_they_should(smoke):
     torch.testing.assert_close(radius, torch.full_like(radius, 0.8))
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_the_small_run_is_judged_drawn_and_tabulated(smoke):
     df = smoke.assign(seed=smoke["seed"]).reindex(columns=list(CLAIM.all_columns))
     verdict = CLAIM.judge(df)

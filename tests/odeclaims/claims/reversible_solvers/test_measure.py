@@ -101,6 +101,7 @@ def smoke() -> pd.DataFrame:
     return pd.concat([measure_rows(CLAIM, cell).assign(seed=cell.seed) for cell in cells])
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_every_part_has_every_arm(smoke):
     assert set(smoke["status"]) == {"ok"}
     for part, rows in smoke.groupby("part"):
@@ -110,6 +111,7 @@ def test_every_part_has_every_arm(smoke):
     assert smoke[smoke["part"] == "gradient"]["seed"].nunique() == 1
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_errors_of_nets_are_the_largest_so_far(smoke):
     rows = smoke[(smoke["part"] == "net") & (smoke["method"] == "euler")]
     for _, each in rows.groupby(["arm", rows["coupling"].fillna(0)]):
@@ -117,6 +119,7 @@ def test_errors_of_nets_are_the_largest_so_far(smoke):
         assert each["error"].is_monotonic_increasing
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_a_decay_keeps_its_start_and_falls_with_the_plain_base(smoke):
     rows = smoke[(smoke["part"] == "decay") & (smoke["arm"] == "plain")]
     for _, each in rows.groupby("method"):
@@ -125,6 +128,7 @@ def test_a_decay_keeps_its_start_and_falls_with_the_plain_base(smoke):
         assert each["time"].iloc[-1] == pytest.approx(20)
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_the_small_run_is_judged_drawn_and_tabulated(smoke):
     df = smoke.reindex(columns=list(CLAIM.all_columns))
     verdict = CLAIM.judge(df)

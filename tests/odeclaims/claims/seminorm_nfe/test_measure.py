@@ -161,6 +161,7 @@ def smoke() -> pd.DataFrame:
     return pd.concat([measure_rows(CLAIM, cell) for cell in cells], ignore_index=True)
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_walks_through_what_is_trained_here(smoke):
     assert set(smoke["status"]) == {"ok"}
     assert set(smoke["task"]) == {"moons", "pendulum", "hamiltonian", "spheres"}

@@ -31,6 +31,7 @@ def smoke() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(CLAIM.all_columns))
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_solves_by_every_method_and_classifies_at_every_tolerance(smoke):
     assert (smoke["status"] == "ok").all()
     assert smoke["method"].value_counts().to_dict() == dict.fromkeys((*METHODS, CLASSIFIER), 3)
@@ -40,6 +41,7 @@ def test_smoke_solves_by_every_method_and_classifies_at_every_tolerance(smoke):
     assert CLAIM.judge(smoke).scale == "toy"
 
 
+@pytest.mark.slow(reason="the smoke run is measured here, too")
 def test_smoke_is_enough_for_a_figure_and_a_table(smoke):
     assert len(figure(smoke).axes) == 3
     rows = table(smoke)
@@ -54,6 +56,7 @@ def test_classifying_leaves_the_net_as_it_is(monkeypatch):
     assert net.block.solver["rtol"] == 0.1
 
 
+@pytest.mark.slow(reason="a network is trained")
 def test_what_has_not_learnt_is_not_classified(monkeypatch):
     monkeypatch.setattr(mnist, "load", lambda split: digits(20))
     monkeypatch.setattr(measure, "METHODS", ())
