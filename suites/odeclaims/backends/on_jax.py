@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from neural_ode.failures import NonFinite, NotOffered
 from neural_ode.field import Field
+from neural_ode.gradients.first_derivative import first_derivative_only, link
 from odeclaims.backends.on_torch import CountedField
 
 
@@ -174,14 +174,13 @@ class Solved(torch.autograd.Function):
     @staticmethod
     def forward(ctx, run: Run, y0: Tensor, *params: Tensor) -> Tensor:
         """What ``run`` finds."""
-        ctx.run = run
+        ctx.run, ctx.link = run, link(y0)
+        ctx.save_for_backward(*params)
         return run.there(y0, params)
 
     @staticmethod
-    @once_differentiable
-    def backward(  # type: ignore[override]
-        ctx, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    @first_derivative_only("a solve on JAX", "use a solver in torch")
+    def backward(ctx, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """What ``run`` finds on its way back."""
         return None, *ctx.run.back(*grad_outputs)
 

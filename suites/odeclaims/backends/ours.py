@@ -23,7 +23,7 @@ from odeclaims.backends.base import Answer, Backend, Prepared
 from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
 from odeclaims.workloads import Problem
 
-_GRADIENTS = {
+WAYS = {
     "backprop": Backprop(),
     "checkpointed": Checkpointed(),
     "reversible": Reversible(),
@@ -40,7 +40,7 @@ class Ours(Backend):
     """
 
     name = "ours"
-    gradients = tuple(_GRADIENTS)
+    gradients = tuple(WAYS)
     compiles: ClassVar[bool] = False
 
     def prepare(
@@ -51,7 +51,7 @@ class Ours(Backend):
             "method": "reversible_heun" if gradient == "reversible" else method,
             "rtol": tol,
             "atol": tol,
-            "gradient": _GRADIENTS[gradient] if gradient else None,
+            "gradient": WAYS[gradient] if gradient else None,
             "compile": self.compiles,
         }
 

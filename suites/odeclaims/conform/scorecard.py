@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from odeclaims.backends import Backend
-from odeclaims.conform import accuracy, cost, failing, gradients, manners
+from odeclaims.conform import accuracy, cost, derivatives, failing, gradients, manners
 from odeclaims.conform.check import Check, Finding
 from odeclaims.conform.guard import ask_in_process
 from odeclaims.record.provenance import provenance
 
 CHECKS: tuple[Check, ...] = tuple(
-    accuracy.CHECKS + cost.CHECKS + gradients.CHECKS + failing.CHECKS + manners.CHECKS
+    accuracy.CHECKS
+    + cost.CHECKS
+    + gradients.CHECKS
+    + derivatives.CHECKS
+    + failing.CHECKS
+    + manners.CHECKS
 )
 
 

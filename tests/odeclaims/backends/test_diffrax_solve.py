@@ -151,6 +151,17 @@ def test_a_way_back_that_fails_is_a_failure_and_no_gradient():
     assert isinstance(failure, StepLimit)
 
 
+@pytest.mark.parametrize("by", ["state", "parameter"])
+def test_a_second_derivative_is_an_error_and_not_left_out(by):
+    field, y0 = problem()
+    inputs = [y0.requires_grad_(), *field.parameters()]
+    loss = by_diffrax(field, y0, ENDS, gradient=Adjoint()).ys[-1].sum()
+    first = torch.autograd.grad(loss, inputs, create_graph=True)
+    total = loss + sum(g.square().sum() for g in first)
+    with pytest.raises(RuntimeError, match="first derivatives alone"):
+        torch.autograd.grad(total, inputs[:1] if by == "state" else inputs[1:])
+
+
 def test_what_a_field_raises_comes_as_it_was():
     class Broken(Exception):
         pass

@@ -87,6 +87,30 @@ class AdjointThatKeepsAll(Altered):
         return problem, how | {"gradient": "backprop"}
 
 
+class WithoutGraph(torch.autograd.Function):
+    """The identity, whose gradient has no graph."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return grads[0].detach()
+
+
+class ForgetsSecondDerivatives(Ours):
+    def solve(self, field, y0, ts, settings, gradient):
+        ys, stats = super().solve(field, y0, ts, settings, gradient)
+        return WithoutGraph.apply(ys), stats
+
+
+class SolvesOffByAPercent(Ours):
+    def solve(self, field, y0, ts, settings, gradient):
+        ys, stats = super().solve(field, y0, ts, settings, gradient)
+        return 1.01 * ys, stats
+
+
 class SwallowsNaN(Altered):
     def prepare(self, problem, **how):
         work = super().prepare(problem, **how)
@@ -194,6 +218,10 @@ FAULTS = [
     (GradientOffByAPercent, "gradient by adjoint"),
     (GradientOffByAPercent, "gradient by checkpointed converges"),
     (GradientOfTheFlow, "gradient by backprop is that of the computed steps"),
+    (ForgetsSecondDerivatives, "second derivative by backprop"),
+    (SolvesOffByAPercent, "torch.func.vmap"),
+    (SolvesOffByAPercent, "torch.func.jacrev"),
+    (SolvesOffByAPercent, "torch.func.jvp"),
     (SwallowsNaN, "field that is NaN"),
     (SwallowsNaN, "field that becomes infinite half way"),
     (StraightBetweenOutputs, "order of dopri5 at outputs inside steps"),
@@ -238,6 +266,7 @@ class Forward(Ours):
         ("order of tsit5", "pass", "evaluations"),
         ("gradient by adjoint", "not offered", "offers the gradients: none"),
         ("memory of adjoint", "not offered", "offers the gradients: none"),
+        ("second derivative by adjoint", "not offered", "offers the gradients: none"),
         ("blow-up in finite time", "cannot be asked", "no such field"),
         ("field that is NaN", "pass", "raises NonFinite"),
         ("backward in time", "pass", "tolerance"),
