@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from types import MethodType
 from typing import Any
 
 import torch
@@ -190,8 +191,14 @@ def as_called_now(field: Field, device_type: str) -> Field:
 
 
 def identity(field: Field) -> Hashable:
-    """What a field is known by; by its value where it has one, as a bound method does."""
-    return field if isinstance(field, Hashable) else id(field)
+    """What a field is known by while it is alive.
+
+    Fields that are equal may still be different functions, but a bound method is a new object each
+    time that it is asked for.
+    """
+    if isinstance(field, AsCalledThen):
+        return (identity(field.field), field.device_type, field.dtype)
+    return field if isinstance(field, MethodType) else id(field)
 
 
 def has_autocast(device_type: str) -> bool:

@@ -139,8 +139,8 @@ class _Linked(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("odeint_event", instead="solve to fixed times with odeint")
-    def backward(ctx, *grads):
+    def backward(ctx, saved, *grads):
         grad_t, grad_y = grads
-        (f,) = ctx.saved_tensors
+        (f,) = saved
         along = grad_t + torch.sum(grad_y * f).to(grad_t)
         return None, grad_y, -(along / ctx.rate).to(grad_y), None, None

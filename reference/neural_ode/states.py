@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, promote_types
 
 from neural_ode.arguments import check_dense
+from neural_ode.field import without_autocast
 from neural_ode.step.error import check_norm
 
 State = Tensor | tuple[Tensor, ...]
@@ -83,7 +84,9 @@ class Layout:
     def _join(self, state: Any) -> Any:
         if self.shapes is None:
             return state
-        return torch.cat([x.reshape(-1) for x in state])
+        # Autocast does not join tensors of the other half precision.
+        with without_autocast(state[0].device.type):
+            return torch.cat([x.reshape(-1) for x in state])
 
 
 class StateNorm:

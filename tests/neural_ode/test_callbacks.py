@@ -1,6 +1,6 @@
 """The callbacks that torchdiffeq finds on a field are called here at the same steps."""
 
-# pyright: reportArgumentType=false, reportCallIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
 
 import pytest
 import torch
@@ -109,3 +109,15 @@ def test_callbacks_of_solve_watch_every_step_of_the_forward_solve_alone(compile)
         counts = solution.stats.forward
     assert (seen.count("accept"), seen.count("reject")) == (counts.accepted, counts.rejected)
     assert seen.count("step") == counts.accepted + counts.rejected
+
+
+def test_a_parameter_that_is_named_twice_is_told_of_once():
+    field, y0 = Watched(), torch.ones(2, dtype=F64)
+    params = (field.rate, field.rate)
+    neural_ode.odeint_adjoint(field, y0, TS, adjoint_params=params, **LOOSE)[-1].sum().backward()
+    *_, back = (values for kind, values in field.told if kind == "accept back")
+    # t, the time's own gradient, y, a, the parameter's gradient, h
+    assert len(back) == 1 + 1 + 2 + 2 + 1 + 1
+    once = Watched()
+    neural_ode.odeint_adjoint(once, y0, TS, **LOOSE)[-1].sum().backward()
+    assert torch.equal(field.rate.grad, once.rate.grad)

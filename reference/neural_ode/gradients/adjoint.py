@@ -219,9 +219,9 @@ class _AdjointFunction(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("Adjoint()")
-    def backward(ctx, *grads):
+    def backward(ctx, saved, *grads):
         (grad_ys,) = grads
-        ys, ts, *params = ctx.saved_tensors
+        ys, ts, *params = saved
         problem: _BothSolves = ctx.problem
         counts = problem.stats.backward = Counts()
         augmented = Augmented(problem.field, params)

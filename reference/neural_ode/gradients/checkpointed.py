@@ -92,10 +92,10 @@ class _CheckpointedFunction(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("Checkpointed()")
-    def backward(ctx, *grads):
+    def backward(ctx, saved, *grads):
         (grad_ys,) = grads
-        ts, *saved = ctx.saved_tensors
-        params, states = saved[: ctx.count], saved[ctx.count :]
+        ts, *rest = saved
+        params, states = rest[: ctx.count], rest[ctx.count :]
         problem: _CheckpointedSolve = ctx.problem
         counts = problem.stats.backward = Counts()
         a = torch.zeros_like(grad_ys[0])

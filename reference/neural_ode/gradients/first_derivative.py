@@ -16,7 +16,9 @@ def first_derivative_only(
 ) -> Callable[[Callable], Callable]:
     """Make the second derivative of this backward pass an error with this name and this advice.
 
-    The forward pass has to keep ``ctx.link = link(y0)``. The backward pass runs without autocast.
+    The forward pass has to keep ``ctx.link = link(y0)``. The backward pass runs without autocast,
+    and gets the saved tensors before the gradients, since ``torch.utils.checkpoint`` gives them
+    once.
 
     torch's own ``once_differentiable`` leaves it out without a word where the incoming gradient is
     a constant, as that of a sum is.
@@ -30,14 +32,15 @@ def first_derivative_only(
     def decorate(backward: Callable) -> Callable:
         @wraps(backward)
         def without_graph(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+            saved = ctx.saved_tensors
             with torch.no_grad(), without_autocast(grads[0].device.type):
-                results = backward(ctx, *grads)
+                results = backward(ctx, saved, *grads)
             if not torch.is_grad_enabled():
                 return results
             # Whoever differentiates one of them once more, by whatever they depend on, ends in the
             # function below.
             given = [x for x in results if x is not None]
-            inputs = [x for x in (ctx.link, *ctx.saved_tensors, *grads) if x is not None]
+            inputs = [x for x in (ctx.link, *saved, *grads) if x is not None]
             marked = iter(_WithoutDerivative.apply(reason, len(given), *given, *inputs))
             return tuple(None if x is None else next(marked) for x in results)
 

@@ -115,10 +115,10 @@ class _InterpolatedFunction(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("InterpolatedAdjoint()")
-    def backward(ctx, *grads):
+    def backward(ctx, saved, *grads):
         (grad_ys,) = grads
-        ys, ts, *saved = ctx.saved_tensors
-        params, pieces = saved[: ctx.count], saved[ctx.count :]
+        ys, ts, *rest = saved
+        params, pieces = rest[: ctx.count], rest[ctx.count :]
         problem: _KeptTrajectory = ctx.problem
         counts = problem.stats.backward = Counts()
         pieces = pieces[0] if ys.is_cuda and pieces else pieces

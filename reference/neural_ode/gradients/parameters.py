@@ -35,9 +35,7 @@ def prepare(
             " name its tensors in params=..., () if there are none"
         )
     tensors = params if params is not None else parameters_of(cast(nn.Module, field))
-    # Autograd adds up what it gets for each, so one that is named twice would count twice.
-    trained = list({id(p): p for p in tensors if p.requires_grad}.values())
-    return as_called_now(field, y0.device.type), trained
+    return as_called_now(field, y0.device.type), [p for p in tensors if p.requires_grad]
 
 
 def keep_params(gradient: Any) -> None:
@@ -47,7 +45,9 @@ def keep_params(gradient: Any) -> None:
 
 
 def as_tensors(name: str, values: Any) -> tuple[Tensor, ...]:
-    """Several tensors as a tuple.
+    """Several tensors as a tuple, each once.
+
+    Autograd adds up what it gets for each, so one that is named twice would count twice.
 
     Raises:
         TypeError: for anything else, one tensor included.
@@ -58,7 +58,7 @@ def as_tensors(name: str, values: Any) -> tuple[Tensor, ...]:
     for value in kept:
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} holds {describe(value)}, expected tensors")
-    return kept
+    return tuple({id(value): value for value in kept}.values())
 
 
 def parameters_of(module: nn.Module) -> list[Tensor]:

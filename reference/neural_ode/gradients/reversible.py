@@ -115,11 +115,11 @@ class _ReversibleFunction(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("Reversible()")
-    def backward(ctx, *grads):
+    def backward(ctx, saved, *grads):
         (grad_ys,) = grads
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()
-        params, (y, *memory) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        params, (y, *memory) = saved[: ctx.count], saved[ctx.count :]
         derivative = Derivative(problem.field, params, counts)
         if not problem.taken:
             return None, grad_ys[0], None, *derivative.totals

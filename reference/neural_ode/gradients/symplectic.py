@@ -99,10 +99,10 @@ class _SymplecticFunction(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("SymplecticAdjoint()")
-    def backward(ctx, *grads):
+    def backward(ctx, saved, *grads):
         (grad_ys,) = grads
-        ts, *saved = ctx.saved_tensors
-        params, states = saved[: ctx.count], saved[ctx.count :]
+        ts, *rest = saved
+        params, states = rest[: ctx.count], rest[ctx.count :]
         problem: _Problem = ctx.problem
         counts = problem.stats.backward = Counts()
         derivative = Derivative(problem.field, params, counts)

@@ -20,6 +20,7 @@ Newton's method.
 """
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -272,10 +273,10 @@ class _Newton(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("an implicit method", "choose an explicit one")
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx, saved: Sequence[Tensor], *grads: Tensor) -> tuple[Tensor | None, ...]:
         """The incoming gradient, solved for with the matrix transposed."""
         (grad,) = grads
-        solved = torch.linalg.lu_solve(*ctx.saved_tensors, grad.reshape(-1, 1), adjoint=True)
+        solved = torch.linalg.lu_solve(*saved, grad.reshape(-1, 1), adjoint=True)
         return solved.view_as(grad), None, None, None
 
 

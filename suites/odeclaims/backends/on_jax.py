@@ -180,7 +180,7 @@ class Solved(torch.autograd.Function):
 
     @staticmethod
     @first_derivative_only("a solve on JAX", "use a solver in torch")
-    def backward(ctx, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx, saved: Sequence[Tensor], *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """What ``run`` finds on its way back."""
         return None, *ctx.run.back(*grad_outputs)
 

@@ -1,15 +1,17 @@
 """A solve under autocast: the way back calls the same field as the way there."""
 
 # A missing gradient fails a test all the same; settings are plain dicts.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 from torch import nn
 
-from neural_ode import solve
+from neural_ode import odeint, solve
+from neural_ode.field import as_called_now, identity
 from tests.neural_ode.ways import EVERY, ONCE, method_for
 
 HALF = torch.bfloat16
@@ -84,11 +86,64 @@ def test_a_solve_without_autocast_goes_back_without_it(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_field_that_cannot_be_called_is_explained_under_autocast_too(name, unchecked):
-    field, params = (lambda y: -y), {"params": ()} if hasattr(EVERY[name], "params") else {}
+    wrong, params = (lambda y: -y), {"params": ()} if hasattr(EVERY[name], "params") else {}
     messages = []
     for on in (False, True):
         with torch.autocast("cpu", HALF, enabled=on), pytest.raises(TypeError) as caught:
-            solve(field, torch.ones(2), torch.tensor([0.0, 1]), method=method_for(name),
+            solve(wrong, torch.ones(2), torch.tensor([0.0, 1]), method=method_for(name),
                   gradient=replace(EVERY[name], **params))  # fmt: skip
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, HALF])
+@pytest.mark.parametrize("cast_to", [torch.float16, HALF])
+def test_a_tuple_in_half_precision_is_solved_under_either_autocast(dtype, cast_to):
+    y0, ts = (torch.ones(2, 2, dtype=dtype), torch.ones(3, dtype=dtype)), torch.tensor([0.0, 1])
+
+    def field(t, y):
+        return y[0] @ -torch.eye(2, dtype=dtype), -y[1]
+
+    with torch.autocast("cpu", cast_to):
+        parts = odeint(field, y0, ts, rtol=1e-3, atol=1e-3)
+    for part, start in zip(parts, y0, strict=True):
+        assert part.dtype == dtype
+        torch.testing.assert_close(part[-1], math.exp(-1) * start, atol=1e-2, rtol=0)
+
+
+# --- what compiled steps are kept under
+
+
+@dataclass
+class Unhashable:
+    """As a dataclass that compares its values is by itself."""
+
+    rate: float
+
+    def __call__(self, t, y):
+        return self.rate * y
+
+    def method(self, t, y):
+        return self(t, y)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Equal to another of its name, whatever its rate."""
+
+    name: str
+    rate: float = field(compare=False)
+
+    def __call__(self, t, y):
+        return self.rate * y
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_a_field_is_known_by_itself_and_not_by_its_value(on):
+    with torch.autocast("cpu", HALF, enabled=on):
+        one, other = (as_called_now(f, "cpu") for f in (Named("a", 1.0), Named("a", -1.0)))
+        assert identity(one) != identity(other)
+        plain = Unhashable(1.0)
+        assert hash(identity(as_called_now(plain, "cpu"))) is not None
+        again = [identity(as_called_now(plain.method, "cpu")) for _ in range(2)]
+        assert again[0] == again[1]

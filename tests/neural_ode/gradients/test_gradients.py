@@ -5,11 +5,13 @@
 # pyright: reportOperatorIssue=false
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck
+from torch.utils.checkpoint import checkpoint
 
 from neural_ode import (
     METHODS,
@@ -33,6 +35,7 @@ from tests.neural_ode.gradients.problems import (
     seasonal,
     times,
 )
+from tests.neural_ode.ways import EVERY, method_for
 
 EACH = pytest.mark.parametrize("gradient", GRADIENTS)
 
@@ -94,6 +97,23 @@ def test_a_parameter_that_is_named_twice_counts_once(gradient):
     end = solve(lambda t, y: a * y, times(1.5), times(0, 2), gradient=make(gradient, (a, a))).ys[-1]
     end.backward()
     assert a.grad.item() == pytest.approx(2 * end.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_solve_may_be_taken_again_by_torchs_checkpoint(name, graph):
+    """It hands out what the backward pass saved once."""
+    way = replace(EVERY[name], params=(W,)) if hasattr(EVERY[name], "params") else EVERY[name]
+
+    def end(y0):
+        chosen = {"method": method_for(name), "gradient": way}
+        return solve(seasonal(W, B), y0, times(0, 1), **chosen).ys[-1]
+
+    def gradient(solved):
+        y0 = Y0.clone().requires_grad_()
+        return torch.autograd.grad(solved(y0).sum(), y0, create_graph=graph)[0]
+
+    assert torch.equal(gradient(lambda y0: checkpoint(end, y0, use_reentrant=False)), gradient(end))
 
 
 @EACH

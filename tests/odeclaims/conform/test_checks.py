@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.autograd.function import once_differentiable
 
 from neural_ode.networks import MLPField
+from neural_ode.transforms import is_batched
 from odeclaims.backends import Answer, Prepared
 from odeclaims.backends.ours import Ours
 from odeclaims.conform import problems
@@ -103,6 +105,45 @@ class ForgetsSecondDerivatives(Ours):
     def solve(self, field, y0, ts, settings, gradient):
         ys, stats = super().solve(field, y0, ts, settings, gradient)
         return WithoutGraph.apply(ys), stats
+
+
+class ForgetsThemWhereTheGradientIsConstant(Ours):
+    """As torch's ``once_differentiable`` does."""
+
+    def solve(self, field, y0, ts, settings, gradient):
+        ys, stats = super().solve(field, y0, ts, settings, gradient)
+        return Once.apply(ys), stats
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads):  # type: ignore[override]
+        return grads[0]
+
+
+class LosesTheParameter(Ours):
+    def solve(self, field, y0, ts, settings, gradient):
+        a = getattr(field, "a").detach()  # noqa: B009
+        return super().solve(lambda t, y: a * torch.tanh(y), y0, ts, settings, gradient)
+
+
+class LosesTheGradient(Ours):
+    def solve(self, field, y0, ts, settings, gradient):
+        ys, stats = super().solve(field, y0, ts, settings, gradient)
+        return ys.detach(), stats
+
+
+class DoublesUnderVmap(Ours):
+    gradients = ("adjoint",)
+
+    def solve(self, field, y0, ts, settings, gradient):
+        ys, stats = super().solve(field, y0, ts, settings, gradient)
+        return ys * (2 if is_batched(y0) else 1), stats
 
 
 class SolvesOffByAPercent(Ours):
@@ -219,7 +260,10 @@ FAULTS = [
     (GradientOffByAPercent, "gradient by checkpointed converges"),
     (GradientOfTheFlow, "gradient by backprop is that of the computed steps"),
     (ForgetsSecondDerivatives, "second derivative by backprop"),
-    (SolvesOffByAPercent, "torch.func.vmap"),
+    (ForgetsThemWhereTheGradientIsConstant, "second derivative by backprop"),
+    (LosesTheParameter, "second derivative by backprop"),
+    (LosesTheGradient, "second derivative by backprop"),
+    (DoublesUnderVmap, "torch.func.vmap"),
     (SolvesOffByAPercent, "torch.func.jacrev"),
     (SolvesOffByAPercent, "torch.func.jvp"),
     (SwallowsNaN, "field that is NaN"),
