@@ -94,10 +94,13 @@ class Budget:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first."""
+    """Put the files that take longest first, and mark what every test of a kind needs."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
     skip_where_nothing_compiles(items)
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow(reason="a browser shows the page"))
 
 
 def skip_where_nothing_compiles(items: list[pytest.Item]) -> None:

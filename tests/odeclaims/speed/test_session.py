@@ -2,8 +2,10 @@
 
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -23,20 +25,19 @@ TOLS = (1e-2, 1e-4)
 
 
 @pytest.fixture
-def tiny(monkeypatch) -> str:
+def tiny(monkeypatch) -> Iterator[str]:
     """A workload with a gradient that takes a moment, and nothing beside it."""
 
     def field(generator: torch.Generator) -> torch.nn.Module:
         return MLPField(2, 4, generator=generator)
 
-    for name in list(WORKLOADS):
-        monkeypatch.delitem(WORKLOADS, name)
     workload = Workload("tiny", "a toy", field, (3, 2), 1e-4, differentiated=True)
-    monkeypatch.setitem(WORKLOADS, "tiny", workload)
     monkeypatch.setitem(cases.TOLERANCES, "tiny", TOLS)
     for backend in (Ours, Torchdiffeq):
         monkeypatch.setattr(backend, "gradients", ("backprop", "adjoint"))
-    return "tiny"
+    # Tables have the order of the workloads, which monkeypatch would not restore.
+    with patch.dict(WORKLOADS, {"tiny": workload}, clear=True):
+        yield "tiny"
 
 
 def run_session(passes: int = 2) -> Session:

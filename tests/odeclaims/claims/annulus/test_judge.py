@@ -130,6 +130,7 @@ def test_every_statement_can_hold():
     assert (verdict.summary, verdict.scale) == ("7 of 7 reproduced", "published size")
 
 
+@pytest.mark.slow(reason="every statement is judged again and again")
 @pytest.mark.parametrize(
     ("changed", "failing"),
     [

@@ -29,6 +29,7 @@ def measure(**params) -> pd.DataFrame:
     return measure_rows(CLAIM, Cell(CLAIM.slug, params))
 
 
+@pytest.mark.slow(reason="models are trained")
 @pytest.mark.parametrize(("task", "model"), MODELS, ids=lambda part: str(part))
 def test_every_model_is_trained_and_looked_at(task, model):
     df = measure(task=task, **model, **SMALL)

@@ -30,6 +30,7 @@ def test_pairs_that_are_stable_reproduce_everything():
     assert verdict.scale == "reduced"
 
 
+@pytest.mark.slow(reason="every statement is judged again and again")
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
