@@ -94,7 +94,7 @@ class Budget:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first, and mark what every test of a kind needs."""
+    """Put the files that take longest first, and mark the tests that start a browser."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
     skip_where_nothing_compiles(items)

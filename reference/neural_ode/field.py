@@ -74,7 +74,7 @@ class Plain:
             f = self.field(t, y)
         except (TypeError, RuntimeError) as error:
             # The field of odeint stands for the user's.
-            given = self.field.field if isinstance(self.field, AsCalledThen) else self.field
+            given = self.field.field if isinstance(self.field, KeptAutocast) else self.field
             user = getattr(getattr(given, "__self__", None), "func", given)
             explained = explain_call(user, t, y, error)
             if explained is None:
@@ -162,7 +162,7 @@ class InAutocast:
 
 
 @dataclass(frozen=True)
-class AsCalledThen:
+class KeptAutocast:
     """A field under the autocast of an earlier time, for a way back that runs without it.
 
     Otherwise the way back would follow another field than the way there.
@@ -176,18 +176,20 @@ class AsCalledThen:
     device_type: str
     dtype: torch.dtype
 
-    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+    def __call__(
+        self, t: Float[Tensor, "*each"], y: Float[Tensor, "*state"]
+    ) -> Float[Tensor, "*state"]:
         """The derivative, by operations in half precision."""
         # The way back frees the graph of each call, with which a copy of a weight is of no use.
         with torch.autocast(self.device_type, self.dtype, cache_enabled=False):
             return self.field(t, y)
 
 
-def as_called_now(field: Field, device_type: str) -> Field:
+def keep_autocast(field: Field, device_type: str) -> Field:
     """The field as it is called now, whatever autocast will be on later."""
     if not has_autocast(device_type):
         return field
-    return AsCalledThen(field, device_type, torch.get_autocast_dtype(device_type))
+    return KeptAutocast(field, device_type, torch.get_autocast_dtype(device_type))
 
 
 def identity(field: Field) -> Hashable:
@@ -196,7 +198,7 @@ def identity(field: Field) -> Hashable:
     Fields that are equal may still be different functions, but a bound method is a new object each
     time that it is asked for.
     """
-    if isinstance(field, AsCalledThen):
+    if isinstance(field, KeptAutocast):
         return (identity(field.field), field.device_type, field.dtype)
     return field if isinstance(field, MethodType) else id(field)
 

@@ -1,5 +1,6 @@
 """The callbacks that torchdiffeq finds on a field are called here at the same steps."""
 
+# Settings are plain dicts, fields have callbacks of their own, odeint gives a tensor or a tuple.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
 
 import pytest

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.arguments import describe
-from neural_ode.field import Field, as_called_now, changed, same_values
+from neural_ode.field import Field, changed, keep_autocast, same_values
 from neural_ode.kept import Looks, refilled, version
 from neural_ode.transforms import transforming, unwrap
 
@@ -35,7 +35,7 @@ def prepare(
             " name its tensors in params=..., () if there are none"
         )
     tensors = params if params is not None else parameters_of(cast(nn.Module, field))
-    return as_called_now(field, y0.device.type), [p for p in tensors if p.requires_grad]
+    return keep_autocast(field, y0.device.type), [p for p in tensors if p.requires_grad]
 
 
 def keep_params(gradient: Any) -> None:

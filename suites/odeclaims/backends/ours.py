@@ -23,6 +23,7 @@ from odeclaims.backends.base import Answer, Backend, Prepared
 from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
 from odeclaims.workloads import Problem
 
+# The gradients of this project by the names that all backends share.
 WAYS = {
     "backprop": Backprop(),
     "checkpointed": Checkpointed(),

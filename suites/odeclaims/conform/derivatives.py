@@ -49,7 +49,7 @@ class Growth(nn.Module):
 Flow = Callable[[Tensor], Tensor]
 
 
-def by_second_derivative(power: int, field: Growth, flow: Flow) -> Tensor:
+def by_second_derivative(power: int, field: Growth, flow: Flow) -> Float64[Tensor, " gradients"]:
     """The gradient of a loss, and that of the loss with a gradient penalty.
 
     Both are by the initial states and the parameter. A gradient that is lost is zero.
@@ -72,17 +72,17 @@ def by_second_derivative(power: int, field: Growth, flow: Flow) -> Tensor:
     return torch.cat([g.detach().reshape(-1) for g in (*first, *second)])
 
 
-def by_vmap(_: Growth, flow: Flow) -> Tensor:
+def by_vmap(_: Growth, flow: Flow) -> Float64[Tensor, "batch time features"]:
     """The states of a batch, mapped over its samples."""
     return torch.func.vmap(flow)(STARTS)
 
 
-def by_jacrev(_: Growth, flow: Flow) -> Tensor:
+def by_jacrev(_: Growth, flow: Flow) -> Float64[Tensor, "time features features"]:
     """The derivative of the states of one sample by its start, backward."""
     return torch.func.jacrev(flow)(STARTS[0])
 
 
-def by_jvp(_: Growth, flow: Flow) -> Tensor:
+def by_jvp(_: Growth, flow: Flow) -> Float64[Tensor, "time features"]:
     """The derivative of the states of one sample along a direction, forward."""
     return torch.func.jvp(flow, (STARTS[0],), (torch.ones_like(STARTS[0]),))[1]
 

@@ -153,7 +153,7 @@ def test_time_enters_where_it_is_meant_to():
         assert torch.equal(*(field(t, z) for t in times)) == (name == "constant")
 
 
-@pytest.mark.slow(reason="a flow is solved for many samples")
+@pytest.mark.slow(reason="twenty flows are solved at a tight tolerance")
 @given(dim=st.integers(1, 4), end=st.floats(0.1, 2), seed=st.integers(0, 2**32))
 def test_a_linear_flow_makes_a_normal_distribution(dim, end, seed):
     """x = e^{A T} z, so its covariance is e^{AT} e^{AT}^T and log p falls by tr(A) T."""

@@ -1,17 +1,17 @@
 """A solve under autocast: the way back calls the same field as the way there."""
 
-# A missing gradient fails a test all the same; settings are plain dicts.
+# A missing gradient fails a test all the same; settings are plain dicts; odeint gives a tensor or a
+# tuple.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from neural_ode import odeint, solve
-from neural_ode.field import as_called_now, identity
 from tests.neural_ode.ways import EVERY, ONCE, method_for
 
 HALF = torch.bfloat16
@@ -109,41 +109,3 @@ def test_a_tuple_in_half_precision_is_solved_under_either_autocast(dtype, cast_t
     for part, start in zip(parts, y0, strict=True):
         assert part.dtype == dtype
         torch.testing.assert_close(part[-1], math.exp(-1) * start, atol=1e-2, rtol=0)
-
-
-# --- what compiled steps are kept under
-
-
-@dataclass
-class Unhashable:
-    """As a dataclass that compares its values is by itself."""
-
-    rate: float
-
-    def __call__(self, t, y):
-        return self.rate * y
-
-    def method(self, t, y):
-        return self(t, y)
-
-
-@dataclass(frozen=True)
-class Named:
-    """Equal to another of its name, whatever its rate."""
-
-    name: str
-    rate: float = field(compare=False)
-
-    def __call__(self, t, y):
-        return self.rate * y
-
-
-@pytest.mark.parametrize("on", [False, True])
-def test_a_field_is_known_by_itself_and_not_by_its_value(on):
-    with torch.autocast("cpu", HALF, enabled=on):
-        one, other = (as_called_now(f, "cpu") for f in (Named("a", 1.0), Named("a", -1.0)))
-        assert identity(one) != identity(other)
-        plain = Unhashable(1.0)
-        assert hash(identity(as_called_now(plain, "cpu"))) is not None
-        again = [identity(as_called_now(plain.method, "cpu")) for _ in range(2)]
-        assert again[0] == again[1]

@@ -1,6 +1,7 @@
 """The checks: every kind of fault fails its check, and a solver without faults passes."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from odeclaims.backends.ours import Ours
 from odeclaims.conform import problems
 from odeclaims.conform.check import Check
 from odeclaims.conform.cost import RecordingField
+from odeclaims.conform.derivatives import Growth
 from odeclaims.conform.scorecard import CHECKS
 from tests.odeclaims.backends.example import example_module
 
@@ -120,6 +122,7 @@ class Once(torch.autograd.Function):
     def forward(ctx, x):
         return x.clone()
 
+    # torch annotates its decorator for functions of one gradient.
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):  # type: ignore[override]
@@ -128,7 +131,7 @@ class Once(torch.autograd.Function):
 
 class LosesTheParameter(Ours):
     def solve(self, field, y0, ts, settings, gradient):
-        a = getattr(field, "a").detach()  # noqa: B009
+        a = cast(Growth, field).a.detach()
         return super().solve(lambda t, y: a * torch.tanh(y), y0, ts, settings, gradient)
 
 
