@@ -10,12 +10,22 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from odeclaims.backends.base import GRADIENTS, Answer, Backend, Prepared, is_installed
+from odeclaims.backends.base import (
+    GRADIENTS,
+    Answer,
+    Backend,
+    Crossing,
+    Ending,
+    Prepared,
+    is_installed,
+)
 
 __all__ = [
     "GRADIENTS",
     "Answer",
     "Backend",
+    "Crossing",
+    "Ending",
     "Prepared",
     "choose_backends",
     "find_backends",

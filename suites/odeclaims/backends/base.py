@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Complex, Float, Float64
 
 # Only for the annotations: these import torch, and the names of backends need none of it.
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from neural_ode import SolverFailure
     from neural_ode.field import Field
@@ -48,6 +48,39 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Crossing:
+    """An event: a feature of the only sample reaches a level.
+
+    Attributes:
+        feature: its index.
+        level: the level.
+    """
+
+    feature: int
+    level: float
+
+    def value(self, t: Any, y: Any) -> Any:
+        """The event function; it works on arrays of torch, JAX and NumPy."""
+        return y[0, self.feature] - self.level
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a solve at an event, as plain numbers.
+
+    Attributes:
+        t: the time of the event.
+        state: the state there.
+        gradient: the gradient of ``t``, in the order of ``Answer.gradient``; ``None`` if none was
+            asked for.
+    """
+
+    t: float
+    state: Float64[np.ndarray, "batch *features"]
+    gradient: Float64[np.ndarray, " inputs"] | None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A piece of work whose preparation is done, so that only the work itself is timed.
 
@@ -66,7 +99,8 @@ class Backend:
     """A solver to be compared with others.
 
     A subclass sets the attributes. With ``prepare`` it is timed and checked beside the others, and
-    with ``solve`` it runs whole claims.
+    with ``solve`` it runs whole claims. ``solve_dense``, ``solve_to_event`` and ``solve_complex``
+    are checked where it defines them.
 
     Attributes:
         name: its name in tables and figures.
@@ -122,6 +156,72 @@ class Backend:
         """
         raise NotImplementedError(f"backend {self.name} defines no solve")
 
+    def solve_dense(
+        self,
+        problem: "Problem",
+        times: Float64[np.ndarray, " time"],
+        *,
+        method: str,
+        tol: float,
+    ) -> Float64[np.ndarray, "time batch *features"]:
+        """The states at any times of a solve that is already done, by its dense output.
+
+        Args:
+            problem: the field and the initial states; the solve goes from the first of its output
+                times to the last.
+            times: where the states are asked for.
+            method, tol: as for ``prepare``.
+
+        Raises:
+            NotOffered: where there is no dense output, or none of this method.
+        """
+        raise _not_offered(self, "dense output")
+
+    def solve_to_event(
+        self,
+        problem: "Problem",
+        event: Crossing,
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> Ending:
+        """Solve until an event comes.
+
+        Args:
+            problem: the field, the initial states, and two output times: the solve begins at the
+                first, and the event comes before the second.
+            event: the event.
+            method, tol, gradient: as for ``prepare``.
+
+        Raises:
+            NotOffered: where there are no events, or none with this method or gradient.
+        """
+        raise _not_offered(self, "events")
+
+    def solve_complex(
+        self,
+        field: "nn.Module",
+        y0: "Complex[Tensor, '*state']",
+        ts: "Float[Tensor, ' time']",
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> "Complex[Tensor, 'time *state']":
+        """The states of a complex solve, which autograd can differentiate.
+
+        Args:
+            field: the derivative, in torch; its parameters are complex.
+            y0: the initial state.
+            ts: the output times.
+            method, tol, gradient: as for ``prepare``.
+
+        Raises:
+            NotOffered: where there are no complex states, or none with this gradient.
+        """
+        raise _not_offered(self, "complex states")
+
     def failure_of(self, error: Exception) -> "SolverFailure | None":
         """The failure that an exception of a way back stands for; ``None`` for a bug.
 
@@ -133,6 +233,12 @@ class Backend:
     def runs_claims(self) -> bool:
         """Whether it defines ``solve``."""
         return type(self).solve is not Backend.solve
+
+
+def _not_offered(backend: Backend, what: str) -> Exception:
+    from neural_ode.failures import NotOffered
+
+    return NotOffered(f"{backend.name} does not offer {what}")
 
 
 def is_installed(distribution: str) -> bool:

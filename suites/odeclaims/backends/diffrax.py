@@ -4,7 +4,6 @@ Claims have fields of many kinds, so for them the jitted solve calls the torch f
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from neural_ode import Adjoint, NonFinite, SolverFailure, StepLimit, StepUnderflow
@@ -21,21 +20,18 @@ from neural_ode.field import Field
 from neural_ode.gradients import Gradient
 from neural_ode.settings import NO_LIMIT, Settings
 from neural_ode.solution import Stats
-from odeclaims.backends.base import Answer, Backend, Prepared
-from odeclaims.backends.jax_fields import (
-    JaxField,
-    jax_field,
-    jax_params,
-    to_jax_layout,
-    to_torch_layout,
+from odeclaims.backends.base import Answer, Backend, Crossing, Ending, Prepared
+from odeclaims.backends.diffrax_programs import (
+    METHODS,
+    dense_program,
+    event_program,
+    solve_program,
 )
+from odeclaims.backends.jax_fields import jax_field, jax_params, to_jax_layout, to_torch_layout
 from odeclaims.backends.offers import Offers
 from odeclaims.backends.on_jax import Called, Solved, calling_back, check_leaves, field_in_jax
 from odeclaims.backends.on_torch import CountedField, finish
-from odeclaims.workloads import Problem, loss_of
-
-# For each method: diffrax's name, and the evaluations of a step; the last stage begins the next.
-_METHODS = {"dopri5": ("Dopri5", 6), "tsit5": ("Tsit5", 6), "bosh3": ("Bosh3", 3)}
+from odeclaims.workloads import Problem
 
 # JAX's names for the kinds of torch devices.
 _PLATFORMS = {"cpu": "cpu", "cuda": "gpu"}
@@ -102,19 +98,17 @@ class Diffrax(Backend):
         """The work; its first run compiles it, once for all tolerances."""
         import jax
 
-        if method not in _METHODS:
-            raise ValueError(f"backend diffrax knows the methods {', '.join(_METHODS)}: {method!r}")
+        if method not in METHODS:
+            raise ValueError(f"backend diffrax knows the methods {', '.join(METHODS)}: {method!r}")
         times, shape = tuple(problem.ts.tolist()), tuple(problem.y0.shape)
         # JAX rounds everything to float32 unless float64 is enabled.
         double = problem.y0.dtype == torch.float64
         with jax.enable_x64(double):
             kind = (problem.y0.dtype, problem.y0.device.type)
             field = jax_field(problem.field, problem.y0.device.type)
-            program = _program(field, shape, times, method, gradient, kind)
-            y0 = to_jax_layout(problem.field, problem.y0.cpu().numpy())
-            arguments = (y0, jax_params(problem.field), np.asarray(tol, y0.dtype))
+            program = solve_program(field, shape, times, method, gradient, kind)
             arguments = jax.device_put(
-                arguments, jax.devices(_PLATFORMS[problem.y0.device.type])[0]
+                _arguments(problem, tol), jax.devices(_PLATFORMS[problem.y0.device.type])[0]
             )
 
         def run() -> tuple[Any, Any, Any, float | None]:
@@ -123,13 +117,10 @@ class Diffrax(Backend):
 
         def answer(output: tuple[Any, Any, Any, float | None]) -> Answer:
             ys, gradients, steps, compile_s = output
-            vector = None
-            if gradients is not None:
-                of_states, of_params = gradients
-                parts = [to_torch_layout(problem.field, of_states), *of_params]
-                vector = np.concatenate([_float64(part).ravel() for part in parts])
+            vector = None if gradients is None else _vector(problem.field, *gradients)
             # diffrax counts steps, not evaluations, and only those of the forward solve.
-            evaluations = 1 + _METHODS[method][1] * int(steps)
+            of_step = METHODS[method][1]
+            evaluations = None if of_step is None else 1 + of_step * int(steps)
             states = _float64(to_torch_layout(problem.field, ys))
             return Answer(states, vector, evaluations, None, compile_s)
 
@@ -160,6 +151,46 @@ class Diffrax(Backend):
         )
         ys = torch.cat([y0[None], Solved.apply(run, y0, *params)])
         return finish(counted, ys, ts)
+
+    def solve_dense(
+        self,
+        problem: Problem,
+        times: Float64[np.ndarray, " time"],
+        *,
+        method: str,
+        tol: float,
+    ) -> Float64[np.ndarray, "time batch *features"]:
+        """The states of a solve that keeps its interpolation."""
+        import jax
+
+        _check_method(method)
+        ends = (float(problem.ts[0]), float(problem.ts[-1]))
+        with jax.enable_x64(problem.y0.dtype == torch.float64):
+            program = dense_program(jax_field(problem.field), method)
+            ys = program(*_arguments(problem, tol), ends, times.astype(problem.y0.numpy().dtype))
+            return _float64(to_torch_layout(problem.field, ys))
+
+    def solve_to_event(
+        self,
+        problem: Problem,
+        event: Crossing,
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> Ending:
+        """The end by diffrax's ``Event``, whose time Newton's method finds."""
+        import jax
+
+        _check_method(method)
+        if gradient not in (None, "checkpointed"):
+            raise NotOffered(f"diffrax does not offer the gradient {gradient} of an event")
+        ends = (float(problem.ts[0]), float(problem.ts[-1]))
+        with jax.enable_x64(problem.y0.dtype == torch.float64):
+            program = event_program(jax_field(problem.field), event, method, gradient is not None)
+            (t, y), gradients = program(*_arguments(problem, tol), ends)
+            vector = None if gradients is None else _vector(problem.field, *gradients)
+            return Ending(float(t), _float64(to_torch_layout(problem.field, y)), vector)
 
     def failure_of(self, error: Exception) -> SolverFailure | None:
         """The failure that an error of a way back tells."""
@@ -381,91 +412,22 @@ def _to_torch(array: Any) -> Tensor:
 # --- work on fields that are written in JAX
 
 
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise NotOffered(f"diffrax offers the methods {', '.join(METHODS)} here: {method!r}")
+
+
+def _arguments(problem: Problem, tol: float) -> tuple[Any, Any, np.ndarray]:
+    """Initial states, parameters and tolerance in JAX."""
+    y0 = to_jax_layout(problem.field, problem.y0.cpu().numpy())
+    return y0, jax_params(problem.field), np.asarray(tol, y0.dtype)
+
+
+def _vector(field: nn.Module, of_states: Any, of_params: Any) -> Float64[np.ndarray, " inputs"]:
+    """The gradients in the order of ``Answer.gradient``."""
+    parts = [to_torch_layout(field, of_states), *of_params]
+    return np.concatenate([_float64(part).ravel() for part in parts])
+
+
 def _float64(array: Any) -> np.ndarray:
     return np.asarray(array, dtype=np.float64)
-
-
-class _Program:
-    """A function that is compiled before its first call, so that compiling is timed separately.
-
-    It is compiled once for all arguments of equal shapes.
-    """
-
-    def __init__(self, function: Callable[..., tuple[Any, Any, Any]]) -> None:
-        self.function = function
-        self.compiled: dict[Any, Any] = {}
-
-    def __call__(self, *arguments: Any) -> tuple[Any, Any, Any, float | None]:
-        """What the function returns, when it is computed, and the seconds of compiling, if any."""
-        import jax
-
-        compile_s = None
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(arguments))
-        if shapes not in self.compiled:
-            started = time.perf_counter()
-            # By default JAX rounds the factors of a float32 product to ten bits on a GPU.
-            with jax.default_matmul_precision("highest"):
-                self.compiled[shapes] = jax.jit(self.function).lower(*arguments).compile()
-            compile_s = time.perf_counter() - started
-        return *jax.block_until_ready(self.compiled[shapes](*arguments)), compile_s
-
-
-@cache
-def _program(
-    field: JaxField,
-    shape: tuple[int, ...],
-    times: tuple[float, ...],
-    method: str,
-    gradient: str | None,
-    kind: tuple[torch.dtype, str] = (torch.float32, "cpu"),
-) -> _Program:
-    """The solve, with its gradient where one is asked for; one for each shape, dtype and device."""
-    import diffrax
-    import jax
-
-    solver = getattr(diffrax, _METHODS[method][0])()
-    # The final states alone need no interpolation.
-    saveat = diffrax.SaveAt(t1=True) if len(times) == 2 else diffrax.SaveAt(ts=times[1:])
-
-    def solve(y0: Any, params: Any, tol: Any) -> tuple[Any, Any]:
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(field),
-            solver,
-            t0=times[0],
-            t1=times[-1],
-            dt0=None,
-            y0=y0,
-            args=params,
-            saveat=saveat,
-            stepsize_controller=diffrax.PIDController(rtol=tol, atol=tol),
-            adjoint=_adjoint(gradient, tol),
-        )
-        return solution.ys, solution.stats["num_steps"]
-
-    def loss(y0: Any, params: Any, tol: Any) -> tuple[Any, tuple[Any, Any]]:
-        ys, steps = solve(y0, params, tol)
-        # The loss uses only operations that arrays of JAX have too.
-        of_arrays: Any = loss_of
-        return of_arrays(ys), (ys, steps)
-
-    def forward(y0: Any, params: Any, tol: Any) -> tuple[Any, Any, Any]:
-        ys, steps = solve(y0, params, tol)
-        return ys, None, steps
-
-    def forward_and_backward(y0: Any, params: Any, tol: Any) -> tuple[Any, Any, Any]:
-        gradients, (ys, steps) = jax.grad(loss, argnums=(0, 1), has_aux=True)(y0, params, tol)
-        return ys, gradients, steps
-
-    return _Program(forward if gradient is None else forward_and_backward)
-
-
-def _adjoint(gradient: str | None, tol: Any) -> Any:
-    """diffrax's own object for a gradient."""
-    import diffrax
-
-    if gradient == "adjoint":
-        return diffrax.BacksolveAdjoint()
-    if gradient == "seminorm":
-        controller = diffrax.PIDController(rtol=tol, atol=tol, norm=diffrax.adjoint_rms_seminorm)
-        return diffrax.BacksolveAdjoint(stepsize_controller=controller)
-    return diffrax.RecursiveCheckpointAdjoint()

@@ -13,6 +13,7 @@ from neural_ode import Stats
 from neural_ode.failures import not_finite
 from neural_ode.field import Field
 from neural_ode.solution import Counts
+from odeclaims.backends.base import Ending
 from odeclaims.workloads import Problem, Training, loss_of
 
 # From initial states to the states at the output times, shape [time, batch, *features], and what
@@ -82,6 +83,27 @@ def gradient_vector(output: Pass) -> Float64[np.ndarray, " inputs"] | None:
     if output.gradients is None:
         return None
     return torch.cat([g.reshape(-1) for g in output.gradients]).double().cpu().numpy()
+
+
+def ending(
+    solve: Callable[[Tensor], tuple[Tensor, Tensor]], problem: Problem, gradient: str | None
+) -> Ending:
+    """The end at an event, with the gradient of its time if one is asked for.
+
+    Args:
+        solve: from initial states to the time of the event and the state there.
+        problem: the problem.
+        gradient: the way to the gradient; ``None`` for none.
+    """
+    y0 = problem.y0.clone().requires_grad_(gradient is not None)
+    with torch.set_grad_enabled(gradient is not None):
+        t, y = solve(y0)
+    vector = None
+    if gradient is not None:
+        inputs = [y0, *problem.field.parameters()]
+        parts = torch.autograd.grad(t, inputs, allow_unused=True, materialize_grads=True)
+        vector = torch.cat([part.reshape(-1) for part in parts]).double().numpy()
+    return Ending(t.item(), y.detach().double().numpy(), vector)
 
 
 class CountedField(nn.Module):

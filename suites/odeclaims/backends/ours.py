@@ -1,10 +1,13 @@
 """This project's solver, run eagerly."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+import torch
+from jaxtyping import Complex, Float, Float64
+from torch import Tensor, nn
 
 from neural_ode import (
     Adjoint,
@@ -13,14 +16,17 @@ from neural_ode import (
     InterpolatedAdjoint,
     Reversible,
     Stats,
+    odeint,
+    odeint_adjoint,
     solve,
 )
 from neural_ode.failures import NotOffered
 from neural_ode.field import Field
 from neural_ode.gradients import Gradient
+from neural_ode.odeint_event import link_event
 from neural_ode.settings import Settings
-from odeclaims.backends.base import Answer, Backend, Prepared
-from odeclaims.backends.on_torch import Pass, gradient_vector, run, states
+from odeclaims.backends.base import Answer, Backend, Crossing, Ending, Prepared
+from odeclaims.backends.on_torch import Pass, ending, gradient_vector, run, states
 from odeclaims.workloads import Problem
 
 # The gradients of this project by the names that all backends share.
@@ -31,6 +37,15 @@ WAYS = {
     "adjoint": Adjoint(),
     "seminorm": Adjoint(norm="seminorm"),
     "interpolated": InterpolatedAdjoint(),
+}
+
+
+# For each gradient: the function that takes complex states, and its arguments.
+_COMPLEX: dict[str | None, tuple[Callable[..., Any], dict[str, Any]]] = {
+    None: (odeint, {}),
+    "backprop": (odeint, {}),
+    "adjoint": (odeint_adjoint, {}),
+    "seminorm": (odeint_adjoint, {"adjoint_options": {"norm": "seminorm"}}),
 }
 
 
@@ -48,13 +63,7 @@ class Ours(Backend):
         self, problem: Problem, *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
         """The work; the solver counts its evaluations itself."""
-        settings: dict[str, Any] = {
-            "method": "reversible_heun" if gradient == "reversible" else method,
-            "rtol": tol,
-            "atol": tol,
-            "gradient": WAYS[gradient] if gradient else None,
-            "compile": self.compiles,
-        }
+        settings = self._settings(method, tol, gradient)
 
         def solve_from(y0: Tensor) -> tuple[Tensor, Stats]:
             solution = solve(problem.field, y0, problem.ts, **settings)
@@ -86,3 +95,64 @@ class Ours(Backend):
         except ValueError as error:
             raise NotOffered(f"{self.name} does not offer this: {error}") from None
         return gradient.solve(field, y0, ts, chosen)
+
+    def solve_dense(
+        self,
+        problem: Problem,
+        times: Float64[np.ndarray, " time"],
+        *,
+        method: str,
+        tol: float,
+    ) -> Float64[np.ndarray, "time batch *features"]:
+        """The states of a solve that keeps its steps."""
+        settings = self._settings(method, tol, None)
+        with torch.no_grad():
+            solution = solve(problem.field, problem.y0, problem.ts[[0, -1]], dense=True, **settings)
+            return solution.at(torch.tensor(times)).double().numpy()
+
+    def solve_to_event(
+        self,
+        problem: Problem,
+        event: Crossing,
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> Ending:
+        """The end at the first zero of the event function."""
+        settings = self._settings(method, tol, gradient)
+
+        def solve_from(y0: Tensor) -> tuple[Tensor, Tensor]:
+            solution = solve(problem.field, y0, problem.ts, event_fn=event.value, **settings)
+            return link_event(problem.field, event.value, solution.ts[-1], solution.ys[-1])
+
+        return ending(solve_from, problem, gradient)
+
+    def solve_complex(
+        self,
+        field: nn.Module,
+        y0: Complex[Tensor, "*state"],
+        ts: Float[Tensor, " time"],
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> Complex[Tensor, "time *state"]:
+        """The states by ``odeint``, or by ``odeint_adjoint``."""
+        if self.compiles:
+            raise NotOffered("odeint, which takes complex states, compiles nothing")
+        if gradient not in _COMPLEX:
+            raise NotOffered(f"odeint offers complex states no gradient by {gradient}")
+        function, more = _COMPLEX[gradient]
+        ys: Any = function(field, y0, ts, method=method, rtol=tol, atol=tol, **more)
+        return ys
+
+    def _settings(self, method: str, tol: float, gradient: str | None) -> dict[str, Any]:
+        """The arguments of ``neural_ode.solve``."""
+        return {
+            "method": "reversible_heun" if gradient == "reversible" else method,
+            "rtol": tol,
+            "atol": tol,
+            "gradient": WAYS[gradient] if gradient else None,
+            "compile": self.compiles,
+        }

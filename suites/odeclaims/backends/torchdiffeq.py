@@ -1,21 +1,32 @@
 """torchdiffeq: its ``odeint`` and ``odeint_adjoint``, unchanged."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float, Float64
 from torch import Tensor, nn
 
 from neural_ode import Adjoint, NonFinite, SolverFailure, StepLimit, StepUnderflow
+from neural_ode.failures import NotOffered
 from neural_ode.field import Field
 from neural_ode.gradients import Gradient
 from neural_ode.settings import Settings
 from neural_ode.solution import Stats
-from odeclaims.backends.base import Answer, Backend, Prepared
+from odeclaims.backends.base import Answer, Backend, Crossing, Ending, Prepared
 from odeclaims.backends.offers import Offers
-from odeclaims.backends.on_torch import CountedField, Pass, finish, gradient_vector, run, states
+from odeclaims.backends.on_torch import (
+    CountedField,
+    Pass,
+    ending,
+    finish,
+    gradient_vector,
+    run,
+    states,
+)
 
 if TYPE_CHECKING:
     from odeclaims.workloads import Problem
@@ -58,14 +69,7 @@ class Torchdiffeq(Backend):
         self, problem: "Problem", *, method: str, tol: float, gradient: str | None
     ) -> Prepared:
         """The work; a separate run counts its evaluations, since torchdiffeq does not."""
-        import torchdiffeq
-
-        settings: dict[str, Any] = {"rtol": tol, "atol": tol, "method": method}
-        odeint = torchdiffeq.odeint
-        if gradient in ("adjoint", "seminorm"):
-            odeint = torchdiffeq.odeint_adjoint
-        if gradient == "seminorm":
-            settings["adjoint_options"] = {"norm": "seminorm"}
+        odeint, settings = _interface(method, tol, gradient)
 
         def solve(field: nn.Module, y0: Tensor) -> tuple[Tensor, Stats]:
             ys: Any = odeint(field, y0, problem.ts, **settings)
@@ -119,6 +123,70 @@ class Torchdiffeq(Backend):
             raise failure from error
         return finish(counted, ys, ts)
 
+    def solve_dense(
+        self,
+        problem: "Problem",
+        times: Float64[np.ndarray, " time"],
+        *,
+        method: str,
+        tol: float,
+    ) -> Float64[np.ndarray, "time batch *features"]:
+        """The states by ``odeint_dense``, one time after another."""
+        import torchdiffeq
+
+        if method != "dopri5":
+            raise NotOffered(f"torchdiffeq does not offer dense output of {method}")
+        begin, end = problem.ts[0], problem.ts[-1]
+        if begin > end:
+            raise NotOffered("torchdiffeq does not offer dense output backward in time")
+        settings: dict[str, Any] = {"rtol": tol, "atol": tol, "method": method}
+        with torch.no_grad():
+            at = torchdiffeq.odeint_dense(problem.field, problem.y0, begin, end, **settings)
+            return torch.stack([at(t) for t in torch.tensor(times)]).double().numpy()
+
+    def solve_to_event(
+        self,
+        problem: "Problem",
+        event: Crossing,
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> Ending:
+        """The end by ``odeint_event``."""
+        import torchdiffeq
+
+        odeint, settings = _interface(method, tol, gradient)
+        begin, end = problem.ts[[0, -1]]
+
+        def solve_from(y0: Tensor) -> tuple[Tensor, Tensor]:
+            t, ys = torchdiffeq.odeint_event(
+                problem.field,
+                y0,
+                begin,
+                event_fn=event.value,
+                reverse_time=bool(end < begin),
+                odeint_interface=odeint,
+                **settings,
+            )
+            return t, ys[-1]
+
+        return ending(solve_from, problem, gradient)
+
+    def solve_complex(
+        self,
+        field: nn.Module,
+        y0: Complex[Tensor, "*state"],
+        ts: Float[Tensor, " time"],
+        *,
+        method: str,
+        tol: float,
+        gradient: str | None,
+    ) -> Complex[Tensor, "time *state"]:
+        """The states by the function of the gradient."""
+        odeint, settings = _interface(method, tol, gradient)
+        return odeint(field, y0, ts, **settings)
+
     def failure_of(self, error: Exception) -> SolverFailure | None:
         """The failure that an assertion of torchdiffeq tells, on the way back too."""
         if type(error) is not AssertionError:
@@ -127,6 +195,19 @@ class Torchdiffeq(Backend):
             if str(error).startswith(start):
                 return failure(f"torchdiffeq: {str(error)[:200]}", math.nan)
         return None
+
+
+def _interface(
+    method: str, tol: float, gradient: str | None
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The function of torchdiffeq that has this gradient, and its arguments."""
+    import torchdiffeq
+
+    settings: dict[str, Any] = {"rtol": tol, "atol": tol, "method": method}
+    if gradient == "seminorm":
+        settings["adjoint_options"] = {"norm": "seminorm"}
+    by_adjoint = gradient in ("adjoint", "seminorm")
+    return torchdiffeq.odeint_adjoint if by_adjoint else torchdiffeq.odeint, settings
 
 
 class _WatchedSteps(CountedField):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from neural_ode import METHODS
-from odeclaims.backends import Backend
+from odeclaims.backends import Answer, Backend
 from odeclaims.claim import Bounds
 from odeclaims.conform import problems
 from odeclaims.conform.check import (
@@ -55,10 +55,22 @@ def order(pose: Callable[[], KnownProblem], method: str, backend: Backend) -> Ob
     require_method(backend, method)
     require_float64(backend)
     known = pose()
+
+    def solve(tol: float) -> tuple[int, Answer]:
+        answer = ask(backend, known.problem, method=method, tol=tol)
+        return forward_evaluations(answer), answer
+
+    return slope_of_order(solve, known, method)
+
+
+def slope_of_order(
+    solve: Callable[[float], tuple[int, Answer]], known: KnownProblem, method: str
+) -> Observation:
+    """That slope, where ``solve`` gives the evaluations and the answer at a tolerance."""
     counts, errors = [], []
     for tol in ORDER_TOLERANCES[METHODS[method].order]:
-        answer = ask(backend, known.problem, method=method, tol=tol)
-        counts.append(forward_evaluations(answer))
+        count, answer = solve(tol)
+        counts.append(count)
         errors.append(float(np.sqrt(np.square(scaled_errors(answer, known)).mean())))
     if min(errors) == 0 or len(set(counts)) == 1:
         return Observation(0.0, f"{counts[0]} evaluations, error {errors[0]:.1e} at all tolerances")
@@ -139,13 +151,14 @@ def strange_times(times: tuple[float, ...], backend: Backend) -> Observation:
     )
 
 
-_BECAUSE_ORDER = (
+BECAUSE_ORDER = (
     "p by theory; half an order less is a lower order, while the leading term may not yet be alone,"
     " which makes a slope steeper"
 )
 
 
-def _bounds(method: str) -> Bounds:
+def bounds_of_order(method: str) -> Bounds:
+    """From half an order less to one more."""
     p = METHODS[method].order
     return Bounds(at_least=p - 0.5, at_most=p + 1)
 
@@ -156,8 +169,8 @@ CHECKS = [
             "order",
             f"order of {method}",
             "minus the slope of log error over log evaluations",
-            _bounds(method),
-            _BECAUSE_ORDER,
+            bounds_of_order(method),
+            BECAUSE_ORDER,
             partial(order, problems.mixed, method),
         )
         for method in METHODS_ASKED
@@ -189,7 +202,7 @@ CHECKS = [
             "output times",
             f"order of {method} at outputs inside steps",
             "minus the slope of log error over log evaluations, 100 outputs",
-            _bounds(method),
+            bounds_of_order(method),
             "interpolation of local order p keeps the order of the solution; less makes outputs"
             " worse than steps",
             partial(order, with_outputs, method),

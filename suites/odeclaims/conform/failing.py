@@ -1,4 +1,4 @@
-"""The checks of problems that have no solution, and of a stiff one."""
+"""The checks of problems that have no solution."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +9,8 @@ from odeclaims.backends import Backend
 from odeclaims.claim import Bounds
 from odeclaims.conform import problems
 from odeclaims.conform.check import (
-    FACTOR,
     Check,
     Observation,
-    error_in_tolerances,
-    in_best_precision,
     keeps_float64,
     prepare,
     shorten_error,
@@ -48,21 +45,6 @@ def answer_to_unsolvable(pose: Callable[[], Problem], backend: Backend) -> Obser
     return Observation(1, f"answers {number(float(answer.states.flat[-1]))} without a word")
 
 
-def stiff(backend: Backend) -> Observation:
-    """The error in units of the tolerance; zero if the solver raises or answers with NaN."""
-    known = in_best_precision(backend, problems.stiff())
-    tol = tolerances(backend)[0]
-    work = prepare(backend, known.problem, tol=tol)
-    try:
-        answer = work.answer(work.run())
-    except Exception as error:
-        return Observation(0, f"raises {shorten_error(error)}")
-    if not np.isfinite(answer.states).all():
-        return Observation(0, "answers with values that are not finite")
-    cost = "" if answer.nfe_forward is None else f" with {answer.nfe_forward} evaluations"
-    return Observation(error_in_tolerances(answer, known, tol), f"solved{cost}")
-
-
 CHECKS = [
     *(
         Check(
@@ -79,14 +61,5 @@ CHECKS = [
             ("field that is NaN", problems.not_a_number),
             ("field that becomes infinite half way", problems.infinite_later),
         )
-    ),
-    Check(
-        "failing problems",
-        "stiff problem, rate 1000",
-        "error in units of the tolerance; 0 where the solver gives up visibly",
-        Bounds(at_most=FACTOR),
-        "an explicit method needs some hundred steps for it, and may say no, but not be wrong",
-        stiff,
-        LIMIT_S,
     ),
 ]

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from neural_ode.networks import MLPField
+from odeclaims.backends import Crossing
 from odeclaims.workloads import Problem
 
 # From a time to the states, shape [batch, features].
@@ -116,21 +118,48 @@ def _mixed_flow(t: float) -> Float64[np.ndarray, "batch features"]:
     return z @ _MIX.T
 
 
-RATE = 1000.0
+@cache
+def crossing() -> tuple[KnownProblem, Crossing]:
+    """One sample of the main problem, and the level that its first feature reaches once."""
+    return mixed().part(slice(0, 1)), Crossing(feature=0, level=2.0)
 
 
 @cache
-def stiff() -> KnownProblem:
-    """``y' = -1000 tanh(y - t)`` and ``y' = -1000 tanh(y)``; both forget their initial states."""
+def crossing_time() -> float:
+    """When it does, by the closed form."""
+    known, event = crossing()
+    return float(brentq(lambda t: event.value(t, known.flow(t)), 0.0, END, xtol=1e-14))
+
+
+def crossing_gradient() -> Float64[np.ndarray, " inputs"]:
+    """The gradient of that time, by the implicit function theorem: ``dt = -dy_k / f_k``."""
+    known, event = crossing()
+    t = crossing_time()
+    weights = [p.detach().numpy() for p in known.problem.field.parameters()]
+    rate = _mlp_forward(weights, t, known.flow(t))[1][0, event.feature]
+    covector = np.zeros(known.problem.y0.shape)
+    covector[0, event.feature] = -1 / rate
+    return gradient_of(known.at(0.0, t), covector)
+
+
+@cache
+def stiff(rate: float) -> KnownProblem:
+    """``w' = tanh(w)`` and ``y' = -r tanh(y - w)``: y forgets its initial value and follows w."""
     field = _mlp(
-        np.array([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]), np.zeros(2), -RATE * np.eye(2), np.zeros(2)
+        np.array([[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0]]),
+        np.zeros(2),
+        np.diag([1.0, -rate]),
+        np.zeros(2),
     )
+    start = np.array([[0.3, 1.0], [-0.5, -0.2]])
 
     def flow(t: float) -> np.ndarray:
-        # The distance u = y - t obeys u' = -1000 tanh(u) - 1 and is at its fixed point by then.
-        return np.tile([t + np.arctanh(-1 / RATE), 0.0], (2, 1))
+        w = np.arcsinh(np.sinh(start[:, 0]) * np.exp(t))
+        # The distance u = y - w obeys u' = -r tanh(u) - w'. Soon it is where that is zero, but for
+        # a part of the size of w'' / r^2.
+        return np.column_stack([w, w - np.arctanh(np.tanh(w) / rate)])
 
-    return KnownProblem(_problem(field, np.array([[0.0, 0.5], [1.0, -0.2]]), 0.0, 1.0), flow)
+    return KnownProblem(_problem(field, start, 0.0, 2.0), flow)
 
 
 # --- with a reference from SciPy
@@ -204,8 +233,12 @@ def _mlp_forward(
     return hidden, hidden @ second.T + last
 
 
-def gradient_of(known: KnownProblem) -> Float64[np.ndarray, " inputs"]:
-    """The gradient of the summed squares of the final states, as an ``Answer`` holds it.
+def gradient_of(
+    known: KnownProblem, covector: Float64[np.ndarray, "batch features"] | None = None
+) -> Float64[np.ndarray, " inputs"]:
+    """The gradient of the final states along a covector, as an ``Answer`` holds it.
+
+    Without one, that of the summed squares of the final states.
 
     SciPy solves the adjoint equations along the closed form of the states, so only linear equations
     are solved backward: ``a' = -a df/dy``, ``g' = -a df/dtheta``.
@@ -223,7 +256,9 @@ def gradient_of(known: KnownProblem) -> Float64[np.ndarray, " inputs"]:
         parts = [inner @ first[:, :-1], inner.T @ inputs, inner.sum(0), a.T @ hidden, a.sum(0)]
         return -np.concatenate([p.ravel() for p in parts])
 
-    flat = np.concatenate([2 * known.flow(end).ravel(), np.zeros(sum(w.size for w in weights))])
+    if covector is None:
+        covector = 2 * known.flow(end)
+    flat = np.concatenate([covector.ravel(), np.zeros(sum(w.size for w in weights))])
     return solve_ivp(slope, (end, start), flat, "DOP853", rtol=TIGHT, atol=TIGHT).y[:, -1]
 
 

@@ -6,17 +6,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from odeclaims.backends import Backend
-from odeclaims.conform import accuracy, cost, derivatives, failing, gradients, manners
+from odeclaims.conform import (
+    accuracy,
+    complex_states,
+    cost,
+    dense,
+    derivatives,
+    events,
+    failing,
+    gradients,
+    manners,
+    stiff,
+)
 from odeclaims.conform.check import Check, Finding
 from odeclaims.conform.guard import ask_in_process
 from odeclaims.record.provenance import provenance
 
 CHECKS: tuple[Check, ...] = tuple(
     accuracy.CHECKS
+    + dense.CHECKS
+    + events.CHECKS
     + cost.CHECKS
     + gradients.CHECKS
     + derivatives.CHECKS
+    + complex_states.CHECKS
     + failing.CHECKS
+    + stiff.CHECKS
     + manners.CHECKS
 )
 

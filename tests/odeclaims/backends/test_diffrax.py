@@ -30,7 +30,7 @@ def test_diffrax_costs_one_and_six_a_step():
     pytest.importorskip("diffrax")
     import jax
 
-    from odeclaims.backends.diffrax import _program
+    from odeclaims.backends.diffrax_programs import solve_program
 
     problem, times = mlp(), []
 
@@ -38,7 +38,7 @@ def test_diffrax_costs_one_and_six_a_step():
         jax.debug.callback(lambda t: times.append(float(t)), t)
         return jax_field(problem.field)(t, y, params)
 
-    program = _program(counted, (5, 2), (0.0, 1.0), "dopri5", None)
+    program = solve_program(counted, (5, 2), (0.0, 1.0), "dopri5", None)
     output = program(problem.y0.numpy(), jax_params(problem.field), np.float32(TOL))
     jax.effects_barrier()
     work = prepare("diffrax", problem, None)

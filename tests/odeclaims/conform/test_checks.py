@@ -17,6 +17,7 @@ from odeclaims.conform.check import Check
 from odeclaims.conform.cost import RecordingField
 from odeclaims.conform.derivatives import Growth
 from odeclaims.conform.scorecard import CHECKS
+from tests.odeclaims.backends.common import require_backend
 from tests.odeclaims.backends.example import example_module
 
 # The annotations of the fields do not allow a recording field.
@@ -155,6 +156,56 @@ class SolvesOffByAPercent(Ours):
         return 1.01 * ys, stats
 
 
+class StraightInside(Ours):
+    """Its dense output is the chord from the start to the end."""
+
+    def solve_dense(self, problem, times, **how):
+        ends = problem.ts[[0, -1]].double().numpy()
+        start, end = super().solve_dense(problem, ends, **how)
+        shares = (times - ends[0]) / (ends[1] - ends[0])
+        return start + shares[:, None, None] * (end - start)
+
+
+class NoticesEventsLate(Ours):
+    def solve_to_event(self, problem, event, **how):
+        return super().solve_to_event(problem, replace(event, level=1.01 * event.level), **how)
+
+
+class ForgetsThatTheEventMoves(Ours):
+    """The gradient of its time is that of the state there."""
+
+    def solve_to_event(self, problem, event, **how):
+        found = super().solve_to_event(problem, event, **how)
+        return found if found.gradient is None else replace(found, gradient=-2 * found.gradient)
+
+
+class DropsTheImaginaryPart(Ours):
+    def solve_complex(self, *problem, **how):
+        return super().solve_complex(*problem, **how).real.to(torch.complex128)
+
+
+class Conjugated(torch.autograd.Function):
+    """The identity, with JAX's convention for gradients."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return grads[0].conj()
+
+
+class ConjugatesGradients(Ours):
+    def solve_complex(self, *problem, **how):
+        return Conjugated.apply(super().solve_complex(*problem, **how))
+
+
+class OffByATenth(Altered):
+    def change_answer(self, answer, problem, how):
+        return replace(answer, states=1.1 * answer.states)
+
+
 class SwallowsNaN(Altered):
     def prepare(self, problem, **how):
         work = super().prepare(problem, **how)
@@ -269,6 +320,17 @@ FAULTS = [
     (DoublesUnderVmap, "torch.func.vmap"),
     (SolvesOffByAPercent, "torch.func.jacrev"),
     (SolvesOffByAPercent, "torch.func.jvp"),
+    (StraightInside, "dense output keeps the tolerance"),
+    (StraightInside, "dense output backward in time"),
+    (StraightInside, "order of the dense output of dopri5"),
+    (NoticesEventsLate, "time and state of an event"),
+    (NoticesEventsLate, "time and state of an event, backward in time"),
+    (ForgetsThatTheEventMoves, "gradient of an event's time by backprop"),
+    (DropsTheImaginaryPart, "complex states"),
+    (DropsTheImaginaryPart, "gradient of complex states by adjoint"),
+    (ConjugatesGradients, "gradient of complex states by backprop"),
+    (OffByATenth, "stiff problem, rate 1000"),
+    (OffByATenth, "stiff problem, rate a million, by kvaerno3"),
     (SwallowsNaN, "field that is NaN"),
     (SwallowsNaN, "field that becomes infinite half way"),
     (StraightBetweenOutputs, "order of dopri5 at outputs inside steps"),
@@ -314,6 +376,9 @@ class Forward(Ours):
         ("gradient by adjoint", "not offered", "offers the gradients: none"),
         ("memory of adjoint", "not offered", "offers the gradients: none"),
         ("second derivative by adjoint", "not offered", "offers the gradients: none"),
+        ("gradient of an event's time by adjoint", "not offered", "offers the gradients: none"),
+        ("gradient of complex states by adjoint", "not offered", "offers the gradients: none"),
+        ("stiff problem, rate a million, by kvaerno5", "not offered", "no method 'kvaerno5'"),
         ("blow-up in finite time", "cannot be asked", "no such field"),
         ("field that is NaN", "pass", "raises NonFinite"),
         ("backward in time", "pass", "tolerance"),
@@ -360,13 +425,23 @@ def test_a_field_that_becomes_infinite_half_way_is_finite_before_in_float32_too(
     assert torch.isinf(after).all()
 
 
+OFFERED_BY_FEW = (
+    "time and state of an event",
+    "gradient of an event's time by adjoint",
+    "stiff problem, rate a million, by kvaerno5",
+)
+
+
 def test_the_documented_example_fails_no_check():
     backend = example_module().Scipy()
     findings = [each.judge(backend) for each in CHECKS]
     assert not [(f.check.name, f.sentence) for f in findings if f.outcome == "fail"]
     outcomes = {f.check.name: f.outcome for f in findings}
     assert outcomes["order of dopri5"] == outcomes["float64 is kept"] == "pass"
-    assert outcomes["memory of backprop"] == "not offered"
+    for name in ("memory of backprop", "dense output keeps the tolerance", *OFFERED_BY_FEW):
+        assert outcomes[name] == "not offered"
+    # It is not a solver of torch's tensors.
+    assert outcomes["complex states"] == "cannot be asked"
 
 
 class Stateless(Altered):
@@ -399,3 +474,29 @@ def test_a_recording_field_explains_a_call_that_it_refuses():
     field = RecordingField(problems.mixed().problem.field)
     with pytest.raises((TypeError, ValueError), match="float32"):
         field(torch.tensor(0.0), torch.ones(1, 3))
+
+
+EXTRAS = (
+    "dense output keeps the tolerance",
+    "time and state of an event",
+    "gradient of an event's time by checkpointed",
+    "gradient of an event's time by adjoint",
+    "complex states",
+    "gradient of complex states by seminorm",
+    "stiff problem, rate a million, by kvaerno5",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("torchdiffeq", {0, 1, 3, 4, 5}),
+        ("torchode", set()),
+        pytest.param("diffrax", {0, 1, 2, 6}, marks=pytest.mark.slow(reason="JAX compiles")),
+    ],
+)
+def test_what_a_wrapper_has_beside_solves_is_right(name, right):
+    backend = require_backend(name)
+    outcomes = [check(extra).judge(backend).outcome for extra in EXTRAS]
+    assert {i for i, outcome in enumerate(outcomes) if outcome == "pass"} == right
+    assert "fail" not in outcomes
