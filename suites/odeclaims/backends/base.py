@@ -49,19 +49,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Crossing:
-    """An event: a feature of the only sample reaches a level.
+    """An event: a feature of the only sample meets a line in time.
 
     Attributes:
         feature: its index.
-        level: the level.
+        level: where the line is at time 0.
+        slope: how fast it rises.
     """
 
     feature: int
     level: float
+    slope: float
 
     def value(self, t: Any, y: Any) -> Any:
         """The event function; it works on arrays of torch, JAX and NumPy."""
-        return y[0, self.feature] - self.level
+        return y[0, self.feature] - self.level - self.slope * t
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Backend:
         *,
         method: str,
         tol: float,
-    ) -> Float64[np.ndarray, "time batch *features"]:
+    ) -> Answer:
         """The states at any times of a solve that is already done, by its dense output.
 
         Args:
@@ -171,6 +173,9 @@ class Backend:
                 times to the last.
             times: where the states are asked for.
             method, tol: as for ``prepare``.
+
+        Returns:
+            The states at ``times``, and the evaluations of the solve.
 
         Raises:
             NotOffered: where there is no dense output, or none of this method.
@@ -189,9 +194,9 @@ class Backend:
         """Solve until an event comes.
 
         Args:
-            problem: the field, the initial states, and two output times: the solve begins at the
-                first, and the event comes before the second.
-            event: the event.
+            problem: the field, the initial state of one sample, and two output times: the solve
+                begins at the first, and the event comes before the second.
+            event: the event; the first that comes is meant.
             method, tol, gradient: as for ``prepare``.
 
         Raises:

@@ -24,6 +24,7 @@ from odeclaims.backends.base import Answer, Backend, Crossing, Ending, Prepared
 from odeclaims.backends.diffrax_programs import (
     METHODS,
     dense_program,
+    evaluations,
     event_program,
     solve_program,
 )
@@ -118,11 +119,8 @@ class Diffrax(Backend):
         def answer(output: tuple[Any, Any, Any, float | None]) -> Answer:
             ys, gradients, steps, compile_s = output
             vector = None if gradients is None else _vector(problem.field, *gradients)
-            # diffrax counts steps, not evaluations, and only those of the forward solve.
-            of_step = METHODS[method][1]
-            evaluations = None if of_step is None else 1 + of_step * int(steps)
             states = _float64(to_torch_layout(problem.field, ys))
-            return Answer(states, vector, evaluations, None, compile_s)
+            return Answer(states, vector, evaluations(method, int(steps)), None, compile_s)
 
         return Prepared(run, answer)
 
@@ -159,7 +157,7 @@ class Diffrax(Backend):
         *,
         method: str,
         tol: float,
-    ) -> Float64[np.ndarray, "time batch *features"]:
+    ) -> Answer:
         """The states of a solve that keeps its interpolation."""
         import jax
 
@@ -167,8 +165,10 @@ class Diffrax(Backend):
         ends = (float(problem.ts[0]), float(problem.ts[-1]))
         with jax.enable_x64(problem.y0.dtype == torch.float64):
             program = dense_program(jax_field(problem.field), method)
-            ys = program(*_arguments(problem, tol), ends, times.astype(problem.y0.numpy().dtype))
-            return _float64(to_torch_layout(problem.field, ys))
+            rounded = times.astype(problem.y0.numpy().dtype)
+            ys, steps = program(*_arguments(problem, tol), ends, rounded)
+            states = _float64(to_torch_layout(problem.field, ys))
+            return Answer(states, None, evaluations(method, int(steps)), None)
 
     def solve_to_event(
         self,

@@ -22,6 +22,12 @@ METHODS = {
 }
 
 
+def evaluations(method: str, steps: int) -> int | None:
+    """Those of a forward solve, of which diffrax counts the steps; ``None`` where they vary."""
+    of_step = METHODS[method][1]
+    return None if of_step is None else 1 + of_step * steps
+
+
 class Program:
     """A function that is compiled before its first call, so that compiling is timed separately.
 
@@ -118,13 +124,17 @@ def _adjoint(gradient: str | None, tol: Any) -> Any:
 
 @cache
 def dense_program(field: JaxField, method: str) -> Callable[..., Any]:
-    """From initial states, parameters, tolerance, both ends and some times to the states there."""
+    """From initial states, parameters, tolerance, both ends and some times to the states there.
+
+    It also gives the number of steps.
+    """
     import diffrax
     import jax
 
     def states(y0: Any, params: Any, tol: Any, ends: tuple[Any, Any], times: Any) -> Any:
         saveat = diffrax.SaveAt(dense=True)
-        return jax.vmap(_solve(field, method, y0, params, tol, ends, saveat=saveat).evaluate)(times)
+        solution = _solve(field, method, y0, params, tol, ends, saveat=saveat)
+        return jax.vmap(solution.evaluate)(times), solution.stats["num_steps"]
 
     return jax.jit(states)
 

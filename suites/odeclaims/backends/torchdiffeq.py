@@ -130,7 +130,7 @@ class Torchdiffeq(Backend):
         *,
         method: str,
         tol: float,
-    ) -> Float64[np.ndarray, "time batch *features"]:
+    ) -> Answer:
         """The states by ``odeint_dense``, one time after another."""
         import torchdiffeq
 
@@ -140,9 +140,11 @@ class Torchdiffeq(Backend):
         if begin > end:
             raise NotOffered("torchdiffeq does not offer dense output backward in time")
         settings: dict[str, Any] = {"rtol": tol, "atol": tol, "method": method}
+        counted = CountedField(problem.field)
         with torch.no_grad():
-            at = torchdiffeq.odeint_dense(problem.field, problem.y0, begin, end, **settings)
-            return torch.stack([at(t) for t in torch.tensor(times)]).double().numpy()
+            at = torchdiffeq.odeint_dense(counted, problem.y0, begin, end, **settings)
+            states = torch.stack([at(t) for t in torch.tensor(times)]).double().numpy()
+        return Answer(states, None, counted.count, None)
 
     def solve_to_event(
         self,

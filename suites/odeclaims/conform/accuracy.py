@@ -1,5 +1,6 @@
 """Order, tolerance, and outputs inside steps."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -21,11 +22,13 @@ from odeclaims.conform.check import (
     error_in_tolerances,
     forward_evaluations,
     in_best_precision,
+    largest,
     require_float64,
     require_method,
     scaled_errors,
     shorten_error,
     tolerances,
+    worst_tolerance,
 )
 from odeclaims.conform.problems import KnownProblem
 from odeclaims.record.wording import number
@@ -72,6 +75,8 @@ def slope_of_order(
         count, answer = solve(tol)
         counts.append(count)
         errors.append(float(np.sqrt(np.square(scaled_errors(answer, known)).mean())))
+    if not np.isfinite(errors).all():
+        return Observation(math.nan, "answers with values that are not finite")
     if min(errors) == 0 or len(set(counts)) == 1:
         return Observation(0.0, f"{counts[0]} evaluations, error {errors[0]:.1e} at all tolerances")
     ends = [f"{n} evaluations, error {e:.1e}" for n, e in zip(counts, errors, strict=True)]
@@ -86,8 +91,7 @@ def tolerance(method: str, backend: Backend) -> Observation:
         tol: error_in_tolerances(ask(backend, known.problem, method=method, tol=tol), known, tol)
         for tol in tolerances(backend)
     }
-    worst = max(errors, key=lambda tol: errors[tol])
-    return Observation(errors[worst], f"the worst is at tolerance {worst:g}")
+    return worst_tolerance(errors)
 
 
 def monotone(method: str, backend: Backend) -> Observation:
@@ -99,7 +103,7 @@ def monotone(method: str, backend: Backend) -> Observation:
         for tol in tolerances(backend)
     ]
     ratios = [b / a if a else 1.0 for a, b in pairwise(errors)]
-    return Observation(max(ratios), "errors " + ", ".join(f"{e:.1e}" for e in errors))
+    return Observation(largest(ratios), "errors " + ", ".join(f"{e:.1e}" for e in errors))
 
 
 def at_outputs(backend: Backend) -> Observation:

@@ -1,7 +1,7 @@
 """What a check is, and how a backend is asked."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from neural_ode import METHODS
+from neural_ode import METHODS, failures
 from odeclaims.backends import Answer, Backend, Prepared
 from odeclaims.claim import Bounds
 from odeclaims.conform import problems
@@ -20,6 +20,8 @@ Outcome = Literal["pass", "fail", "not offered", "cannot be asked"]
 
 # The methods that the checks use; the cost of a step is known from their tableaux.
 METHODS_ASKED = ("dopri5", "tsit5", "bosh3")
+# Those of the stiff problem, and of every check where a solver has no other.
+IMPLICIT = ("kvaerno3", "kvaerno5")
 # An error may be this many times the tolerance: a tolerance bounds the error of one step, and the
 # errors of the steps add up. The speed suite has the same bound.
 FACTOR = 100.0
@@ -70,7 +72,7 @@ class Check:
         """Measure in this process and judge; an error that the backend raises is a failed check."""
         try:
             observed = self.measure(backend)
-        except NotOffered as reason:
+        except (NotOffered, failures.NotOffered, NotImplementedError) as reason:
             return Finding(self, "not offered", None, str(reason))
         except CannotAsk as reason:
             return Finding(self, "cannot be asked", None, str(reason))
@@ -144,40 +146,40 @@ def ask(backend: Backend, problem: Problem, **how: Any) -> Answer:
 
 
 @cache
-def find_refusals(backend: Backend) -> dict[str, str]:
-    """The error with which the backend refuses each of ``METHODS_ASKED``; "" if it has the method.
+def find_refusal(backend: Backend, method: str) -> str:
+    """The error with which the backend refuses the method; "" if it has it.
 
     By the contract ``prepare`` refuses, but some solvers read the name only when they run. The
-    problem is in float32, as the workloads are.
+    problem is in float32, as the workloads are, and in float64 where that is refused.
     """
-    problem = problems.mixed().single().problem
-    refusals = {}
-    for name in METHODS_ASKED:
+    refusal = ""
+    for known in (problems.mixed().single(), problems.mixed()):
         try:
-            backend.prepare(problem, method=name, tol=1e-3, gradient=None).run()
-            refusals[name] = ""
-        except (ValueError, NotImplementedError) as error:
-            refusals[name] = shorten_error(error)
-    return refusals
+            backend.prepare(known.problem, method=method, tol=1e-3, gradient=None).run()
+            return ""
+        except (ValueError, NotImplementedError, failures.NotOffered) as error:
+            refusal = refusal or shorten_error(error)
+    return refusal
 
 
 def require_method(backend: Backend, method: str) -> None:
     """Raise ``NotOffered`` if the backend does not have the method."""
-    refusal = find_refusals(backend)[method]
+    refusal = find_refusal(backend, method)
     if refusal:
         raise NotOffered(refusal)
 
 
 def first_method(backend: Backend) -> str:
-    """The first of ``METHODS_ASKED`` that the backend has.
+    """The first of ``METHODS_ASKED`` and of ``IMPLICIT`` that the backend has.
 
     Raises:
         CannotAsk: if it has none of them.
     """
-    for name, refusal in find_refusals(backend).items():
-        if not refusal:
+    names = (*METHODS_ASKED, *IMPLICIT)
+    for name in names:
+        if not find_refusal(backend, name):
             return name
-    raise CannotAsk(f"the backend has none of the methods {', '.join(METHODS_ASKED)}")
+    raise CannotAsk(f"the backend has none of the methods {', '.join(names)}")
 
 
 def require_gradient(backend: Backend, gradient: str) -> None:
@@ -231,6 +233,18 @@ def scaled_errors(
             " every output time after the first"
         )
     return np.abs(answer.states - expected) / (1 + np.abs(expected))
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest number; NaN if one is NaN, which lies within no bounds."""
+    return float(np.max(list(values)))
+
+
+def worst_tolerance(errors: dict[float, float]) -> Observation:
+    """The largest of some errors, each in units of its tolerance; the tolerances are the keys."""
+    # Of several numbers the largest is one that is NaN.
+    tol = list(errors)[int(np.argmax(list(errors.values())))]
+    return Observation(errors[tol], f"the worst is at tolerance {tol:g}")
 
 
 def error_in_tolerances(answer: Answer, known: KnownProblem, tol: float) -> float:

@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float64
 
-from neural_ode import failures
 from odeclaims.backends import Answer, Backend
 from odeclaims.claim import Bounds
 from odeclaims.conform import problems
@@ -15,9 +14,7 @@ from odeclaims.conform.check import (
     FACTOR,
     METHODS_ASKED,
     Check,
-    NotOffered,
     Observation,
-    ask,
     error_in_tolerances,
     first_method,
     forward_evaluations,
@@ -32,48 +29,39 @@ from odeclaims.conform.problems import KnownProblem
 TIMES = np.linspace(0, problems.END, 1001)
 
 
-def solve_dense(
-    backend: Backend,
-    known: KnownProblem,
-    times: Float64[np.ndarray, " time"],
-    *,
-    method: str,
-    tol: float,
-) -> Answer:
-    """The states of a dense output as an answer to a problem with these times.
-
-    Raises:
-        NotOffered: where the backend has no dense output.
-    """
-    try:
-        states = backend.solve_dense(known.problem, times, method=method, tol=tol)
-    except (failures.NotOffered, ValueError) as error:
-        raise NotOffered(str(error)) from error
-    return Answer(states, None, None, None)
-
-
 def tolerance(times: Float64[np.ndarray, " time"], backend: Backend) -> Observation:
     """The largest error over many times, in units of the tolerance."""
-    asked = in_best_precision(backend, problems.mixed().at(float(times[0]), float(times[-1])))
+    known = problems.mixed().at(float(times[0]), float(times[-1]))
     tol = tolerances(backend)[len(tolerances(backend)) // 2]
-    answer = solve_dense(backend, asked, times, method=first_method(backend), tol=tol)
-    # ``states`` of a problem leaves the first time out, and here it is asked for.
-    expected = problems.mixed().at(float(times[0]), *times.tolist())
-    return Observation(error_in_tolerances(answer, expected, tol), f"tolerance {tol:g}")
+    answer = backend.solve_dense(
+        in_best_precision(backend, known).problem,
+        times.copy(),
+        method=first_method(backend),
+        tol=tol,
+    )
+    error = error_in_tolerances(answer, _asked_at(times), tol)
+    return Observation(error, f"tolerance {tol:g}")
 
 
 def order(method: str, backend: Backend) -> Observation:
     """Minus the slope of log error over log evaluations of the solve, as for outputs."""
     require_method(backend, method)
     require_float64(backend)
-    known = problems.mixed()
-    expected = known.at(0.0, *TIMES.tolist())
 
     def solve(tol: float) -> tuple[int, Answer]:
-        cost = forward_evaluations(ask(backend, known.problem, method=method, tol=tol))
-        return cost, solve_dense(backend, known, TIMES, method=method, tol=tol)
+        problem = problems.mixed().problem
+        answer = backend.solve_dense(problem, TIMES.copy(), method=method, tol=tol)
+        return forward_evaluations(answer), answer
 
-    return slope_of_order(solve, expected, method)
+    return slope_of_order(solve, _asked_at(TIMES), method)
+
+
+def _asked_at(times: Float64[np.ndarray, " time"]) -> KnownProblem:
+    """The main problem with these output times; the first is twice among them.
+
+    An answer has no state at the first output time, and a dense output has one there.
+    """
+    return problems.mixed().at(float(times[0]), *times.tolist())
 
 
 CHECKS = [

@@ -19,6 +19,7 @@ from odeclaims.conform.check import (
     ask,
     in_best_precision,
     keeps_float64,
+    largest,
     require_float64,
     require_gradient,
 )
@@ -72,7 +73,9 @@ def gradient_error(gradient: str, backend: Backend) -> Observation:
     pair = _pair(backend)
     errors = [_relative_error(gradient, tol, backend) for tol in pair]
     text = ", ".join(f"{e:.1e} at {tol:g}" for e, tol in zip(errors, pair, strict=True))
-    return Observation(max(e / tol for e, tol in zip(errors, pair, strict=True)), f"errors {text}")
+    return Observation(
+        largest(e / tol for e, tol in zip(errors, pair, strict=True)), f"errors {text}"
+    )
 
 
 def convergence(gradient: str, backend: Backend) -> Observation:

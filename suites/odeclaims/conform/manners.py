@@ -20,6 +20,7 @@ from odeclaims.conform.check import (
     first_method,
     in_best_precision,
     keeps_float64,
+    largest,
     shorten_error,
     tolerances,
 )
@@ -99,9 +100,9 @@ def repeats(backend: Backend) -> Observation:
     worst = 0.0
     for gradient in (None, *backend.gradients[:1]):
         first, second = (ask(backend, problem, tol=1e-4, gradient=gradient) for _ in range(2))
-        worst = max(worst, float(np.abs(first.states - second.states).max()))
+        worst = largest([worst, np.abs(first.states - second.states).max()])
         if first.gradient is not None and second.gradient is not None:
-            worst = max(worst, float(np.abs(first.gradient - second.gradient).max()))
+            worst = largest([worst, np.abs(first.gradient - second.gradient).max()])
     return Observation(worst, "one thread, one process")
 
 

@@ -120,23 +120,36 @@ def _mixed_flow(t: float) -> Float64[np.ndarray, "batch features"]:
 
 @cache
 def crossing() -> tuple[KnownProblem, Crossing]:
-    """One sample of the main problem, and the level that its first feature reaches once."""
-    return mixed().part(slice(0, 1)), Crossing(feature=0, level=2.0)
+    """One sample of the main problem, and an event that comes twice: down, and up again.
+
+    The feature is driven by the time, and the line that it meets rises.
+    """
+    return mixed().part(slice(0, 1)), Crossing(feature=2, level=-1.0, slope=0.1)
 
 
 @cache
-def crossing_time() -> float:
-    """When it does, by the closed form."""
+def crossing_time(begin: float, end: float) -> float:
+    """When it first comes between two times, by the closed form."""
     known, event = crossing()
-    return float(brentq(lambda t: event.value(t, known.flow(t)), 0.0, END, xtol=1e-14))
+
+    def value(t: float) -> float:
+        return event.value(t, known.flow(t))
+
+    grid = np.linspace(begin, end, 1001)
+    sign = np.sign([value(t) for t in grid])
+    first = int(np.flatnonzero(sign[1:] != sign[:-1])[0])
+    return float(brentq(value, *sorted(grid[first : first + 2]), xtol=1e-14))
 
 
 def crossing_gradient() -> Float64[np.ndarray, " inputs"]:
-    """The gradient of that time, by the implicit function theorem: ``dt = -dy_k / f_k``."""
+    """The gradient of the first time, by the implicit function theorem.
+
+    Where c is the event function, ``dt = -dy_k / (c_t + f_k)``.
+    """
     known, event = crossing()
-    t = crossing_time()
+    t = crossing_time(0.0, END)
     weights = [p.detach().numpy() for p in known.problem.field.parameters()]
-    rate = _mlp_forward(weights, t, known.flow(t))[1][0, event.feature]
+    rate = _mlp_forward(weights, t, known.flow(t))[1][0, event.feature] - event.slope
     covector = np.zeros(known.problem.y0.shape)
     covector[0, event.feature] = -1 / rate
     return gradient_of(known.at(0.0, t), covector)
