@@ -1,5 +1,7 @@
 """The training loop: what it computes, that it can be stopped anywhere, and what it refuses."""
 
+import time
+
 import pytest
 import torch
 
@@ -33,6 +35,26 @@ def trained(model, *, epochs=3, seed=1, **settings):
         **settings,
     )
     return model, [epoch._replace(seconds=0.0) for epoch in history]
+
+
+class Sleeping(torch.nn.Module):
+    """Logits that take half a second of the wall and hardly any of the processor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.zeros(10))
+
+    def forward(self, images):
+        time.sleep(0.5)
+        return self.logits.expand(len(images), -1)
+
+
+def test_time_that_the_process_sleeps_is_not_of_the_training():
+    model = Sleeping()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    data, how = stripes(12), {"epochs": 1, "batch_size": 12, "generator": generator()}
+    (epoch,) = train_classifier(model, data, data, optimiser=optimiser, **how)
+    assert 0 < epoch.seconds < 0.4
 
 
 def same(first, second) -> bool:

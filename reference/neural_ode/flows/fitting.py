@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural_ode.checkpoint import load_state, save_state
+from neural_ode.clock import clock_of
 
 
 class Record(NamedTuple):
@@ -18,7 +19,8 @@ class Record(NamedTuple):
     Attributes:
         step: how many steps have been taken.
         losses: the mean loss of the stretch, one for each run.
-        seconds: all of the training so far, without what ``observe`` and checkpoints took.
+        seconds: all of the training so far, without what ``observe`` and checkpoints took, by the
+            clock of the device (``neural_ode.clock``): processor time on a CPU.
         observed: what ``observe`` returned.
     """
 
@@ -73,7 +75,8 @@ def fit(
     state = _State(model, optimiser, generators, settings)
     if checkpoint is not None:
         state.load(checkpoint)
-    started = saved = time.perf_counter()
+    clock = clock_of(next(model.parameters()).device)
+    started, saved = clock(), time.perf_counter()
     while state.step < steps:
         losses = loss(state.step)
         optimiser.zero_grad(set_to_none=True)
@@ -82,13 +85,13 @@ def fit(
         state.step += 1
         state.total = state.total + losses.detach().reshape(-1)
         if state.step % record_every == 0 or state.step == steps:
-            state.seconds += time.perf_counter() - started
+            state.seconds += clock() - started
             state.record(observe())
-            started = time.perf_counter()
+            started = clock()
         if checkpoint is not None and time.perf_counter() - saved >= checkpoint_every_s:
-            state.seconds += time.perf_counter() - started
+            state.seconds += clock() - started
             state.save(checkpoint)
-            started = saved = time.perf_counter()
+            started, saved = clock(), time.perf_counter()
     return state.records
 
 

@@ -1,5 +1,7 @@
 """The training loop of flows: what a step is, runs beside each other, and being stopped."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -33,6 +35,18 @@ def trained(seeds=(0, 1), steps=25, stop=None, adam=True, starts=(1.0, 2.0), **s
     settings = {"record_every": 10, **settings}
     records = fit(model, loss, steps=steps, optimiser=optimiser, generators=own, **settings)
     return model.at.detach(), [r._replace(seconds=0.0) for r in records]
+
+
+def test_time_that_the_process_sleeps_is_not_of_the_training():
+    model = Quadratics((1.0,))
+
+    def loss(step):
+        time.sleep(0.05)
+        return model.at.square()
+
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    records = fit(model, loss, steps=10, optimiser=optimiser, generators=[], record_every=10)
+    assert 0 < records[-1].seconds < 0.4
 
 
 class Stopped(Exception):

@@ -6,11 +6,10 @@ that takes more evaluations than that of an ANODE. A training takes a minute or 
 checkpoint.
 """
 
-import time
-
 import torch
 from torch import nn
 
+from neural_ode.clock import clock_of
 from neural_ode.data import Points, concentric_spheres, crossing
 from neural_ode.networks import OdeModel, augmented_model
 from odeclaims.cell import Context, Row
@@ -67,13 +66,14 @@ def train(
     )
     rows: list[Row] = []
     budget = {name: size[name] for name in ("epochs", "batch_size", "learning_rate")}
-    started = time.perf_counter()
+    clock = clock_of(next(model.parameters()).device)
+    started = clock()
     for row in training_epochs(model, data, generator=generator, **budget):
         epoch, loss = int(row["epoch"] or 0), float(row["loss"] or 0)
         if epoch <= COMPARED_EPOCHS:
             on_update(epoch, loss)
         context.tell(f"epoch {epoch} of {size['epochs']}, loss {loss:.3g}")
-        now = time.perf_counter()
+        now = clock()
         rows.append(
             {
                 "kind": "epoch",
