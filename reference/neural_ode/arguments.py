@@ -24,7 +24,7 @@ _QUOTED = 60
 
 
 def check_count(name: str, value: Any, least: int = 1, most: int = MOST) -> None:
-    """Check that an argument is a whole number in this range; a boolean is no number."""
+    """Check that an argument is a whole number in this range; a boolean is not a number."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {describe(value)}, expected a whole number") from None
     number = int(value)

@@ -178,7 +178,7 @@ class Run:
         return Step(t, h, y, y1, q1, f, f1, ratio, ks, stages, rates, nudged)
 
     def _doubtful(self, ratio: float, *ends: Tensor | None) -> float:
-        """The ratio of a step where the norm is no number from 0.
+        """The ratio of a step where the norm is not a number from 0.
 
         Raises:
             ValueError: where that is the norm's doing.

@@ -123,7 +123,7 @@ class Solution:
 
         Raises:
             ValueError: for a solve without ``dense=True``, and for times outside it.
-            TypeError: for what are no times.
+            TypeError: for anything but times.
         """
         if self.trajectory is None:
             raise ValueError("the steps were not kept: solve with dense=True to have at(t)")

@@ -22,7 +22,7 @@ def for_state(layout: Layout, rtol: Any, atol: Any) -> dict[str, Any]:
 
     Raises:
         ValueError, TypeError: for another number of entries than the state has parts, an entry that
-            is no number or does not fit its part, or two zeros.
+            is not a number or does not fit its part, or two zeros.
     """
     check_readable("rtol", rtol)
     check_readable("atol", atol)
@@ -35,7 +35,7 @@ def for_adjoint(layout: Layout, rtol: Any, atol: Any) -> dict[str, Any]:
     Where one part has the relative tolerance zero and another the absolute one, zeros do not count.
 
     Raises:
-        ValueError, TypeError: for an entry that is no number, or two zeros.
+        ValueError, TypeError: for an entry that is not a number, or two zeros.
     """
     check_readable("rtol", rtol)
     check_readable("atol", atol)
@@ -80,7 +80,7 @@ def _as_tensor(name: str, value: Any) -> Tensor:
     """Numbers in a tensor of their own dtype.
 
     Raises:
-        TypeError: for what is no real number or several of them.
+        TypeError: for what is not a real number or several of them.
     """
     check_readable(f"an entry of {name}", value)
     try:
@@ -122,7 +122,7 @@ def _least(name: str, value: Any, above: float | None = None) -> Any:
 
 
 def _has_entries(value: Any) -> bool:
-    """Whether it is more than one number; what is no tolerance at all is left to the settings."""
+    """Whether it is more than one number; the settings refuse what is not a tolerance."""
     if isinstance(value, Tensor | np.ndarray):
         return value.ndim > 0
     return isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) > 0

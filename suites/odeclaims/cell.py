@@ -46,7 +46,7 @@ class Profile:
 
     Raises:
         ValueError: for another name, or fewer than one repetition.
-        TypeError: for repetitions that are no whole number, or a device that is no text.
+        TypeError: for repetitions that are not a whole number, or a device that is not text.
     """
 
     name: ProfileName
@@ -94,7 +94,7 @@ class Cell:
 
     Raises:
         ValueError: for parameters that JSON cannot hold, or a negative repetition.
-        TypeError: for a repetition that is no whole number, or a device that is no text.
+        TypeError: for a repetition that is not a whole number, or a device that is not text.
     """
 
     claim: str

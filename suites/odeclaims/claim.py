@@ -253,7 +253,7 @@ class Claim:
     def _sequence(self, name: str, kind: type) -> Sequence[Any]:
         whole = self._part("judge", name)
         if not isinstance(whole, Sequence) or not all(isinstance(each, kind) for each in whole):
-            raise ValueError(f"{name} of claim {self.slug} is no sequence of {kind.__name__}")
+            raise ValueError(f"{name} of claim {self.slug} is not a sequence of {kind.__name__}")
         return whole
 
     def judge(self, df: pd.DataFrame) -> Verdict:

@@ -46,8 +46,8 @@ class Statement:
         rests_on: the names of the checks of the instrument without which it says nothing.
 
     Raises:
-        ValueError: for a name that is no identifier, or a lambda as the quantity.
-        TypeError: for a quantity that is no function, or a rule that is none.
+        ValueError: for a name that is not an identifier, or a lambda as the quantity.
+        TypeError: for a quantity that is not a function, or a rule that is not a ``Rule``.
     """
 
     name: str
@@ -121,8 +121,8 @@ class Check:
         because: why it must hold.
 
     Raises:
-        ValueError: for a name that is no identifier, or a lambda as the quantity.
-        TypeError: for a quantity that is no function.
+        ValueError: for a name that is not an identifier, or a lambda as the quantity.
+        TypeError: for a quantity that is not a function.
     """
 
     name: str
@@ -369,7 +369,7 @@ def _check_name(what: str, name: str, quantity: object) -> None:
     if not name.isidentifier() or name != name.lower():
         raise ValueError(f"the {what} {name!r} needs a name in lower case, as node_cannot_cross")
     if not callable(quantity):
-        raise TypeError(f"the {what} {name} has a quantity that is no function of rows")
+        raise TypeError(f"the {what} {name} has a quantity that is not a function of rows")
     if getattr(quantity, "__name__", "") == "<lambda>":
         raise ValueError(
             f"the {what} {name} has a lambda as its quantity; expected a function with a name,"

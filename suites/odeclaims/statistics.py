@@ -19,7 +19,7 @@ TWO_WAY_RESAMPLES = 1999
 ENUMERATED = 13
 
 Interval = tuple[float, float]
-# A tuple is no array-like for a type checker at run time.
+# A tuple is not an array-like for a type checker at run time.
 Numbers = ArrayLike | Sequence[float]
 
 

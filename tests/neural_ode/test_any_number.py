@@ -212,8 +212,8 @@ HEUN: dict[str, Any] = {
     ("change", "fault"),
     [
         ({"order": 1.5}, "order is 1.5, expected a whole number"),
-        ({"b": "x"}, "heun: b is no array of numbers"),
-        ({"b": None}, "heun: b is no array of numbers"),
+        ({"b": "x"}, "heun: b is not an array of numbers"),
+        ({"b": None}, "heun: b is not an array of numbers"),
         ({"c": [0, math.nan]}, "heun: c holds a number that is not finite"),
         ({"c": 1.0}, "heun: c has the shape (), expected [stages]"),
         ({"c": [0, 0.5]}, "heun: the rows of a do not add up to c"),

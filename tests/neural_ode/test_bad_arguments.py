@@ -367,7 +367,7 @@ def test_a_folder_may_be_a_text_and_a_file_is_none(tmp_path):
     with pytest.raises(OSError, match=f"MNIST file {name} in .* cannot be read"):
         mnist.load("test", folder=tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(FileNotFoundError, match="which is no folder here"):
+    with pytest.raises(FileNotFoundError, match="which is not a folder"):
         mnist.load("test", folder=tmp_path / "file")
 
 

@@ -114,7 +114,7 @@ def load(split: Literal["train", "test"], *, folder: Path | str | None = None) -
 
     Raises:
         ValueError: the split is unknown, or a file is truncated or is not the published one.
-        TypeError: the folder is no path.
+        TypeError: the folder is not a path.
         FileNotFoundError: a file, or the folder, is missing.
         OSError: a file cannot be read.
     """
@@ -128,7 +128,7 @@ def load(split: Literal["train", "test"], *, folder: Path | str | None = None) -
     # Not the method of a path, which raises where the name is too long.
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"folder is {describe(str(folder))}, which is no folder here: expected one that holds"
+            f"folder is {describe(str(folder))}, which is not a folder: expected one that holds"
             " the four gzipped MNIST files"
         )
     images, labels = (_read(Path(folder), file) for file in _FILES[split])
@@ -144,7 +144,7 @@ def spread(data: MNIST, count: int) -> MNIST:
 
     Raises:
         ValueError: for fewer than one or more than n.
-        TypeError: for data that is no split, or a count that is no whole number.
+        TypeError: for data that is not a split, or a count that is not a whole number.
     """
     if not isinstance(data, MNIST):
         raise TypeError(f"data is {describe(data)}, expected an MNIST")

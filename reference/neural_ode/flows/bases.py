@@ -29,7 +29,7 @@ class StandardNormal:
 
     Raises:
         ValueError: for a dimension below 1 or a scale that is not positive.
-        TypeError: for one that is no number.
+        TypeError: for one that is not a number.
     """
 
     def __init__(self, dim: int, scale: float = 1.0) -> None:
@@ -47,7 +47,7 @@ class StandardNormal:
 
         Raises:
             ValueError: for points of another dimension.
-            TypeError: for points that are no floating-point tensor.
+            TypeError: for points that are not a floating-point tensor.
         """
         check_points("x", x, self.dim)
         squares = (x / self.scale).square().sum(dim=-1)

@@ -67,7 +67,7 @@ class LogDensityField(nn.Module):
             solve ``with_fixed_noise`` gives.
 
     Raises:
-        TypeError: for a field that is no module, or a trace that cannot be called.
+        TypeError: for a field that is not a module, or a trace that cannot be called.
     """
 
     def __init__(self, field: nn.Module, trace: Trace | Hutchinson) -> None:
@@ -128,8 +128,8 @@ class CNF(nn.Module):
     Raises:
         ValueError: for a base that is not one of vectors of the field's dimension, or an end that
             is not positive.
-        TypeError: for a field that is no module, a base that is no distribution, or a keyword that
-            ``solve`` does not know.
+        TypeError: for a field that is not a module, a base that is not a distribution, or a keyword
+            that ``solve`` does not know.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class CNF(nn.Module):
 
         Raises:
             ValueError: for points of another shape than the model's, or times in no order.
-            TypeError: for times that are no numbers.
+            TypeError: for times that are not numbers.
         """
         self._check(x)
         check_numbers("times", times)

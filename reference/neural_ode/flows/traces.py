@@ -44,7 +44,8 @@ def exact_trace(
 
     Raises:
         ValueError: for states without a dimension, or a field of another shape than theirs.
-        TypeError: for a field that is no function, or states that are no floating-point tensor.
+        TypeError: for a field that is not a function, or states that are not a floating-point
+            tensor.
     """
     graph = torch.is_grad_enabled()
     f, z = _differentiable(field, t, z)

@@ -49,7 +49,7 @@ class Coupled:
             way back.
 
     Raises:
-        TypeError: for a base that is no ``ButcherTableau``, or a coupling that is no number.
+        TypeError: for a base that is not a ``ButcherTableau``, or a coupling that is not a number.
         ValueError: for a coupling out of range, or a base whose dense output needs further stages.
     """
 

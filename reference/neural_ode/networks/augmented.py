@@ -81,7 +81,7 @@ class SecondOrderField(nn.Module):
         acceleration: maps a time and states [batch, 2 dim] to accelerations [batch, dim].
 
     Raises:
-        TypeError: for an acceleration that is no module.
+        TypeError: for an acceleration that is not a module.
         ValueError: for states with an odd number of coordinates.
     """
 
@@ -152,8 +152,8 @@ class OdeModel(nn.Module):
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``method``.
 
     Raises:
-        TypeError: for a part that is no module, or a keyword that ``solve`` does not know. What it
-            is called with is checked as well.
+        TypeError: for a part that is not a module, or a keyword that ``solve`` does not know. What
+            it is called with is checked as well.
     """
 
     def __init__(

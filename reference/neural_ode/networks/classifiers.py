@@ -87,8 +87,8 @@ class OdeBlock(nn.Module):
         solver: keyword arguments of ``solve``, such as ``rtol`` and ``gradient``.
 
     Raises:
-        TypeError: for a field that is no module, a keyword that ``solve`` does not know, or states
-            that are no floating-point tensor.
+        TypeError: for a field that is not a module, a keyword that ``solve`` does not know, or
+            states that are not a floating-point tensor.
     """
 
     def __init__(self, field: nn.Module, **solver: Any) -> None:

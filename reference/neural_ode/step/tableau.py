@@ -38,7 +38,7 @@ class Tableau:
             the coefficients miss what any method must meet: the weights of a stage add up to its
             node, those of the solution to 1, those of the error to 0, and the dense output ends
             with the solution.
-        TypeError: for an order that is no whole number, or coefficients that are no numbers.
+        TypeError: for an order that is not a whole number, or coefficients that are not numbers.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Tableau:
         except (TypeError, ValueError):
             values = None
         if values is None or getattr(self, name) is None:
-            raise TypeError(f"{self.name}: {name} is no array of numbers")
+            raise TypeError(f"{self.name}: {name} is not an array of numbers")
         if not np.isfinite(values).all():
             raise ValueError(f"{self.name}: {name} holds a number that is not finite")
         return values

@@ -248,7 +248,7 @@ def _options(settings: Settings, ts: Tensor) -> dict[str, Any]:
 def _of_adjoint(gradient: Adjoint, field: Field, options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of ``odeint_adjoint`` beside those of ``odeint``."""
     if gradient.params is None and not isinstance(field, nn.Module):
-        raise ValueError("the adjoint of a field that is no module needs its params")
+        raise ValueError("the adjoint of a field that is not a module needs its params")
     arguments: dict[str, Any] = {
         "adjoint_rtol": gradient.rtol,
         "adjoint_atol": gradient.atol,

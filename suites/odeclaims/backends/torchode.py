@@ -226,7 +226,7 @@ def _check_times(ts: Tensor, y0: Tensor) -> None:
 def _check_parameters(field: Field) -> None:
     """torchode's adjoint gives a gradient to each parameter of a module, and to nothing else."""
     if not isinstance(field, nn.Module):
-        raise NotOffered("torchode does not offer the adjoint of a field that is no module")
+        raise NotOffered("torchode does not offer the adjoint of a field that is not a module")
     if not all(parameter.requires_grad for parameter in field.parameters()):
         raise NotOffered("torchode does not offer the adjoint of a field with frozen parameters")
 

@@ -44,7 +44,7 @@ def choose_claims(names: list[str] | None) -> list[Claim]:
     """The claims of these names, or all.
 
     Raises:
-        ValueError: for a name that is no claim's.
+        ValueError: for a name that no claim has.
     """
     known = find_claims()
     for name in names or []:

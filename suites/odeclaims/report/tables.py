@@ -42,7 +42,7 @@ def column_frame(columns: Mapping[str, Column]) -> pd.DataFrame:
 def escape_html(text: str) -> str:
     """The text with what Markdown would hand on as HTML escaped: tags and entities, not "a < b".
 
-    A link is no link any more, either.
+    Links become plain text.
     """
     text = re.sub(r"&(?=#|\w+;)", "&amp;", text.replace("](", r"]\("))
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)

@@ -122,7 +122,7 @@ def test_failures_have_the_names_of_ours():
     field, y0 = problem()
     with pytest.raises(StepLimit, match=r"^diffrax: The maximum number of solver steps"):
         by_diffrax(field, y0, ENDS, rtol=1e-10, atol=1e-10, max_num_steps=3)
-    # There diffrax's step is no number, and so never the last.
+    # There diffrax's step is not a number, and so never the last.
     with pytest.raises(NonFinite, match=r"^the solver's time is no longer a number$"):
         by_diffrax(lambda t, y: y / (t > 0.5), y0, ENDS)
     shortest = RuntimeError(

@@ -283,7 +283,7 @@ def test_what_torchode_would_get_wrong_it_is_not_asked():
     rate = torch.ones((), requires_grad=True)
     with pytest.raises(NotOffered, match=r"params = .* of the adjoint"):
         ask(lambda t, y: -rate * y, FORWARD, gradient=Adjoint(params=[rate]))
-    with pytest.raises(NotOffered, match="field that is no module"):
+    with pytest.raises(NotOffered, match="field that is not a module"):
         ask(lambda t, y: -rate * y, FORWARD, gradient=Adjoint())
     frozen = MLPField(2, 4)
     frozen.layers[0].requires_grad_(False)

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-# What a surrogate alone stands for is no text, and cannot be written as UTF-8.
+# What a surrogate alone stands for is not text, and cannot be written as UTF-8.
 letters = st.characters(exclude_categories=["Cs"])
 tricky = st.sampled_from(
     ["007", "1e5", "+1", " 1", "nan", "NA", "N/A", "None", "NULL", "<NA>", "inf", "True", "-", "\\",
