@@ -48,10 +48,8 @@ def differentiate(solver: Any, ts: torch.Tensor, **arguments: Any) -> tuple[Solu
 @pytest.mark.parametrize(
     ("ts", "arguments"),
     [
-        (THERE, {"rtol": 1e-7, "atol": 1e-7}),
-        (ENDS, {"rtol": 1e-8, "atol": 1e-8, "method": "dopri8"}),
-        (THERE, {"method": "heun2", "step_size": 0.1}),
-        (THERE, {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint()}),
+        (THERE, {"rtol": 1e-8, "atol": 1e-8, "method": "dopri8"}),
+        (ENDS, {"method": "heun2", "step_size": 0.1}),
         (ENDS, {"rtol": 1e-6, "atol": 1e-6, "gradient": Adjoint(norm="seminorm")}),
     ],
 )
