@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from neural_ode.failures import NotOffered
 from neural_ode.networks import MLPField
-from odeclaims.backends import Answer, Prepared
+from odeclaims.backends import Answer, Ending, Prepared
 from odeclaims.backends.ours import Ours
 from odeclaims.conform import problems
 from odeclaims.conform.check import Check
@@ -233,6 +234,48 @@ def test_the_documented_example_fails_no_check():
         assert outcomes[name] == "not offered"
     # It is not a solver of torch's tensors.
     assert outcomes["complex states"] == "cannot be asked"
+
+
+class Scipy(example_module().Scipy):
+    """The documented example, with SciPy's dense output and events."""
+
+    def solve_dense(self, problem, times, *, method, tol):
+        solution = self._solve(problem, tol, dense_output=True)
+        states = solution.sol(times).T.reshape(-1, *problem.y0.shape)
+        return Answer(states, None, solution.nfev, None)
+
+    def solve_to_event(self, problem, event, *, method, tol, gradient):
+        def crossed(t, y):
+            return event.value(t, y.reshape(problem.y0.shape))
+
+        crossed.__dict__["terminal"] = True
+        solution = self._solve(problem, tol, events=crossed)
+        state = solution.y_events[0][0].reshape(problem.y0.shape)
+        return Ending(float(solution.t_events[0][0]), state, None)
+
+    def _solve(self, problem, tol, **how) -> Any:
+        def field(t, y):
+            with torch.no_grad():
+                state = torch.from_numpy(y).view(problem.y0.shape)
+                return problem.field(torch.tensor(t), state).numpy().ravel()
+
+        ends, start = problem.ts[[0, -1]].tolist(), problem.y0.numpy().ravel()
+        return solve_ivp(field, ends, start, "RK45", rtol=tol, atol=tol, **how)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dense output keeps the tolerance",
+        "dense output backward in time",
+        "order of the dense output of dopri5",
+        "time and state of an event",
+        "time and state of an event, backward in time",
+    ],
+)
+def test_a_solver_that_is_not_of_this_project_passes(name):
+    finding = check(name).judge(Scipy())
+    assert finding.outcome == "pass", (finding.value, finding.sentence)
 
 
 class Stateless(faulty.Altered):
