@@ -55,7 +55,8 @@ class Batch(NamedTuple):
         test_error: the fraction of test images got wrong after the last whole epoch; ``None``
             before there is one.
         nfe_forward, nfe_backward: evaluations of the batch, where there are any.
-        left_s: seconds that the updates still to come take, if each takes the mean of this epoch.
+        left_s: seconds of the wall clock that the updates still to come take, if each takes the
+            mean of those that this process has taken in this epoch.
     """
 
     epoch: int
@@ -132,8 +133,8 @@ def train_classifier(
         learning_rate: that of an epoch, from 0; by default the optimiser's own throughout.
         crop_padding: pixels of zeros around an image, of which a random 28 x 28 is cut out.
         checkpoint: a file to go on from, where it exists, and to keep the state in.
-        checkpoint_every_s: seconds of training between two states kept; one is kept at the end of
-            each epoch in any case.
+        checkpoint_every_s: seconds of the wall clock between two states kept; one is kept at the
+            end of each epoch in any case.
         on_batch: called after each update with where the training stands.
         observe: called at the end of each epoch, when the model has been tested; what it returns
             stands in the history and is kept with it, so it may be made of numbers, strings, lists
@@ -165,12 +166,13 @@ def train_classifier(
         if not len(state.order):
             state.order = torch.randperm(len(images), generator=generator)
         while len(state.losses) < len(images) // batch_size:
-            started = clock()
+            started, began = clock(), time.perf_counter()
             position = batch_size * len(state.losses)
             chosen = state.order[position : position + batch_size]
             batch = random_crop(images[chosen.to(device)], crop_padding, generator)
             state.update(normalised(batch), labels[chosen.to(device)])
             state.seconds += clock() - started
+            state.waited.append(time.perf_counter() - began)
             on_batch(state.batch())
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
                 state.save(checkpoint)
@@ -224,6 +226,8 @@ class _State:
     evaluations: list[list[int | None]] = field(default_factory=list)
     seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
+    # Wall-clock seconds of each update of this process in the epoch; they are not kept.
+    waited: list[float] = field(default_factory=list)
 
     def update(self, images: Tensor, labels: Tensor) -> None:
         """One step of the optimiser."""
@@ -253,7 +257,7 @@ class _State:
             test_error=self.history[-1].test_error if self.history else None,
             nfe_forward=forward,
             nfe_backward=backward,
-            left_s=left * self.seconds / len(self.losses),
+            left_s=left * sum(self.waited) / len(self.waited),
         )
 
     def end_epoch(self, test_error: float, observed: Any) -> None:
@@ -273,6 +277,7 @@ class _State:
         self.order, self.seconds = self.order[:0], 0.0
         self.losses.clear()
         self.evaluations.clear()
+        self.waited.clear()
 
     def save(self, path: Path) -> None:
         """Put the state at ``path`` in one step."""

@@ -52,9 +52,14 @@ class Sleeping(torch.nn.Module):
 def test_time_that_the_process_sleeps_is_not_of_the_training():
     model = Sleeping()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    data, how = stripes(12), {"epochs": 1, "batch_size": 12, "generator": generator()}
-    (epoch,) = train_classifier(model, data, data, optimiser=optimiser, **how)
-    assert 0 < epoch.seconds < 0.4
+    data, how = stripes(12), {"epochs": 2, "batch_size": 12, "generator": generator()}
+    left = []
+    how |= {"on_batch": lambda batch: left.append(batch.left_s)}
+    first, _ = train_classifier(model, data, data, optimiser=optimiser, **how)
+    assert 0 < first.seconds < 0.4
+    # Who waits for its end waits for the sleep too.
+    assert left[0] >= 0.5
+    assert left[1] == 0
 
 
 def same(first, second) -> bool:

@@ -59,7 +59,7 @@ def fit(
         observe: called at each record; what it returns is kept with it, so it may be made of
             numbers, strings, lists and dictionaries.
         checkpoint: a file to go on from, where it exists, and to keep the state in.
-        checkpoint_every_s: seconds between two states kept.
+        checkpoint_every_s: seconds of the wall clock between two states kept.
 
     Returns:
         The records, in their order.

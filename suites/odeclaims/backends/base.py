@@ -28,7 +28,8 @@ class Answer:
     """The result of a piece of work, as plain numbers.
 
     Attributes:
-        states: the states at every output time after the first.
+        states: the states at every output time after the first; of ``solve_dense``, those at every
+            time that it was asked for.
         gradient: the gradient of ``loss_of`` as one vector: that of the initial states, then that
             of each parameter in the order of ``field.parameters()``; where a net is trained, those
             of the parameters of stem, field and head; ``None`` if the work has no gradient.
@@ -62,7 +63,15 @@ class Crossing:
     slope: float
 
     def value(self, t: Any, y: Any) -> Any:
-        """The event function; it works on arrays of torch, JAX and NumPy."""
+        """The event function, which is zero at the event.
+
+        Args:
+            t: the time, 0-dimensional.
+            y: the state, shape [1, features], an array of torch, JAX or NumPy.
+
+        Returns:
+            A 0-dimensional number.
+        """
         return y[0, self.feature] - self.level - self.slope * t
 
 
@@ -135,10 +144,11 @@ class Backend:
                 here.
             method: the name of a Runge-Kutta method, as in ``neural_ode.METHODS``.
             tol: relative and absolute tolerance of the forward and the backward solve.
-            gradient: one of ``gradients``, or ``None`` for the forward solve alone.
+            gradient: one of ``gradients``, which the caller makes sure of, or ``None`` for the
+                forward solve alone.
 
         Raises:
-            ValueError: for a problem, method or gradient that the backend does not know.
+            ValueError: for a problem or a method that the backend does not know.
         """
         raise NotImplementedError(f"backend {self.name} defines no prepare")
 
@@ -198,6 +208,9 @@ class Backend:
                 begins at the first, and the event comes before the second.
             event: the event; the first that comes is meant.
             method, tol, gradient: as for ``prepare``.
+
+        Returns:
+            The time and the state of the event, and the gradient of the time if one was asked for.
 
         Raises:
             NotOffered: where there are no events, or none with this method or gradient.

@@ -101,9 +101,10 @@ def ending(
     vector = None
     if gradient is not None:
         inputs = [y0, *problem.field.parameters()]
+        # A gradient that is lost is zero, so that it is seen as a wrong number.
         parts = torch.autograd.grad(t, inputs, allow_unused=True, materialize_grads=True)
-        vector = torch.cat([part.reshape(-1) for part in parts]).double().numpy()
-    return Ending(t.item(), y.detach().double().numpy(), vector)
+        vector = torch.cat([part.reshape(-1) for part in parts]).double().cpu().numpy()
+    return Ending(t.item(), y.detach().double().cpu().numpy(), vector)
 
 
 class CountedField(nn.Module):

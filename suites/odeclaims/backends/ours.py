@@ -108,7 +108,7 @@ class Ours(Backend):
         settings = self._settings(method, tol, None)
         with torch.no_grad():
             solution = solve(problem.field, problem.y0, problem.ts[[0, -1]], dense=True, **settings)
-            states = solution.at(torch.tensor(times)).double().numpy()
+            states = solution.at(torch.tensor(times)).double().cpu().numpy()
         return Answer(states, None, solution.stats.nfe_forward, None)
 
     def solve_to_event(
@@ -141,9 +141,9 @@ class Ours(Backend):
     ) -> Complex[Tensor, "time *state"]:
         """The states by ``odeint``, or by ``odeint_adjoint``."""
         if self.compiles:
-            raise NotOffered("odeint, which takes complex states, compiles nothing")
+            raise NotOffered("complex states go through odeint, which does not compile")
         if gradient not in _COMPLEX:
-            raise NotOffered(f"odeint offers complex states no gradient by {gradient}")
+            raise NotOffered(f"odeint does not offer the gradient {gradient} of complex states")
         function, more = _COMPLEX[gradient]
         ys: Any = function(field, y0, ts, method=method, rtol=tol, atol=tol, **more)
         return ys

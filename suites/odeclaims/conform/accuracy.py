@@ -69,7 +69,16 @@ def order(pose: Callable[[], KnownProblem], method: str, backend: Backend) -> Ob
 def slope_of_order(
     solve: Callable[[float], tuple[int, Answer]], known: KnownProblem, method: str
 ) -> Observation:
-    """That slope, where ``solve`` gives the evaluations and the answer at a tolerance."""
+    """Minus the slope of log error over log evaluations; the error is the root mean square.
+
+    Args:
+        solve: from a tolerance to the evaluations and the answer.
+        known: the problem that is answered.
+        method: the method, whose order says between which tolerances the slope is measured.
+
+    Returns:
+        The slope; NaN where a state is not finite, and 0 where there is no slope.
+    """
     counts, errors = [], []
     for tol in ORDER_TOLERANCES[METHODS[method].order]:
         count, answer = solve(tol)
@@ -77,9 +86,9 @@ def slope_of_order(
         errors.append(float(np.sqrt(np.square(scaled_errors(answer, known)).mean())))
     if not np.isfinite(errors).all():
         return Observation(math.nan, "answers with values that are not finite")
-    if min(errors) == 0 or len(set(counts)) == 1:
-        return Observation(0.0, f"{counts[0]} evaluations, error {errors[0]:.1e} at all tolerances")
     ends = [f"{n} evaluations, error {e:.1e}" for n, e in zip(counts, errors, strict=True)]
+    if min(errors) == 0 or len(set(counts)) == 1:
+        return Observation(0.0, f"no slope: from {ends[0]} to {ends[-1]}")
     return Observation(-log_slope(counts, errors), f"from {ends[0]} to {ends[-1]}")
 
 

@@ -18,9 +18,10 @@ from odeclaims.workloads import Problem
 
 Outcome = Literal["pass", "fail", "not offered", "cannot be asked"]
 
-# The methods that the checks use; the cost of a step is known from their tableaux.
+# The explicit methods that the checks ask for; their tableaux give the cost of a step.
 METHODS_ASKED = ("dopri5", "tsit5", "bosh3")
-# Those of the stiff problem, and of every check where a solver has no other.
+# The implicit methods: for the stiff problem, and for other checks where a solver has no explicit
+# one.
 IMPLICIT = ("kvaerno3", "kvaerno5")
 # An error may be this many times the tolerance: a tolerance bounds the error of one step, and the
 # errors of the steps add up. The speed suite has the same bound.
@@ -69,7 +70,11 @@ class Check:
     limit_s: float = 120.0
 
     def judge(self, backend: Backend) -> "Finding":
-        """Measure in this process and judge; an error that the backend raises is a failed check."""
+        """Measure in this process and judge.
+
+        ``NotOffered`` and ``NotImplementedError`` are "not offered", ``CannotAsk`` is "cannot be
+        asked", and any other error is a failed check.
+        """
         try:
             observed = self.measure(backend)
         except (NotOffered, failures.NotOffered, NotImplementedError) as reason:
@@ -242,7 +247,7 @@ def largest(values: Iterable[float]) -> float:
 
 def worst_tolerance(errors: dict[float, float]) -> Observation:
     """The largest of some errors, each in units of its tolerance; the tolerances are the keys."""
-    # Of several numbers the largest is one that is NaN.
+    # argmax takes a NaN for the largest.
     tol = list(errors)[int(np.argmax(list(errors.values())))]
     return Observation(errors[tol], f"the worst is at tolerance {tol:g}")
 

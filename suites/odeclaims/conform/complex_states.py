@@ -21,7 +21,7 @@ from odeclaims.conform.check import (
 )
 from odeclaims.conform.derivatives import relative_error
 
-# So tight that a state of 64 bits misses it.
+# So tight that a solve in complex64 misses it.
 TOL = 1e-9
 Flow = Callable[[Tensor, Tensor], Tensor]
 

@@ -93,7 +93,7 @@ Derive = Callable[[Growth, Flow], Tensor]
 
 
 def worst_error(derives: Sequence[Derive], gradient: str | None, backend: Backend) -> Observation:
-    """The largest error in units of the tolerance; an error that the solver raises is none."""
+    """The largest relative error in units of the tolerance; 0 where the solver raises an error."""
     if gradient is not None:
         require_gradient(backend, gradient)
     if not backend.runs_claims:

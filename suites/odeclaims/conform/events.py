@@ -43,7 +43,7 @@ def time_and_state(begin: float, end: float, backend: Backend) -> Observation:
     """The largest error of the time and of the state there, each in units of its tolerance.
 
     Raises:
-        ValueError: if the state is not one sample.
+        ValueError: if the state has another shape than [1, features].
     """
     known = problems.crossing()[0].at(begin, end)
     t = problems.crossing_time(begin, end)
@@ -60,10 +60,12 @@ def time_and_state(begin: float, end: float, backend: Backend) -> Observation:
 
 
 def gradient_of_time(gradient: str, backend: Backend) -> Observation:
-    """The relative error of the gradient by the initial state and the parameters.
+    """The relative L2 error of the gradient by the initial state and the parameters.
+
+    It is in units of the tolerance.
 
     Raises:
-        ValueError: if no such gradient comes back.
+        ValueError: if there is no gradient, or it has another shape.
     """
     require_gradient(backend, gradient)
     require_float64(backend)

@@ -46,20 +46,18 @@ def answer_to_unsolvable(pose: Callable[[], Problem], backend: Backend) -> Obser
 
 
 CHECKS = [
-    *(
-        Check(
-            "failing problems",
-            what,
-            "1 for a finite number without a word, else 0",
-            Bounds(at_most=0),
-            "there is no solution; an error or a visible NaN says so",
-            partial(answer_to_unsolvable, pose),
-            LIMIT_S,
-        )
-        for what, pose in (
-            ("blow-up in finite time", problems.blow_up),
-            ("field that is NaN", problems.not_a_number),
-            ("field that becomes infinite half way", problems.infinite_later),
-        )
-    ),
+    Check(
+        "failing problems",
+        what,
+        "1 for a finite number without a word, else 0",
+        Bounds(at_most=0),
+        "there is no solution; an error or a visible NaN says so",
+        partial(answer_to_unsolvable, pose),
+        LIMIT_S,
+    )
+    for what, pose in (
+        ("blow-up in finite time", problems.blow_up),
+        ("field that is NaN", problems.not_a_number),
+        ("field that becomes infinite half way", problems.infinite_later),
+    )
 ]

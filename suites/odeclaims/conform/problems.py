@@ -35,7 +35,8 @@ class KnownProblem:
 
     Attributes:
         problem: the problem for the backend, in float64.
-        flow: the solution, at any time between the first and the last output time.
+        flow: the solution, at any time between the first and the last output time; that of
+            ``stiff`` only where the initial values are forgotten.
     """
 
     problem: Problem

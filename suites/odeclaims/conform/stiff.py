@@ -59,7 +59,7 @@ CHECKS = [
         f"stiff problem, rate {RATE:,.0f}",
         "error in units of the tolerance; 0 where the solver gives up visibly",
         Bounds(at_most=FACTOR),
-        "an explicit method needs some hundred steps for it, and may say no, but not be wrong",
+        "an explicit method needs some 750 steps for it; it may refuse, but must not be wrong",
         by_explicit_method,
         LIMIT_S,
     ),
