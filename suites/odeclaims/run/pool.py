@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,9 @@ from odeclaims.run.watch import end_with
 
 # Of a run that ends early, which says so itself.
 warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed", UserWarning)
+# joblib's tracker removes the semaphores of a run that is stopped while its workers start, and
+# warns of each. It is a process of its own, which gets these options.
+sys.warnoptions.append("ignore:resource_tracker:UserWarning")
 
 
 def in_processes(

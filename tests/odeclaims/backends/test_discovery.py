@@ -50,7 +50,7 @@ def test_every_file_of_a_backend_is_registered_under_its_name():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     registered = project["entry-points"][ENTRY_POINT]
     folder = ROOT / "suites" / "odeclaims" / "backends"
-    shared = {"__init__", "base", "jax_fields", "offers", "on_jax", "on_torch"}
+    shared = {"__init__", "base", "diffrax_programs", "jax_fields", "offers", "on_jax", "on_torch"}
     assert {path.stem for path in folder.glob("*.py")} - shared == set(registered)
     for name, value in registered.items():
         assert value.startswith(f"odeclaims.backends.{name}:")

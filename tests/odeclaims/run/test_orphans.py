@@ -6,6 +6,8 @@ go the same way and differ in the exit code, so a test has one of the two; SIGKI
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -104,6 +106,23 @@ def test_workers_that_have_only_been_started_end_with_their_run(counted, sign):
     assert not counted.log()
     stop(counted, run, sign, within=GONE_ONCE_IMPORTED_S)
     goes_on(counted, 6)
+
+
+def test_a_semaphore_that_is_left_is_removed_without_a_word():
+    code = (
+        "import odeclaims.run.pool\n"
+        "from joblib.externals.loky.backend import resource_tracker\n"
+        "resource_tracker.register('/loky-left', 'semlock')"
+    )
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert ended.stderr == ""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
