@@ -54,8 +54,8 @@ class Crossing:
 
     Attributes:
         feature: its index.
-        level: where the line is at time 0.
-        slope: how fast it rises.
+        level: the line at time 0, in units of the state.
+        slope: how much it rises in a unit of time.
     """
 
     feature: int
@@ -81,7 +81,7 @@ class Ending:
 
     Attributes:
         t: the time of the event.
-        state: the state there.
+        state: the state there, shape [1, features].
         gradient: the gradient of ``t``, in the order of ``Answer.gradient``; ``None`` if none was
             asked for.
     """

@@ -155,8 +155,8 @@ def event_program(
         return event.value(t, y)
 
     def end(y0: Any, params: Any, tol: Any, ends: tuple[Any, Any]) -> Any:
-        found = diffrax.Event(crossed, optimistix.Newton(rtol=tol, atol=tol))
-        solution = _solve(field, method, y0, params, tol, ends, event=found)
+        stop = diffrax.Event(crossed, optimistix.Newton(rtol=tol, atol=tol))
+        solution = _solve(field, method, y0, params, tol, ends, event=stop)
         t, y = solution.ts[-1], solution.ys[-1]
         return t, (t, y)
 

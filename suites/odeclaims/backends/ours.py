@@ -108,8 +108,8 @@ class Ours(Backend):
         settings = self._settings(method, tol, None)
         with torch.no_grad():
             solution = solve(problem.field, problem.y0, problem.ts[[0, -1]], dense=True, **settings)
-            states = solution.at(torch.tensor(times)).double().cpu().numpy()
-        return Answer(states, None, solution.stats.nfe_forward, None)
+            ys = solution.at(torch.tensor(times))
+        return Answer(ys.double().cpu().numpy(), None, solution.stats.nfe_forward, None)
 
     def solve_to_event(
         self,

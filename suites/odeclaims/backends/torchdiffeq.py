@@ -143,9 +143,8 @@ class Torchdiffeq(Backend):
         counted = CountedField(problem.field)
         with torch.no_grad():
             at = torchdiffeq.odeint_dense(counted, problem.y0, begin, end, **settings)
-            states = torch.stack([at(t) for t in torch.tensor(times)])
-        states = states.double().cpu().numpy()
-        return Answer(states, None, counted.count, None)
+            ys = torch.stack([at(t) for t in torch.tensor(times)])
+        return Answer(ys.double().cpu().numpy(), None, counted.count, None)
 
     def solve_to_event(
         self,
