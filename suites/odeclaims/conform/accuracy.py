@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float64
 
 from neural_ode import METHODS
 from odeclaims.backends import Answer, Backend
@@ -66,15 +67,24 @@ def order(pose: Callable[[], KnownProblem], method: str, backend: Backend) -> Ob
     return slope_of_order(solve, known, method)
 
 
+def root_mean_square(errors: Float64[np.ndarray, "time batch features"]) -> float:
+    """The root of the mean of the squares."""
+    return float(np.sqrt(np.square(errors).mean()))
+
+
 def slope_of_order(
-    solve: Callable[[float], tuple[int, Answer]], known: KnownProblem, method: str
+    solve: Callable[[float], tuple[int, Answer]],
+    known: KnownProblem,
+    method: str,
+    size: Callable[[Float64[np.ndarray, "time batch features"]], float] = root_mean_square,
 ) -> Observation:
-    """Minus the slope of log error over log evaluations; the error is the root mean square.
+    """Minus the slope of log error over log evaluations.
 
     Args:
         solve: from a tolerance to the evaluations and the answer.
         known: the problem that is answered.
         method: the method, whose order says between which tolerances the slope is measured.
+        size: from the errors at all times and entries to one number.
 
     Returns:
         The slope; NaN where a state is not finite, and 0 where there is no slope.
@@ -83,7 +93,7 @@ def slope_of_order(
     for tol in ORDER_TOLERANCES[METHODS[method].order]:
         count, answer = solve(tol)
         counts.append(count)
-        errors.append(float(np.sqrt(np.square(scaled_errors(answer, known)).mean())))
+        errors.append(size(scaled_errors(answer, known)))
     if not np.isfinite(errors).all():
         return Observation(math.nan, "answers with values that are not finite")
     ends = [f"{n} evaluations, error {e:.1e}" for n, e in zip(counts, errors, strict=True)]

@@ -55,6 +55,7 @@ FAULTS = [
     (faulty.NoticesEventsLate, "time and state of an event, backward in time"),
     (faulty.ForgetsThatTheEventMoves, "gradient of an event's time by backprop"),
     (faulty.DenseByAnotherMethod, "order of the dense output of dopri5"),
+    (faulty.CubicInOneStep, "order of the dense output of dopri5"),
     (faulty.SortsItsTimes, "dense output backward in time"),
     (faulty.NaNWhereTight, "tolerance kept by dopri5"),
     (faulty.NaNWhereTight, "error falls with the tolerance, dopri5"),
