@@ -32,6 +32,7 @@ class CompiledSteps:
         start, advance: the two functions of a stepper that was made to be traced.
         captured: whether they may be captured; the caller knows whether autograd is on.
         loop: a whole solve as one function; ``None`` where the method has none.
+        method: the method, which lives as long as what was compiled for it.
 
     Where there is no compiler, or it cannot compile the field, or has to do so at every call, a
     warning says so once and the functions run as they are. The loop is useful only compiled, so it
@@ -45,8 +46,9 @@ class CompiledSteps:
         *,
         captured: bool = False,
         loop: Callable | None = None,
+        method: object = None,
     ) -> None:
-        self.captured = captured
+        self.captured, self.method = captured, method
         self.start, self.advance = _Compiled(start, captured), _Compiled(advance, captured)
         self.loop = None if loop is None else _Compiled(loop, otherwise=_nothing)
 

@@ -13,8 +13,17 @@ MANY_STEPS, LOOK_AHEAD = 1_000_000, 20_000
 
 
 def warn_of_many(ahead: float, attempts: int, goal: float, t: float) -> None:
-    """Warn where so many steps of the present size lie ahead that nobody may wait for their end."""
-    if MANY_STEPS < ahead < math.inf:
+    """Warn where so many steps of the present size lie ahead that nobody may wait for their end.
+
+    An event, whose time is not known, may never come, so it is waited for with a warning too.
+    """
+    if math.isinf(goal):
+        warnings.warn(
+            f"{attempts:,} steps reached t={t:.9g}, and no event has come: without one the solve"
+            " does not end, unless max_num_steps ends it",
+            stacklevel=2,
+        )
+    elif MANY_STEPS < ahead < math.inf:
         warnings.warn(
             f"{attempts:,} steps reached t={t:.9g}, and steps of this size make for {ahead:,.0f}"
             f" more to t={goal:.9g}: max_num_steps limits them",

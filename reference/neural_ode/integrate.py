@@ -1,8 +1,9 @@
 """The two loops over steps, and the output at the requested times.
 
 Where the gradient with respect to the output times is wanted, an adaptive grid moves rigidly with
-the first of them, and a fixed grid with the times it is made of. So backpropagation differentiates
-exactly the numbers that the loop computed.
+the first of them up to the first of ``step_t`` and ``jump_t``, which stays where it is, and a fixed
+grid with the times it is made of. So backpropagation differentiates exactly the numbers that the
+loop computed.
 """
 
 import math
@@ -78,7 +79,7 @@ def integrate(
             return integrate(evaluate, y0, times, settings, counts, q0=q0, on_step=on_step)
     if settings.method.integrate is not None:
         ys, q = settings.method.integrate(evaluate, y0, q0, times, settings, counts)
-        _check_outputs(ys, times)
+        _check_outputs(ys, times.floats)
         return ys, q
     if is_exporting():
         _check_exportable(settings)
@@ -90,7 +91,7 @@ def integrate(
             )
         check_largest(times, settings)
         ys = integrate_samples(method, evaluate, y0, times, settings, counts)
-        _check_outputs(ys, times)
+        _check_outputs(ys, times.floats)
         return ys, None
     run = Run(evaluate, y0, q0, settings, counts, on_step)
     if settings.dense is not None:
@@ -100,8 +101,10 @@ def integrate(
     if not run.by_error:
         steps = _fixed(run, times) if event is None else _fixed_until(run, times, event)
         ys = torch.stack(steps)
-        if settings.interpolation == "cubic" or run.stepper.dense_nfe:
-            _check_outputs(ys, times)
+        if event is not None:
+            _check_outputs(ys, event.ts.tolist())
+        elif settings.interpolation == "cubic" or run.stepper.dense_nfe:
+            _check_outputs(ys, times.floats)
         return ys, run.q
     stops = _stops(times, settings)
     if event is None:
@@ -109,7 +112,7 @@ def integrate(
     ys = _whole(run, times, stops) if event is None else None
     if ys is None:
         ys = torch.stack(_adaptive(run, times, stops, event))
-        _check_outputs(ys, times)
+        _check_outputs(ys, times.floats if event is None else event.ts.tolist())
     return ys, run.q
 
 
@@ -134,12 +137,13 @@ def _adaptive(run: Run, times: Times, stops: Sequence[float], event: Event | Non
     # A zero that carries the gradient with respect to the first time into every later one.
     shift = points[0] - floats[0] if isinstance(points[0], Tensor) else 0.0
     progress = Progress(abs(floats[-1] - floats[0]))
-    here = _Position(floats[0], run.y0, *run.start(floats[0], shift, direction), progress)
+    f, size = run.start(floats[0], shift, direction)
+    here = _Position(floats[0], run.y0, f, size, progress, shift)
     ys = [here.y]
     if event is not None:
         floats = [floats[0], direction * math.inf]
     while len(ys) < len(floats):
-        step = _attempt(run, here, floats[len(ys)], direction, stops, shift)
+        step = _attempt(run, here, floats[len(ys)], direction, stops)
         if step is None:
             continue
         if event is not None and event.is_in(run, step, here.t, here.end):
@@ -147,14 +151,15 @@ def _adaptive(run: Run, times: Times, stops: Sequence[float], event: Event | Non
         first = last = len(ys)
         while last < len(floats) and direction * (here.end - floats[last]) >= 0:
             last += 1
-        places = [
-            (i, _place(points[i], here.t + shift, step.h, here.end)) for i in range(first, last)
-        ]
+        begin = here.t + here.shift
+        places = [(i, _place(points[i], begin, step.h, here.end)) for i in range(first, last)]
         ys += run.accept(step, places, final=last == len(floats))
         here.t, here.y, here.jumped = here.end, step.y1, here.stop in run.settings.jump_t
         here.attempts = 0 if places else here.attempts
+        if step.fixed[1]:
+            here.shift, here.fixed = 0.0, True
         if len(ys) < len(floats):
-            here.f = _next_start(run, step, here.t + shift, direction, here.jumped)
+            here.f = _next_start(run, step, here.t + here.shift, direction, here.jumped)
         # The old step's states would stay alive through the next one.
         del step
     return ys
@@ -166,7 +171,6 @@ def _attempt(
     goal: float,
     direction: float,
     stops: Sequence[float],
-    shift: Time,
 ) -> Step | None:
     """One step: the step where it is accepted, ``None`` where it is to be tried again."""
     settings, controller, t = run.settings, run.settings.controller, here.t
@@ -184,7 +188,12 @@ def _attempt(
     h = here.end - t
     tried = size if here.stop is None else abs(h)
     run.tell(settings.callbacks.step, t, here.y, h)
-    step = run.take(t + shift, h, here.y, here.f, (here.jumped, here.stop in settings.jump_t))
+    at_stop = here.stop in settings.jump_t or here.stop in settings.step_t
+    # A stop stays where it is, so a step up to it is longer where it begins earlier.
+    length = h - here.shift if at_stop and isinstance(here.shift, Tensor) else h
+    nudged = (here.jumped, here.stop in settings.jump_t)
+    step = run.take(t + here.shift, length, here.y, here.f, nudged)
+    step.fixed = (here.fixed, at_stop)
     ratio = step.ratio if step.ratio is not None else math.nan
     here.attempts += 1
     if not math.isfinite(ratio):
@@ -249,7 +258,7 @@ def _whole(run: Run, times: Times, stops: Sequence[float]) -> Tensor | None:
     counts.accepted += int(accepted)
     counts.rejected += int(rejected)
     if ended == OVERFLOW:
-        _check_outputs(ys, times)
+        _check_outputs(ys, floats)
     if ended != REACHED:
         raise _failure(ended, t, h, tried, floats[-1])
     return ys
@@ -313,6 +322,8 @@ def _fixed_until(run: Run, times: Times, event: Event) -> list[Tensor]:
     limit = min(settings.max_num_steps, MOST)
     for i in range(int(limit)):
         t, end = begin + i * h, begin + (i + 1) * h
+        if i == LOOK_AHEAD:
+            warn_of_many(math.inf, i, math.inf, t)
         if end == t:
             raise step_underflow(h, t)
         if f is None:
@@ -347,6 +358,8 @@ class _Position:
         f: what the next step begins with.
         size: the size of the next step.
         progress: whether the time gets on.
+        shift: a zero with the gradient by the first output time, as far as the steps move with it.
+        fixed: whether ``t`` is a stop, or lies behind one.
         previous: the last accepted error ratio.
         attempts: steps tried since the last output.
         jumped: whether the field jumps at ``t``.
@@ -358,6 +371,8 @@ class _Position:
     f: Carried
     size: float
     progress: Progress
+    shift: Time
+    fixed: bool = False
     previous: float | None = None
     attempts: int = 0
     jumped: bool = False
@@ -388,7 +403,7 @@ def _stops(times: Times, settings: Settings) -> list[float]:
     return sorted((s for s in stops if direction * (s - t0) > 0), key=lambda s: direction * s)
 
 
-def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
+def _check_outputs(ys: Float[Tensor, "time *state"], floats: Sequence[float]) -> None:
     """For what no error shows: a bounded slope beyond the largest number, and the evaluations that
     outputs inside a step alone need.
     """
@@ -398,7 +413,7 @@ def _check_outputs(ys: Float[Tensor, "time *state"], times: Times) -> None:
     if math.isfinite(unwrap(ys).detach().sum().item()):
         return
     if not all_finite(ys):
-        ends = zip(times.floats, ys, strict=True)
+        ends = zip(floats, ys, strict=True)
         t = next(t for t, y in ends if not all_finite(y))
         raise NonFinite(f"the field or the state is not finite near the output at t={t:.9g}", t)
 

@@ -107,7 +107,10 @@ class Run:
             )
             # A captured graph has no room for what autograd keeps of each step.
             captured = y0.device.type == "cuda" and not torch.is_grad_enabled()
-            return CompiledSteps(start, advance, captured=captured, loop=loop)
+            # Another method must not come to lie at the address by which the key knows this one.
+            return CompiledSteps(
+                start, advance, captured=captured, loop=loop, method=settings.method
+            )
 
         return find_steps(key, make)
 

@@ -8,6 +8,7 @@ import torch
 from torch._inductor import config
 
 from neural_ode import (
+    METHODS,
     Adjoint,
     Backprop,
     PIController,
@@ -17,7 +18,12 @@ from neural_ode import (
     run,
     solve,
 )
+from neural_ode.field import Plain
+from neural_ode.methods.coupled import Coupled
 from neural_ode.networks import MLPField
+from neural_ode.run import Run
+from neural_ode.settings import Settings
+from neural_ode.solution import Counts
 
 pytestmark = [pytest.mark.usefixtures("unchecked"), pytest.mark.compiles]
 SETTINGS = {"method": "adaptive_heun", "rtol": 1e-3, "atol": 1e-3}
@@ -35,6 +41,15 @@ def gradients(field, y0, ts, gradient, **settings):
     solution = solve(field, y0, ts, gradient=gradient, **settings)
     solution.ys.square().sum().backward()
     return [y0.grad, *(p.grad for p in field.parameters())], solution.stats
+
+
+def test_compiled_steps_keep_the_method_whose_address_is_their_name():
+    """Else another method could come to lie there, and be solved by the steps of this one."""
+    field, y0, _ = problem()
+    method = Coupled(METHODS["rk4"], 0.3)
+    run = Run(Plain(field, y0), y0, None, Settings(method, step_size=0.25, compile=True), Counts())
+    assert run.compiled is not None
+    assert run.compiled.method is method
 
 
 # What could not be compiled would give the right numbers too, and a warning.

@@ -443,6 +443,15 @@ def test_what_makes_no_sense_is_one_sentence(error, sentence, call):
     says(error, sentence, call)
 
 
+@pytest.mark.parametrize(
+    "chosen", [{"method": "rk4", "step_size": 0.05}, {"method": "euler", "step_size": 0.01}]
+)
+def test_a_state_that_is_not_finite_at_an_event_is_one_sentence(chosen):
+    """The event asks for the time alone, so that it comes."""
+    with pytest.raises(NonFinite, match=r"the field or the state is not finite .* t=0\.7$"):
+        solve(lambda t, y: y**3, times(2), times(0, 9), event_fn=lambda t, y: t - 0.7, **chosen)
+
+
 def test_a_second_derivative_is_one_sentence():
     y0 = times(10, 1).requires_grad_()
     t, _ = odeint_event(Fall(), y0, times(0), event_fn=ground)

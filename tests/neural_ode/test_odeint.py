@@ -180,6 +180,24 @@ def test_adaptive_options_mean_the_same(option, t):
     torch.testing.assert_close(ys, their_ys, rtol=1e-11, atol=1e-12)
 
 
+def test_the_gradient_by_the_times_across_a_jump_is_that_of_torchdiffeq():
+    found = []
+    for package in (neural_ode, torchdiffeq):
+        ts = times(0, 1).requires_grad_()
+        ys = package.odeint(
+            lambda t, y: -y / 2 + 3 * (t >= 0.5),
+            times(1),
+            ts,
+            rtol=1e-9,
+            atol=1e-9,
+            options={"jump_t": times(0.5)},
+        )
+        found += torch.autograd.grad(ys[-1].sum(), ts)
+    assert found[0].tolist() == pytest.approx(found[1].tolist(), rel=1e-9)
+    # The start decays to e^-1/2 of itself.
+    assert found[0][0].item() == pytest.approx(math.exp(-0.5) / 2, rel=1e-7)
+
+
 def test_max_num_steps_is_the_same_limit():
     for limit, fails in ((200, False), (3, True)):
         options = {"max_num_steps": limit}

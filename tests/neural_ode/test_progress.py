@@ -219,6 +219,21 @@ def test_the_same_wall_a_thousand_times_is_passed_as_long_as_the_time_gets_on():
     assert solution.ys[-1].item() == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("chosen", [{}, {"method": "rk4", "step_size": 0.1}])
+def test_an_event_that_does_not_come_is_told_of_after_a_while(monkeypatch, chosen):
+    monkeypatch.setattr(integrate, "LOOK_AHEAD", 30)
+    sentence = r"30 steps reached t=\d.*, and no event has come: without one the solve does not end"
+    with pytest.warns(UserWarning, match=sentence), pytest.raises(StepLimit):
+        solve(
+            lambda t, y: -torch.sin(t) * y,
+            torch.ones(1),
+            times(0, 1),
+            event_fn=lambda t, y: y[0] + 5,
+            max_num_steps=50,
+            **chosen,
+        )
+
+
 def test_steps_that_become_ever_shorter_are_told_of_after_a_while(monkeypatch):
     """Reversible Heun's second state drifts away where the flow damps, and the steps follow it."""
     monkeypatch.setattr(integrate, "LOOK_AHEAD", 300)

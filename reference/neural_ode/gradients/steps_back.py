@@ -25,19 +25,21 @@ class Checkpoint(NamedTuple):
     Attributes:
         t, h: where it began and its signed size.
         nudged: whether the stages at its two ends were evaluated just inside them.
+        fixed: whether its ends stay where they are when the first output time moves.
         outputs: the numbers of the output times inside it, and their fractions of the step.
     """
 
     t: float
     h: float
     nudged: tuple[bool, bool]
+    fixed: tuple[bool, bool]
     outputs: Sequence[tuple[int, float]]
 
     @classmethod
     def of(cls, visit: Visit) -> "Checkpoint":
         """That of a step as it is shown to who watches the integration."""
         step, outputs = visit.step, [(i, float(x)) for i, x in visit.outputs]
-        return cls(float(step.t), float(step.h), step.nudged, outputs)
+        return cls(float(step.t), float(step.h), step.nudged, step.fixed, outputs)
 
 
 class Timing(NamedTuple):
@@ -62,9 +64,11 @@ def timing_of(taken: Checkpoint, number: int, times: Times, grid: Grid | None) -
         return Timing(taken.t, taken.h, [x for _, x in taken.outputs], {})
     outputs = [i for i, _ in taken.outputs]
     if grid is None:
-        # The grid moves rigidly with the first time, as it does in the forward loop.
-        t, h = taken.t + (first - first.detach()), taken.h
-        xs, sources = [(times.points[i] - t) / h for i in outputs], [0]
+        # The grid moves with the first time up to the first stop, as it does in the forward loop.
+        begin_fixed, end_fixed = taken.fixed
+        shift = 0.0 if begin_fixed else first - first.detach()
+        t, h = taken.t + shift, taken.h - shift if end_fixed else taken.h
+        xs, sources = [(times.points[i] - t) / h for i in outputs], [] if begin_fixed else [0]
     else:
         t, end = grid.points[number : number + 2]
         h, xs = end - t, [fraction(times.points[i], grid.points, number) for i in outputs]

@@ -40,6 +40,8 @@ class Step:
             before those of a compiled step are loaded into it.
         rates: the rates of the integrals at every stage of a compiled step.
         nudged: whether the stages at its two ends were evaluated just inside them.
+        fixed: whether its beginning and its end stay where they are when the first output time
+            moves: a stop does, and whatever comes after it.
     """
 
     t: Time
@@ -54,6 +56,7 @@ class Step:
     stages: int
     rates: Sequence[Tensor | None] = field(default=(), repr=False)
     nudged: tuple[bool, bool] = (False, False)
+    fixed: tuple[bool, bool] = (False, False)
 
 
 @runtime_checkable

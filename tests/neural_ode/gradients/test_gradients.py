@@ -20,6 +20,7 @@ from neural_ode import (
     Checkpointed,
     InterpolatedAdjoint,
     Reversible,
+    SymplecticAdjoint,
     solve,
 )
 from tests.neural_ode.gradients.problems import (
@@ -239,3 +240,46 @@ def test_backward_twice_through_a_kept_graph(gradient):
 def test_gradient_methods_say_what_they_cannot_do(gradient, settings, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         solve(seasonal(W, B), Y0, times(0, 1), gradient=gradient, **settings)
+
+
+def decay_with_a_push(t, y):
+    """A push sets in at 0.5, wherever the solve begins."""
+    return -y / 2 + 3 * (t >= 0.5)
+
+
+@pytest.mark.parametrize("ts", [(0.0, 0.3, 1.0, 1.5), (1.5, 1.0, 0.2, 0.0)])
+@pytest.mark.parametrize("stops", [{"jump_t": [0.5]}, {"jump_t": [0.9, 0.5], "step_t": [0.75]}])
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        Backprop(),
+        Checkpointed(()),
+        SymplecticAdjoint(()),
+        Adjoint(params=()),
+        InterpolatedAdjoint(params=()),
+    ],
+    ids=lambda gradient: type(gradient).__name__,
+)
+def test_a_jump_does_not_move_with_the_first_time(gradient, stops, ts):
+    weights = torch.tensor([0.0, 0.7, 1.0, 2.0], dtype=F64)
+
+    def loss(ts):
+        ys = solve(
+            decay_with_a_push, times(1), ts, gradient=gradient, rtol=1e-9, atol=1e-9, **stops
+        ).ys
+        return (weights * ys[:, 0]).sum()
+
+    def closed_form(ts):
+        """Of the decay from the start, and of the push from 0.5 on or back to it."""
+        start, pushed = ts[0], lambda t: 6 * (1 - torch.exp((0.5 - t) / 2)) * (t >= 0.5)
+        ys = (1 - pushed(start)) * torch.exp((start - ts) / 2) + pushed(ts)
+        return (weights * ys).sum()
+
+    grids = [times(*ts).requires_grad_() for _ in range(2)]
+    ours, true = (f(grid) for f, grid in zip((loss, closed_form), grids, strict=True))
+    assert ours.item() == pytest.approx(true.item(), rel=1e-7)
+    (by_ours,), (by_true,) = (
+        torch.autograd.grad(ours, grids[0]),
+        torch.autograd.grad(true, grids[1]),
+    )
+    assert by_ours.tolist() == pytest.approx(by_true.tolist(), rel=1e-6)
