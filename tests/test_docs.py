@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+from neural_ode.methods import METHODS, NAMED
 from odeclaims.cell import Context, Profile
 from odeclaims.claims import ENTRY_POINT, find_claims
 from odeclaims.report.docs import claim_page, size_frame, write_claim_pages
@@ -45,7 +46,9 @@ def alike(printed: str, shown: str, percent: str | None) -> bool:
 
 
 # The blocks of the other pages are tested as notebooks, which hold every one of them.
-@pytest.mark.parametrize("page", ["extend.md", "torchdiffeq.md", "solver.md", "solvers.md"])
+@pytest.mark.parametrize(
+    "page", ["../README.md", "extend.md", "torchdiffeq.md", "solver.md", "solvers.md"]
+)
 def test_the_blocks_of_a_page_print_what_it_shows(page):
     text = (DOCS / page).read_text()
     namespace, wrong = {"__name__": page}, []
@@ -62,6 +65,19 @@ def test_the_blocks_of_a_page_print_what_it_shows(page):
     # No block is left out because it is not written as the pattern expects.
     assert len(BLOCK.findall(text)) == text.count("```python")
     assert sum(bool(block["output"]) for block in BLOCK.finditer(text)) == text.count("```text")
+
+
+def test_the_page_of_the_solver_has_every_method_with_its_order():
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \| (yes|no) \|", (DOCS / "solver.md").read_text(), re.M)
+    shown = {
+        name: (order, adaptive == "yes")
+        for names, order, adaptive in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert set(shown) == set(NAMED)
+    assert all(NAMED[name].adaptive == adaptive for name, (_, adaptive) in shown.items())
+    # Of the others a line has several, or several orders.
+    assert all(int(shown[name][0]) == method.order for name, method in METHODS.items())
 
 
 def test_numbers_may_differ_only_where_a_page_says_so_and_as_far():

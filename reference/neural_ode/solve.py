@@ -76,13 +76,16 @@ def solve(
             initial time.
         method: the name of a Runge-Kutta method in ``METHODS``; ``"adams"``, the implicit Adams
             method of Chen et al. 2018 through SciPy, which chooses its steps by ``rtol``, ``atol``
-            and ``max_num_steps`` alone; ``"reversible_heun"``; ``"kvaerno3"`` or ``"kvaerno5"`` for
-            stiff problems; or a method itself, such as a ``ButcherTableau``.
+            and ``max_num_steps`` alone; ``"explicit_adams"``, ``"implicit_adams"`` or
+            ``"fixed_adams"``, with steps of given sizes; ``"scipy_solver"``, a solver of SciPy's;
+            ``"reversible_heun"``; ``"kvaerno3"`` or ``"kvaerno5"`` for stiff problems; or a method
+            itself, such as a ``ButcherTableau`` or a ``Coupled``.
         rtol, atol: relative and absolute tolerance of the local error, positive; a number, or a
             tensor that broadcasts against the state.
         gradient: how a loss of ``ys`` is differentiated: ``Backprop()`` by default, ``Adjoint()``,
-            ``InterpolatedAdjoint()``, ``Checkpointed()``, ``Reversible()`` for the method
-            ``"reversible_heun"``, or any other ``Gradient``.
+            ``InterpolatedAdjoint()``, ``Checkpointed()``, ``SymplecticAdjoint()``,
+            ``Reversible()`` for ``"reversible_heun"`` or a ``Coupled`` method, or any other
+            ``Gradient``.
         norm: the norm, over a whole state, of the error in units of the tolerance.
         controller: how the step size follows the error: ``IntegralController()`` or
             ``PIController()``.

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from odeclaims.claims import find_claims
-from odeclaims.record.judged import Judged
+from odeclaims.record.judged import Judged, find_named_cells
+from odeclaims.record.manuscript import check_citations, read_citations
 from odeclaims.record.registry import read_registry, unregistered
 from odeclaims.record.results import read_results
 from odeclaims.record.solvers import FOLDER, compare_solvers
@@ -53,6 +54,18 @@ def test_other_solvers_measured_the_seeds_of_ours():
 @pytest.mark.parametrize("slug", CLAIMS)
 def test_every_rule_is_registered(slug):
     assert unregistered(CLAIMS[slug], read_registry(ROOT / "results")) == {}
+
+
+def test_the_numbers_that_the_pages_cite_are_right(tmp_path):
+    pages = [ROOT / "docs" / "commands.md", ROOT / "suites" / "odeclaims" / "odeclaims.sty"]
+    cited = [m for page in pages for m in re.findall(r"\\odeclaim\{.*?\}\{.*?\}", page.read_text())]
+    assert len(cited) == 3
+    (tmp_path / "paper.tex").write_text("\n".join(cited))
+    for path in (tmp_path / "paper.tex", pages[0]):
+        checked = check_citations(
+            read_citations(path), lambda names: find_named_cells(names, committed())
+        )
+        assert {each.state for each in checked} == {"right"}
 
 
 def test_every_claim_has_quick_ones():

@@ -16,11 +16,20 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="[CLAIM]...", help="Claims by name; all where none is named."),
 ]
+
+
+def _existing_folder(folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"--results is {folder}, which is not a folder")
+    return folder
+
+
 ReadFrom = Annotated[
     Path | None,
     typer.Option(
         "--results",
         metavar="FOLDER",
+        callback=_existing_folder,
         help="The results that are read; by default those in results/, or else the published"
         " record of the package odeclaims-results.",
     ),
@@ -74,9 +83,13 @@ def existing_results(
     missing = sorted({c.slug for c in chosen} - {r.claim.slug for r in results})
     if not results or (claims and missing):
         what = ", ".join(missing) if claims else "any claim"
-        under = f" under the profile {profile}" if profile else ""
+        if profile:
+            call = " ".join(["odeclaims run", *(missing if claims else []), f"--profile {profile}"])
+            raise FileNotFoundError(
+                f"{out} has no results of {what} at the profile {profile}; `{call}` makes them"
+            )
         raise FileNotFoundError(
-            f"{out} has no results of {what}{under}; `odeclaims run` makes them{_installable()}"
+            f"{out} has no results of {what}; `odeclaims run` makes them{_installable()}"
         )
     return results
 

@@ -236,6 +236,9 @@ def _say_found(results: list[Judged]) -> None:
 
 
 def _say_written(paths: list[Path], verbose: bool) -> None:
-    if verbose:
+    if verbose or len(paths) == 1:
         say_written(paths)
-    say(f"{count_of(len(paths), 'file')} written{'' if verbose else '; --verbose names them'}.")
+    if verbose:
+        say(f"{count_of(len(paths), 'file')} written.")
+    elif len(paths) > 1:
+        say(f"{len(paths)} files written; --verbose names them.")

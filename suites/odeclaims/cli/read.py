@@ -41,8 +41,9 @@ def list_claims(results: ReadFrom = None) -> None:
     record = installed_record()
     if read == record:
         say(f"This is the published record, in {record}.")
-    elif record:
-        say(f"These are the results in {read}; the published record is in {record}.")
+    else:
+        elsewhere = f"; the published record is in {record}" if record else ""
+        say(f"These are the results in {read}{elsewhere}.")
 
 
 def check(
@@ -201,8 +202,8 @@ def verify(
     """Derive cited numbers again out of the raw rows; exit code 1 where one is not right.
 
     A cell's name gives the number that has it. In a manuscript every number that carries a name is
-    held against its cell, at the precision that is written: `\\odeclaim{8c18fac977}{0.917}` in
-    LaTeX, with the package that `odeclaims cite --sty` prints, and `0.917 [8c18fac977]` elsewhere.
+    held against its cell, at the precision that is written: `\\odeclaim{0f2ebefa83}{0.998}` in
+    LaTeX, with the package that `odeclaims cite --sty` prints, and `0.998 [0f2ebefa83]` elsewhere.
     """
     read = results or default_results()
     known = [Judged(each) for each in read_results(read, choose_claims(None), None)]
@@ -232,7 +233,11 @@ def _verify_name(name: str, results: list[Judged], out: Path) -> bool:
             f" {commit_of(made)}"
         )
     if not cells:
-        say(f"no cell of the results in {out} has the name {name} any more", "red")
+        say(
+            f"no table cell of the results in {out} has the name {name}: it was measured again"
+            " since, or the name is mistyped",
+            "red",
+        )
     return bool(cells)
 
 
@@ -246,6 +251,9 @@ def _verify_manuscript(path: Path, results: list[Judged]) -> bool:
             f"{path}, line {citation.line}: {each.state}: {written} [{citation.name}]; {each.says}",
             {"right": "green", "changed": "red", "unknown": "yellow"}[each.state],
         )
+    if not checked:
+        say(f"{path}: no number carries a name, as in \\odeclaim{{NAME}}{{0.998}} or 0.998 [NAME].")
+        return True
     counts = Counter(each.state for each in checked)
     carriers = count_of(len(checked), "number carries", "numbers carry")
     say(

@@ -35,7 +35,10 @@ def reproduce(
     results: ReadFrom = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Measure the quickest claims alone, as many as the record took so long."),
+        typer.Option(
+            help="Measure only the quickest claims, as many as take so many minutes by the"
+            " durations in the record."
+        ),
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Write into the record, as whoever publishes does.")
@@ -52,6 +55,11 @@ def reproduce(
     took = _minutes_of(chosen, record, jobs or os.cpu_count() or 1)
     left_out: list[Claim] = []
     if minutes is not None:
+        if not took:
+            raise ValueError(
+                f"--minutes goes by the durations in a record, and {record} has none at {PROFILE}:"
+                " name one with --results, or leave --minutes out"
+            )
         fitting = _fitting(took, minutes)
         left_out = [claim for claim in chosen if claim.slug not in fitting]
         chosen = [claim for claim in chosen if claim.slug in fitting]
@@ -106,10 +114,10 @@ def _fitting(took: Mapping[str, float], minutes: float) -> set[str]:
         for slug, end in zip(order, accumulate(took[slug] for slug in order), strict=True)
         if end <= minutes
     }
-    if took and not fitting:
+    if not fitting:
         raise ValueError(
             f"--minutes is {minutes:g}, and the quickest claim, {order[0]}, took"
-            f" {took[order[0]]:.2g}: expected as many or more"
+            f" {took[order[0]]:.2g} minutes: expected as many or more"
         )
     return fitting
 

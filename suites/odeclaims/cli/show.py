@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from odeclaims.cell import ProfileName
 from odeclaims.claim import Claim
-from odeclaims.cli.choose import AnyProfile, ReadFrom, existing_results, leave_out_smoke
+from odeclaims.cli.choose import ReadFrom, existing_results, leave_out_smoke
 from odeclaims.record.files import CorruptFile, escape_controls
 from odeclaims.record.judged import Judged
 from odeclaims.record.results import Results
@@ -19,7 +20,10 @@ from odeclaims.terminal import console, print_verdict, say
 
 def show(
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim by its name.")],
-    profile: AnyProfile = None,
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option(help="This profile; by default that of the result that speaks for the claim."),
+    ] = None,
     results: ReadFrom = None,
 ) -> None:
     """Show a claim: statements with outcome, number and rule, failed checks, table, ledger.
@@ -47,7 +51,8 @@ def show(
     others = [each.profile for each, _ in stored if each is not best]
     if others:
         console.print()
-        say(f"There are results at the profiles {', '.join(others)} too; --profile shows them.")
+        options = " and ".join(f"`--profile {other}`" for other in others)
+        say(f"There are results at other profiles too: {options}.")
 
 
 def _print_heading(claim: Claim, profile: str, verdict: dict[str, Any]) -> None:

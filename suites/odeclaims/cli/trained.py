@@ -102,6 +102,8 @@ def _train(specifications: "list[Specification]", jobs: int, out: Path) -> list[
     from odeclaims.trained.work import train_all
 
     missing = [each for each in specifications if find_standing(each, out).record is None]
+    if not missing:
+        say("Nothing is left to train.")
     failed = []
     with progress_bar(console, out) as progress, reports_of_cells(console, out):
         bar = progress.add_task("networks", total=len(missing), running=min(jobs, len(missing)))

@@ -1,7 +1,7 @@
 """Numbers in a manuscript that carry the name of a table cell, held against that cell.
 
-In LaTeX a number is written ``\\odeclaim{8c18fac977}{0.917}``, and in Markdown it is written as
-``odeclaims cite`` prints it, ``0.917 [8c18fac977]``. A LaTeX file may hold both.
+In LaTeX a number is written ``\\odeclaim{0f2ebefa83}{0.998}``, and in Markdown it is written as
+``odeclaims cite`` prints it, ``0.998 [0f2ebefa83]``. A LaTeX file may hold both.
 """
 
 import re
@@ -59,12 +59,14 @@ def read_citations(path: Path) -> list[Citation]:
 
     Raises:
         OSError: where the file cannot be read.
-        ValueError: where it is not UTF-8.
+        ValueError: where it is not text.
     """
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
+        raise ValueError(
+            f"{path} is not text in UTF-8: expected a manuscript, such as a .tex or .md file"
+        ) from error
     if path.suffix != ".tex":
         return list(_bracketed(re.sub(r"<!--.*?-->", _keep_lines, text, flags=re.DOTALL)))
     # A percent sign opens a comment unless an odd number of backslashes stands before it.

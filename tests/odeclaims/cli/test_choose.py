@@ -28,7 +28,10 @@ def start(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "tyo"], "there is no claim 'tyo'; did you mean toy?"),
         (["run", "--device", "abacus"], "unknown device 'abacus'; expected cpu, cuda or cuda:N"),
         (["figures"], "results has no results of any claim; `odeclaims run` makes them"),
-        (["figures", "toy", "--profile", "paper"], "no results of toy under the profile paper"),
+        (
+            ["figures", "toy", "--profile", "paper"],
+            "of toy at the profile paper; `odeclaims run toy --profile paper` makes them",
+        ),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_sentence(toy, arguments, says):

@@ -15,7 +15,16 @@ def test_list_shows_the_verdict(done):
     output = done("list")[1]
     assert "1 of 1 reproduced" in output
     assert "published size" in output
-    assert "not run yet" in done("list", "--results", "elsewhere")[1]
+    assert output.endswith("These are the results in results.\n")
+    (done.folder / "empty").mkdir()
+    assert "not run yet" in done("list", "--results", "empty")[1]
+
+
+@pytest.mark.parametrize("command", ["list", "check", "report", "trained"])
+def test_a_folder_of_results_that_is_not_there_is_one_sentence(toy, command):
+    code, _, errors = toy(command, "--results", "elsewhere")
+    assert code == 2
+    assert "--results is elsewhere, which is not a folder" in one_sentence(errors)
 
 
 def test_provenance_names_no_host_and_no_path(finished):
@@ -78,7 +87,14 @@ def test_a_number_is_cited_and_verified_as_long_as_it_is_there(done):
     shutil.rmtree(done.out / "quick")
     code, output, errors = done("verify", name)
     assert code == 1
-    assert f"has the name {name} any more" in output
+    assert f"has the name {name}: it was measured again since, or the name is mistyped" in output
+
+
+def test_a_manuscript_without_names_is_told_how_a_number_carries_one(done):
+    (done.folder / "notes.md").write_text("An error of 0.5.\n")
+    code, output, _ = done("verify", "notes.md")
+    assert code == 0
+    assert output.startswith("notes.md: no number carries a name, as in \\odeclaim{NAME}{0.998}")
 
 
 def test_the_numbers_of_a_manuscript_are_verified(done):

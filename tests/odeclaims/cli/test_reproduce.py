@@ -86,11 +86,17 @@ def test_what_does_not_fit_into_the_minutes_is_left_out(done: Toy):
     rewrite_duration(done, 600.0)
     code, _, errors = done("reproduce", "--minutes", "4", "--jobs", "2")
     assert code == 2
-    assert "--minutes is 4, and the quickest claim, toy, took 5" in one_sentence(errors)
+    assert "--minutes is 4, and the quickest claim, toy, took 5 minutes" in one_sentence(errors)
     code, output, _ = done("reproduce", "--minutes", "5", "--jobs", "2")
     assert code == 0
     assert "1 claim to measure, some 5 minutes by the durations in the record" in output
     assert "Left out" not in output
+
+
+def test_minutes_without_a_record_are_one_sentence(toy: Toy):
+    code, _, errors = toy("reproduce", "--minutes", "4")
+    assert code == 2
+    assert "results has none at quick: name one with --results" in one_sentence(errors)
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])

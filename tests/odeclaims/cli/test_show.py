@@ -47,7 +47,7 @@ def test_show_names_failed_checks_caveats_and_the_other_profiles(done):
     assert "0 of 1 checks of the instrument passed." in output
     assert "the instrument is whole: 2 of 3 values are not at most 4 (it must be)" in output
     assert "- mind [b] the gap" in output
-    assert "results at the profiles quick too" in output
+    assert "results at other profiles too: `--profile quick`." in output
     assert "Scale: reduced" in done("show", "toy", "--profile", "quick")[1]
 
 

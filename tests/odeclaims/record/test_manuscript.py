@@ -142,5 +142,5 @@ def test_a_text_in_a_sentence_is_the_whole_text(tmp_path):
 
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "paper.tex").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"paper\.tex is not UTF-8"):
+    with pytest.raises(ValueError, match=r"paper\.tex is not text in UTF-8"):
         read_citations(tmp_path / "paper.tex")
