@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from odeclaims.statement import Statement
+from odeclaims.statement import Check, Size, Statement
 
 _LAYOUT = {
     tokenize.COMMENT,
@@ -36,15 +36,42 @@ def rule_digest(statement: Statement) -> str:
     Raises:
         TypeError: where a quantity or a need uses something whose content cannot be named.
     """
-    function: Any = statement.quantity
-    while isinstance(function, functools.partial):
-        function = function.func
-    walk = _Walk({"odeclaims", function.__module__.partition(".")[0]})
+    walk = _Walk(_packages(statement.quantity))
     parts = [
         walk.content(part) for part in (statement.rule, statement.quantity, tuple(statement.needs))
     ]
-    parts += [statement.central, sorted(statement.rests_on)]
+    return _digest([*parts, statement.central, sorted(statement.rests_on)])
+
+
+def check_digest(check: Check) -> str:
+    """The same for a check of the instrument, on which outcomes rest.
+
+    Raises:
+        TypeError: where its quantity uses something whose content cannot be named.
+    """
+    walk = _Walk(_packages(check.quantity))
+    return _digest([walk.content(check.bounds), walk.content(check.quantity)])
+
+
+def size_digest(size: Size) -> str:
+    """The same for the published size, by which a result is of that scale, reduced or a toy.
+
+    Raises:
+        TypeError: where its share or its floor uses something whose content cannot be named.
+    """
+    walk = _Walk(_packages(size.share))
+    return _digest([walk.content(size.share), walk.content(size.floor)])
+
+
+def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _packages(quantity: Any) -> set[str]:
+    """The packages whose code enters: this project, and that of the function."""
+    while isinstance(quantity, functools.partial):
+        quantity = quantity.func
+    return {"odeclaims", quantity.__module__.partition(".")[0]}
 
 
 class _Walk:

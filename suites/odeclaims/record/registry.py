@@ -1,8 +1,10 @@
 """The registry of rules: which rule was in force since when, and why it was revised.
 
 ``registry.csv`` in the results folder has a line for each rule of each statement, in the order in
-which they were registered: claim, statement, digest, revision, date, commit, reason. Lines are
-added and never changed, but for the commit, which is not known before there is one.
+which they were registered: claim, statement, digest, revision, date, commit, reason. The checks of
+the instrument and the published size have lines too, since outcomes rest on them: their names begin
+with an underscore. Lines are added and never changed, but for the commit, which is not known before
+there is one.
 
 A result is registered before it was measured where every rule by which it is judged stood in the
 registry of the commit that measured it, and the tree had no changes. The run writes that down.
@@ -18,7 +20,7 @@ from typing import Any
 
 from odeclaims.claim import Claim
 from odeclaims.record.files import CorruptFile, write_text
-from odeclaims.record.fingerprint import rule_digest
+from odeclaims.record.fingerprint import check_digest, rule_digest, size_digest
 from odeclaims.record.provenance import ask_git, source_tree
 
 FILE = "registry.csv"
@@ -74,8 +76,12 @@ def write_registry(out: Path, entries: Iterable[Entry]) -> Path:
 
 
 def rules_of(claim: Claim) -> dict[str, str]:
-    """The digest of the rule of each statement of a claim."""
-    return {statement.name: rule_digest(statement) for statement in claim.statements}
+    """The digest of the rule of each statement of a claim, of each check, and of its size."""
+    return {
+        **{statement.name: rule_digest(statement) for statement in claim.statements},
+        **{f"_check_{check.name}": check_digest(check) for check in claim.checks},
+        "_size": size_digest(claim.size),
+    }
 
 
 def unregistered(claim: Claim, entries: Sequence[Entry]) -> dict[str, str]:
@@ -176,7 +182,14 @@ def why_not_registered(claim: Claim, made: Mapping[str, Any]) -> str:
         return "it was measured where the code has no history, as in an installed package"
     if not made["clean_tree"]:
         return "it was measured with uncommitted changes"
-    now = rules_of(claim)
+    if made["revision"] != claim.revision:
+        return f"it was measured by revision {made['revision']} of the rules"
+    # Results of before 30 November 2026 say nothing of checks and sizes.
+    now = {
+        name: rule
+        for name, rule in rules_of(claim).items()
+        if name in made["rules"] or not name.startswith("_")
+    }
     changed = sorted(name for name in now if made["rules"].get(name) != now[name])
     if changed:
         return f"{_several(changed)} changed after it was measured"

@@ -21,7 +21,7 @@ from odeclaims.record.registry import (
     write_registry,
 )
 from odeclaims.rules import Bounds, Exact
-from odeclaims.statement import Statement
+from odeclaims.statement import Check, Statement
 from tests.odeclaims.toy_claims import make_claim
 
 
@@ -29,10 +29,12 @@ def x_of(df: pd.DataFrame) -> pd.Series:
     return df["x"]
 
 
-def toy(bound: float = 1.0, revision: int = 1) -> Claim:
+def toy(bound: float = 1.0, revision: int = 1, check: float = 9.0) -> Claim:
     rule = Exact(Bounds(at_most=bound))
     statement = Statement("small", "x is small", x_of, rule, "a test", central=True)
-    claim = make_claim(columns={"x": Column("a number")}, STATEMENTS=[statement])
+    whole = Check("whole", "the instrument is whole", x_of, Bounds(at_most=check), "a test")
+    columns = {"x": Column("a number")}
+    claim = make_claim(columns=columns, STATEMENTS=[statement], CHECKS=[whole])
     return replace(claim, revision=revision)
 
 
@@ -66,7 +68,9 @@ def test_a_rule_is_registered_once_and_revised_with_a_reason(tmp_path):
     write_registry(tmp_path, register(toy(), [], ""))
     entries = read_registry(tmp_path)
     assert [(e.statement, e.revision, e.reason) for e in entries] == [
-        ("small", 1, "first registered")
+        ("small", 1, "first registered"),
+        ("_check_whole", 1, "first registered"),
+        ("_size", 1, "first registered"),
     ]
     assert unregistered(toy(), entries) == {}
     assert register(toy(), entries, "") == []
@@ -74,12 +78,31 @@ def test_a_rule_is_registered_once_and_revised_with_a_reason(tmp_path):
         register(toy(2.0), entries, "it was too strict")
     with pytest.raises(ValueError, match="--reason says why"):
         register(toy(2.0, revision=2), entries, "")
-    (revised,) = register(toy(2.0, revision=2), entries, "it was too strict")
+    revised, *_ = register(toy(2.0, revision=2), entries, "it was too strict")
     assert (revised.revision, revised.reason) == (2, "it was too strict")
     # The old line stays.
     write_registry(tmp_path, [*entries, revised])
     assert read_registry(tmp_path)[0] == entries[0]
     assert list(unregistered(toy(), [*entries, revised])) == ["small"]
+
+
+def test_a_check_of_the_instrument_is_revised_as_a_rule_is(checkout):
+    """Else an invalid outcome could be made a good one, and still count as registered."""
+    out, git = checkout
+    entries = register(toy(), [], "")
+    write_registry(out, entries)
+    made = made_at(toy(), out, commit(git))
+    assert list(unregistered(toy(check=8.0), entries)) == ["_check_whole"]
+    with pytest.raises(ValueError, match="the rule of toy, _check_whole, differs"):
+        register(toy(check=8.0), entries, "it was too loose")
+    assert "the rule of _check_whole changed" in why_not_registered(toy(check=8.0), made)
+    revised = toy(check=8.0, revision=2)
+    assert "measured by revision 1 of the rules" in why_not_registered(revised, made)
+    # A result of before checks were registered says nothing of them.
+    of_statements = {"small": made["rules"]["small"]}
+    older = made | {"rules": of_statements, "registered": ["small"]}
+    assert why_not_registered(toy(), older) == ""
+    assert "measured by revision 1 of the rules" in why_not_registered(revised, older)
 
 
 def test_a_result_counts_as_registered_where_the_commit_that_measured_it_has_the_rule(checkout):
@@ -95,7 +118,7 @@ def test_a_result_counts_as_registered_where_the_commit_that_measured_it_has_the
     assert check_history(claim, made, out) == ""
     # Cells of an earlier commit had no rule yet.
     assert why_not_registered(claim, made_at(claim, out, before, after))
-    (entry,) = fill_commits(out, read_registry(out))
+    entry, *_ = fill_commits(out, read_registry(out))
     assert entry.commit == after
 
 
@@ -115,7 +138,7 @@ def test_the_history_is_held_against_what_a_result_says_of_itself(checkout):
     write_registry(out, register(claim, [], ""))
     made = made_at(claim, out, commit(git))
     forged = made | {"cells_made_at_commits": [before]}
-    assert "lacks the rule of small" in check_history(claim, forged, out)
+    assert "lacks the rule of" in check_history(claim, forged, out)
     elsewhere = made | {"cells_made_at_commits": ["a" * 40]}
     assert "is no ancestor" in check_history(claim, elsewhere, out)
     assert check_history(claim, made, out.parent.parent) == ""

@@ -211,7 +211,7 @@ def test_the_dimensions_are_those_that_can_be_measured():
 
 
 def test_the_rules_can_be_registered():
-    assert len(set(rules_of(CLAIM).values())) == len(CLAIM.statements)
+    assert len(set(rules_of(CLAIM).values())) == len(CLAIM.statements) + len(CLAIM.checks) + 1
 
 
 def test_the_grids_are_refined_as_far_as_the_rule_needs():

@@ -181,7 +181,7 @@ def test_a_divergence_slightly_below_zero_is_chance():
 
 
 def test_the_rules_can_be_registered():
-    assert len(set(rules_of(CLAIM).values())) == len(CLAIM.statements)
+    assert len(set(rules_of(CLAIM).values())) == len(CLAIM.statements) + len(CLAIM.checks) + 1
 
 
 def test_caveats_name_where_the_cnf_is_behind():

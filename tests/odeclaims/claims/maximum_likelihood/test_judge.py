@@ -183,7 +183,7 @@ def test_a_short_training_is_a_toy_or_reduced():
 
 
 def test_the_rules_can_be_registered():
-    assert len(set(rules_of(CLAIM).values())) == len(CLAIM.statements)
+    assert len(set(rules_of(CLAIM).values())) == len(CLAIM.statements) + len(CLAIM.checks) + 1
 
 
 def test_the_curve_leads_from_the_examples_number_to_the_last():
