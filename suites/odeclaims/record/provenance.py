@@ -22,8 +22,7 @@ def provenance(device: str) -> dict[str, Any]:
     return {
         "odeclaims": __version__,
         "commit": commit(),
-        # A run writes results, so results do not make the tree dirty.
-        "clean_tree": ask_git("status", "--porcelain", "--", ".", ":!results") == "",
+        "clean_tree": clean_tree(),
         **machine(device),
     }
 
@@ -75,6 +74,15 @@ def commit() -> str | None:
     return ask_git("rev-parse", "HEAD")
 
 
+def clean_tree() -> bool:
+    """Whether the whole source tree is as its commit has it; not where there is no commit.
+
+    A run writes ``results`` and ``out``, so these do not count. Files that git ignores do not
+    either.
+    """
+    return ask_git("status", "--porcelain", "--", ".", ":!results", ":!out") == ""
+
+
 def source_tree() -> Path:
     """The folder that holds ``suites`` in a checkout; another one in an installed package."""
     return Path(__file__).resolve().parents[3]
@@ -86,7 +94,7 @@ def ask_git(*arguments: str, folder: Path | None = None) -> str | None:
     Returns:
         ``None`` where it is not a checkout, or git refuses.
     """
-    here = folder.resolve() if folder else Path(__file__).resolve().parent
+    here = folder.resolve() if folder else source_tree()
     # An installed package may lie inside a checkout that is not its own.
     if folder is None and not (source_tree() / ".git").exists():
         return None

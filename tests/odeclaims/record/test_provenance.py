@@ -1,0 +1,57 @@
+"""What a provenance says of the source tree, in a checkout of a few files."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from odeclaims.record import provenance
+
+FILES = (
+    "pyproject.toml",
+    "reference/neural_ode/solve.py",
+    "suites/odeclaims/claims/crossing_1d/measure.py",
+    "suites/odeclaims/record/provenance.py",
+    "results/quick/crossing_1d/data.csv",
+)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Callable[..., None]:
+    """A committed source tree, in which a function writes a file."""
+
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
+
+    def write(file: str, text: str) -> None:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    git("init")
+    for file in FILES:
+        write(file, "as it was\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(provenance, "__file__", str(Path(tmp_path, FILES[3])))
+    return write
+
+
+@pytest.mark.parametrize("file", [*FILES[:4], "suites/odeclaims/kits/unknown_to_git.py"])
+def test_a_change_of_any_source_makes_the_tree_dirty(checkout, file):
+    assert provenance.provenance("cpu")["clean_tree"] is True
+    checkout(file, "changed\n")
+    assert provenance.provenance("cpu")["clean_tree"] is False
+
+
+@pytest.mark.parametrize("file", [FILES[4], "results/quick/toy/data.csv", "out/quick/toy/data.csv"])
+def test_what_a_run_writes_does_not(checkout, file):
+    checkout(file, "changed\n")
+    assert provenance.clean_tree()
+
+
+def test_a_tree_without_a_history_is_not_clean(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "__file__", str(Path(tmp_path, FILES[3])))
+    assert not provenance.clean_tree()
