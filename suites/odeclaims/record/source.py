@@ -1,8 +1,9 @@
 """The digest of the code that computes a measurement, so that no result outlives its code.
 
 It covers the module that holds a claim's ``measure``, and every module of this project and of the
-claim's own package that it imports, directly or not, each in whole. Comments, docstrings and layout
-do not enter.
+claim's own package that it imports, directly or not, each in whole. A package that imports what it
+finds along its ``__path__``, as that of the methods does, imports every module in its folder.
+Comments, docstrings and layout do not enter.
 
 What judges and shows is in no digest, so a change of a rule, a colour or a caption measures nothing
 again. The rooms of a claim see to that: ``measure`` imports neither ``judge`` nor ``show``. A claim
@@ -12,6 +13,8 @@ imports from ``NOT_MEASURING`` is left out.
 
 import ast
 import importlib.util
+import pkgutil
+from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -68,7 +71,17 @@ def _imports(module: str) -> tuple[str, ...]:
             if node.level:
                 base = f"{_package(module, node.level)}.{base}".rstrip(".")
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Name) and node.id == "__path__":
+            names += _modules_in(module)
     return tuple(names)
+
+
+def _modules_in(package: str) -> Iterator[str]:
+    """The modules in a package's folder."""
+    path = _path(package)
+    folder = [str(path.parent)] if path and path.name == "__init__.py" else []
+    for each in pkgutil.iter_modules(folder):
+        yield f"{package}.{each.name}"
 
 
 def _package(module: str, level: int) -> str:

@@ -174,6 +174,31 @@ def test_a_package_is_followed_however_it_imports(digest_of, statement):
     assert source_digest("mine.measure") != before
 
 
+@pytest.mark.parametrize("how", ["pkgutil.iter_modules(__path__)", "list_modules(__path__)"])
+def test_a_package_that_imports_what_lies_in_its_folder_is_followed_there(digest_of, how):
+    digest_of()
+    folder = Path(sys.path[0], "mine")
+    (folder / "sub").mkdir()
+    (folder / "measure.py").write_text("from mine.sub import NAMED\n")
+    (folder / "sub" / "__init__.py").write_text(f"NAMED = [m.name for m in {how}]\n")
+    digests = []
+    for inside, helper in (("", "1"), ("from mine import helper\n", "1"), ("", "2")):
+        (folder / "sub" / "inside.py").write_text(f"{inside}SIZE = {helper}\n")
+        forget("mine")
+        digests.append(source_digest("mine.measure"))
+    (folder / "sub" / "added.py").write_text("")
+    forget("mine")
+    digests.append(source_digest("mine.measure"))
+    assert len(set(digests)) == 4
+
+
+def test_a_module_that_is_no_package_has_nothing_in_its_folder(digest_of):
+    digest_of()
+    Path(sys.path[0], "mine", "measure.py").write_text("__path__ = []\n")
+    forget("mine")
+    assert modules_of("mine.measure") == {"mine.measure"}
+
+
 def test_a_module_without_a_source_is_named(digest_of):
     with pytest.raises(ValueError, match="the source of math is not at hand"):
         source_digest("math")
@@ -182,13 +207,13 @@ def test_a_module_without_a_source_is_named(digest_of):
 # --- which changes of this package change that of a real claim
 
 
-def digest_in(folder: Path) -> str:
-    """The digest of crossing_1d as both packages are in a folder; nothing is imported from it."""
+def digest_in(folder: Path, slug: str = "crossing_1d") -> str:
+    """The digest of a claim as both packages are in a folder; nothing is imported from it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "_path", lambda module: path_in(folder, module))
         for function in (source._parse, source._imports, source._content):
             function.cache_clear()
-        return source_digest("odeclaims.claims.crossing_1d.measure")
+        return source_digest(f"odeclaims.claims.{slug}.measure")
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +272,21 @@ def test_a_colour_a_rule_a_caption_and_a_ledger_line_measure_nothing_again(
         ("odeclaims/claims/crossing_1d/settings.py", "STARTS, TIMES = 21", "STARTS, TIMES = 22"),
         ("neural_ode/networks/mlp.py", "class MLPField", "UNUSED = 1\n\n\nclass MLPField"),
         ("neural_ode/solve.py", "def solve(", "UNUSED = 1\n\n\ndef solve("),
+        ("neural_ode/methods/runge_kutta_1_to_4.py", "a=lower([1 / 2])", "a=lower([1 / 3])"),
     ],
 )
 def test_a_kit_and_a_module_of_the_solver_that_are_used_measure_again(copy, file, before, after):
     assert changes(copy, file, before, after)
+
+
+def test_a_recipe_measures_a_claim_about_its_networks_again(copy):
+    folder, _ = copy
+    recipe = folder / "odeclaims" / "trained" / "recipes" / "small_digits.py"
+    before, text = digest_in(folder, "nfe_growth"), recipe.read_text()
+    recipe.write_text(f"{text}\nUNUSED = 1\n")
+    after = digest_in(folder, "nfe_growth")
+    recipe.write_text(text)
+    assert after != before
 
 
 # --- what stands in the digest of every claim
