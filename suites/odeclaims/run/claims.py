@@ -85,7 +85,8 @@ def run_claims(
         for sentence in _compute(open_tasks, compute, jobs, store.out, console):
             check_folder()
             summary.computed += not sentence
-            summary.failures += [sentence] if sentence else []
+            if sentence and sentence not in summary.failures:
+                summary.failures.append(sentence)
         for claim in claims:
             check_folder()
             of_claim = [t for t in tasks if t.claim is claim]

@@ -6,15 +6,19 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from typing import Any
 
 from joblib import Parallel, delayed
 from rich.console import Console
 
+from odeclaims.cell import Cell
+from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore
 from odeclaims.record.provenance import commit
 from odeclaims.run.observe import measure_and_keep
 from odeclaims.run.progress import STATES
+from odeclaims.run.solving import code_of
 from odeclaims.run.tasks import Task
 from odeclaims.run.watch import end_with
 
@@ -67,10 +71,10 @@ def in_processes(
 
 
 def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tuple[str, str]]:
-    """For each task, as it ends, its key and what ``measure_and_keep`` says."""
+    """For each task, as it ends, its key and what ``measure_by_code_of_key`` says."""
     made_at = commit()
     calls = (
-        delayed(measure_and_keep)(
+        delayed(measure_by_code_of_key)(
             task.claim.measure,
             task.cell,
             task.key,
@@ -81,6 +85,24 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
         for task in tasks
     )
     yield from call_apart(calls, count)
+
+
+def measure_by_code_of_key(measure: Measure, cell: Cell, key: str, *rest: Any) -> tuple[str, str]:
+    """``measure_and_keep``, in a process that has the code from which the key was made.
+
+    A process imports a claim with its first cell. A file that was changed since the run began would
+    be measured with, and kept as if it had not been.
+    """
+    if cell.key(_code_here(measure, cell.solver)) != key:
+        return key, (
+            f"{cell.claim} is not measured to the end: its code was changed after this run began;"
+            " run again to go on"
+        )
+    return measure_and_keep(measure, cell, key, *rest)
+
+
+# Read once a process, since its imports stay as they are.
+_code_here = cache(code_of)
 
 
 def call_apart(calls: Iterable[Any], count: int) -> Iterator[Any]:

@@ -4,9 +4,11 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
+from odeclaims.cell import Cell, Context, Row
 from odeclaims.record.cells import CellStore
 from odeclaims.run import pool
 
@@ -43,6 +45,53 @@ def test_a_worker_that_dies_is_named_and_the_other_cells_are_measured(counted):
     code, output, _ = counted("run")
     assert code == 0
     assert "1 cells measured, 5 taken from before" in output
+
+
+CHANGE_ONCE_LISTED = """
+from odeclaims.run import claims
+def list_and_change(*arguments, list_tasks=claims.list_tasks):
+    tasks = list_tasks(*arguments)
+    with open("counted.py", "a") as file:
+        file.write("ADDED = 1\\n")
+    return tasks
+claims.list_tasks = list_and_change
+"""
+
+
+@pytest.mark.slow(reason="workers as joblib starts them import torch")
+def test_code_that_is_changed_after_a_run_began_measures_nothing_for_it(counted):
+    counted.claim(cells=3)
+    arguments = "run", "--jobs", "1"
+    code, output, errors = counted(*arguments, before=CHANGE_ONCE_LISTED, workers="fresh")
+    assert (code, errors) == (1, "")
+    assert output.count("its code was changed after this run began; run again to go on") == 1
+    assert "0 cells measured, 0 taken from before" in output
+    assert counted.log() == []
+    assert "3 cells measured, 0 taken from before" in counted(*arguments, workers="fresh")[1]
+
+
+def test_a_worker_reads_the_code_once_and_measures_by_that_of_the_key_alone(tmp_path, monkeypatch):
+    read = []
+
+    def code_of(measure, solver: str) -> str:
+        read.append(solver)
+        return "here"
+
+    monkeypatch.setattr(pool, "_code_here", cache(code_of))
+    store = CellStore(tmp_path)
+    for number in range(3):
+        cell = Cell("toy", {"x": 1}, number)
+        for code, says in (("here", ""), ("elsewhere", "its code was changed after")):
+            key = cell.key(code)
+            found = pool.measure_by_code_of_key(no_rows, cell, key, 600.0, store, None)
+            assert found[0] == key
+            assert says in found[1]
+            assert store.path(cell, key).exists() == (not found[1])
+    assert read == ["ours"]
+
+
+def no_rows(cell: Cell, context: Context) -> list[Row]:
+    return []
 
 
 def test_a_worker_ends_soon_after_its_run_is_killed(counted):
