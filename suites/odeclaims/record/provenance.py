@@ -21,8 +21,7 @@ def provenance(device: str) -> dict[str, Any]:
     """The part of a provenance that does not depend on the claim."""
     return {
         "odeclaims": __version__,
-        "commit": commit(),
-        "clean_tree": clean_tree(),
+        **code_state(),
         **machine(device),
     }
 
@@ -67,6 +66,11 @@ def commit_of(made: Mapping[str, Any], *, short: bool = False) -> str:
         return "not known"
     digits = str(made["commit"])[: 10 if short else None]
     return digits if made["clean_tree"] else f"{digits} with changes"
+
+
+def code_state() -> dict[str, Any]:
+    """The commit of the source tree, and whether the tree is as the commit has it."""
+    return {"commit": commit(), "clean_tree": clean_tree()}
 
 
 def commit() -> str | None:

@@ -182,7 +182,8 @@ class ProvenanceRecord(MachineRecord):
 class NetworkRecord(MachineRecord):
     """``network.json`` of a published network; ``sha256`` is the digest of all the rest.
 
-    The first networks lack ``clean_tree``: whether the code had no changes when they were finished.
+    The first networks lack ``clean_tree``: whether the code had no changes whenever their training
+    began or went on, and when it was finished.
     """
 
     name: NetworkName
@@ -218,7 +219,8 @@ class CellIdentity(_Record):
 class CellRecord(_Record):
     """A finished cell. What its rows may hold is the claim's affair: here they are plain data.
 
-    Cells from before it was recorded lack ``machine``.
+    Cells from before these were recorded lack ``machine``, and ``clean_tree``: whether the code had
+    no changes when the run began.
     """
 
     format: int
@@ -226,6 +228,7 @@ class CellRecord(_Record):
     cell: CellIdentity
     seed: Count
     commit: Commit | None
+    clean_tree: bool | None = None
     started: Moment
     duration_s: Duration
     rows: list[dict[str, Scalar]]

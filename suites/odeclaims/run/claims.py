@@ -218,6 +218,8 @@ def _assemble(
         "started": min(cell["started"] for cell in finished),
         "duration_s": round(sum(cell["duration_s"] for cell in finished), 3),
     }
+    # A cell that was measured by changed code stays so, whatever has been committed since.
+    origin["clean_tree"] &= all(cell.get("clean_tree") is not False for cell in finished)
     origin["packages"] |= versions_of(profile.solver)
     origin |= registration(claim, out, origin["cells_made_at_commits"])
     origin |= _machines(finished, profile.device)

@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from odeclaims.record.cells import CellStore, describe
 from odeclaims.record.files import CorruptFile
-from odeclaims.record.provenance import commit, versions
+from odeclaims.record.provenance import versions
 from odeclaims.record.schema import parse_cell_answer, parse_process_answer
 from odeclaims.run.cluster_worker import in_process
 from odeclaims.run.tasks import Task
@@ -108,14 +108,13 @@ def compute(client: "Client", store: CellStore, tasks: list[Task], count: int) -
 
     waiting, flying = iter(tasks), {}
     arriving: Any = as_completed(loop=client.loop)
-    needed = {"commit": commit(), "versions": versions()}
     bound = None
 
     def submit(number: int) -> None:
         nonlocal bound
         for task in islice(waiting, number):
             bound = _worker_for(task, client, bound)
-            future = _submit(client, task, needed, bound)
+            future = _submit(client, task, bound)
             flying[future.key] = task
             arriving.add(future)
 
@@ -137,14 +136,15 @@ def _worker_for(task: Task, client: "Client", before: str | None) -> str | None:
     return before if before in addresses else next(iter(addresses), None)
 
 
-def _submit(client: "Client", task: Task, needed: dict[str, Any], worker: str | None) -> "Future":
+def _submit(client: "Client", task: Task, worker: str | None) -> "Future":
     measure = task.claim.measure
     order = {
         "measure": f"{measure.__module__}:{measure.__name__}",
         "cell": describe(task.cell),
         "key": task.key,
         "timeout_s": task.timeout_s,
-        **needed,
+        "code": task.code,
+        "versions": versions(),
     }
     return client.submit(
         in_process,

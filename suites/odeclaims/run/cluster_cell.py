@@ -33,7 +33,7 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
         return {"refused": f"it lacks the claim {cell.claim} ({error})"}
     if cell.key(code_of(measure, cell.solver)) != order["key"]:
         return {"refused": f"its code of the claim {cell.claim} is not that of the run"}
-    record = observe(measure, cell, Context(), commit=order["commit"], timeout_s=order["timeout_s"])
+    record = observe(measure, cell, Context(), code=order["code"], timeout_s=order["timeout_s"])
     return {"failed": record} if isinstance(record, str) else {"record": record}
 
 

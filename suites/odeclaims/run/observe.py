@@ -4,6 +4,7 @@ import gc
 import json
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ def measure_and_keep(
     key: str,
     timeout_s: float,
     store: CellStore,
-    commit: str | None,
+    code: Mapping[str, Any],
 ) -> tuple[str, str]:
     """Measure one cell and keep it.
 
@@ -37,7 +38,7 @@ def measure_and_keep(
         key: the name under which it is kept.
         timeout_s: seconds after which it is given up.
         store: where it is kept.
-        commit: of the code.
+        code: its commit, and whether its tree was clean.
 
     Returns:
         Its key, and "" or a sentence that says why there is nothing to keep.
@@ -47,7 +48,7 @@ def measure_and_keep(
     )
     context = Context(checkpoint, progress, cell.label())
     try:
-        record = observe(measure, cell, context, commit=commit, timeout_s=timeout_s)
+        record = observe(measure, cell, context, code=code, timeout_s=timeout_s)
     finally:
         progress.unlink(missing_ok=True)
     if isinstance(record, str):
@@ -62,7 +63,7 @@ def measure_and_keep(
 
 
 def observe(
-    measure: Measure, cell: Cell, context: Context, *, commit: str | None, timeout_s: float
+    measure: Measure, cell: Cell, context: Context, *, code: Mapping[str, Any], timeout_s: float
 ) -> dict[str, Any] | str:
     """Measure one cell in this process.
 
@@ -70,7 +71,7 @@ def observe(
         measure: its claim's.
         cell: the cell.
         context: what the run lends to it.
-        commit: of the code.
+        code: its commit, and whether its tree was clean.
         timeout_s: seconds after which it is given up.
 
     Returns:
@@ -84,7 +85,7 @@ def observe(
     record: dict[str, Any] = {
         "cell": describe(cell),
         "seed": cell.seed,
-        "commit": commit,
+        **code,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:

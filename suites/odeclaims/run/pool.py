@@ -15,7 +15,6 @@ from rich.console import Console
 from odeclaims.cell import Cell
 from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore
-from odeclaims.record.provenance import commit
 from odeclaims.run.observe import measure_and_keep
 from odeclaims.run.progress import STATES
 from odeclaims.run.solving import code_of
@@ -72,7 +71,6 @@ def in_processes(
 
 def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tuple[str, str]]:
     """For each task, as it ends, its key and what ``measure_by_code_of_key`` says."""
-    made_at = commit()
     calls = (
         delayed(measure_by_code_of_key)(
             task.claim.measure,
@@ -80,7 +78,7 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
             task.key,
             task.timeout_s,
             store,
-            made_at,
+            task.code,
         )
         for task in tasks
     )

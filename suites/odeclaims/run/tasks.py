@@ -1,10 +1,12 @@
 """What a run has to do: the cells of its claims, each with the key of its result."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from odeclaims.cell import Cell, Profile, ProfileName
 from odeclaims.claim import Claim
+from odeclaims.record.provenance import code_state
 from odeclaims.run.solving import code_of
 
 # One thread a cell: cells run beside each other, and a time with one thread compares across
@@ -30,6 +32,7 @@ class Task:
         key: the name under which its result is kept.
         alone: whether nothing else may run beside it.
         timeout_s: seconds after which it is given up.
+        code: the commit of the code that the key was made from, and whether its tree was clean.
     """
 
     claim: Claim
@@ -37,6 +40,7 @@ class Task:
     key: str
     alone: bool
     timeout_s: float
+    code: Mapping[str, Any]
 
 
 # How tasks are computed, so many at a time; for each, as it ends, "" or why it failed.
@@ -54,8 +58,9 @@ class Summary:
 
 def list_tasks(claims: Sequence[Claim], profile: Profile) -> list[Task]:
     """A task for each cell of the claims under a profile."""
+    code = code_state()
     return [
-        Task(claim, cell, cell.key(source), claim.alone(cell), TIMEOUT_S[profile.name])
+        Task(claim, cell, cell.key(source), claim.alone(cell), TIMEOUT_S[profile.name], code)
         for claim in claims
         for source in [code_of(claim.measure, profile.solver)]
         for cell in claim.cells(profile)

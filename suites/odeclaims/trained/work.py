@@ -10,13 +10,16 @@ from joblib import delayed
 
 from neural_ode import SolverFailure
 from odeclaims.cell import Context
-from odeclaims.record.provenance import commit, machine, provenance
+from odeclaims.record.provenance import clean_tree, commit, machine
 from odeclaims.run.pool import call_apart
 from odeclaims.run.tasks import THREADS
 from odeclaims.trained import store
 from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
 from odeclaims.trained.training import FIRST_UPDATES, core_hours, keep_freed_memory
+
+# Follows the commit, in the list of those at which a training began or went on.
+WITH_CHANGES = " with changes"
 
 
 def work_folder(out: Path) -> Path:
@@ -52,7 +55,7 @@ def train(specification: Specification, out: Path) -> Path:
 def _train(specification: Specification, place: Path) -> Path:
     recipe = recipe_of(specification)
     begun, losses = _Lines(place / "commits.txt"), _Lines(place / "losses.txt")
-    begun.add(str(commit()))
+    begun.add(f"{commit()}{'' if clean_tree() else WITH_CHANGES}")
     progress = place.with_suffix(".progress")
     context = Context(place / "checkpoint", progress, specification.name)
     model = recipe.build(specification)
@@ -72,8 +75,8 @@ def _train(specification: Specification, place: Path) -> Path:
     made = {
         "test_error": errors[-1] if errors else None,
         "core_hours": core_hours(history),
-        "commits": sorted(set(begun.read())),
-        "clean_tree": bool(provenance("cpu")["clean_tree"]),
+        "commits": sorted({line.removesuffix(WITH_CHANGES) for line in begun.read()}),
+        "clean_tree": clean_tree() and not any(WITH_CHANGES in line for line in begun.read()),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "first_losses": [float(first[number]) for number in sorted(first, key=int)],
         **machine("cpu"),

@@ -30,6 +30,33 @@ def test_the_provenance_tells_machines_apart(counted):
     assert cells == {found["cpu"]: 2, "an abacus": 1}
 
 
+def test_a_cell_that_was_measured_by_changed_code_stays_so_after_a_commit(counted):
+    """A cell that was kept before this was recorded counts as one of a clean tree."""
+    counted.claim(cells=2)
+    made = counted.out / "quick" / "counted" / "provenance.json"
+
+    def run(*arguments: str, clean: bool) -> tuple[str, bool]:
+        """What a run in a clean tree or another says, and what it writes of that."""
+        before = f"from odeclaims.record import provenance; provenance.clean_tree = lambda: {clean}"
+        _, output, _ = counted("run", "--jobs", "1", *arguments, before=before)
+        return output, json.loads(made.read_text())["clean_tree"]
+
+    assert run(clean=False)[1] is False
+    output, clean = run(clean=True)
+    assert "0 cells measured, 2 taken" in output
+    assert clean is False
+    assert run("--fresh", clean=True)[1] is True
+    assert run(clean=False)[1] is False
+    for path in counted.out.glob("cells/counted/*.json"):
+        record = json.loads(path.read_text())
+        assert record.pop("clean_tree") is True
+        del record["sha256"]
+        identity = record["cell"]
+        cell = Cell("counted", identity["params"], identity["repetition"])
+        CellStore(counted.out).write(cell, path.stem, record)
+    assert run(clean=True)[1] is True
+
+
 def test_a_claim_without_cells_is_said_and_no_failure(tmp_path):
     console = Console(record=True, width=200, file=StringIO())
     claim = make_claim("nothing", columns={"x": Column("a number")})

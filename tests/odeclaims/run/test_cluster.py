@@ -204,7 +204,7 @@ def test_a_cell_that_failed_on_a_worker_says_where(tmp_path, toy_task, answer, s
 @pytest.fixture
 def toy_task(unchecked) -> Task:
     nobody: Any = None  # its claim is not asked
-    return Task(nobody, Cell("toy", {}), "key", alone=False, timeout_s=1.0)
+    return Task(nobody, Cell("toy", {}), "key", alone=False, timeout_s=1.0, code={})
 
 
 def test_a_worker_that_was_refused_stops_the_run(tmp_path, toy_task):

@@ -30,14 +30,14 @@ def order(tmp_path, monkeypatch) -> dict:
         "cell": describe(cell),
         "key": cell.key(source_digest("mine_on_a_cluster")),
         "timeout_s": 600.0,
-        "commit": "abc",
+        "code": {"commit": "abc", "clean_tree": False},
         "versions": versions(),
     }
 
 
 def test_an_order_is_carried_out(order):
     record = cluster_cell.carry_out(order)["record"]
-    assert record["commit"] == "abc"
+    assert (record["commit"], record["clean_tree"]) == ("abc", False)
     assert record["seed"] == Cell("mine", {}).seed
     (row,) = record["rows"]
     assert (row["x"], row["y"], row["status"]) == (1, 1, "ok")

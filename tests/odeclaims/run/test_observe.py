@@ -19,11 +19,12 @@ from odeclaims.run.observe import measure_and_keep
 from odeclaims.run.progress import progress_bar, read_states
 
 CELL = Cell("toy", {"x": 1})
+CODE = {"commit": None, "clean_tree": False}
 
 
 def keep(measure: Callable, out: Path, cell: Cell = CELL) -> tuple[str, str]:
     """Measure a cell and keep it under the key "key"."""
-    return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), None)
+    return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), CODE)
 
 
 def leave_a_checkpoint(cell: Cell, context: Context) -> list[dict]:
@@ -40,6 +41,7 @@ def test_the_checkpoint_of_a_finished_cell_is_deleted(tmp_path):
     assert problem == ""
     assert record is not None
     assert "checkpoint" not in record["cell"]
+    assert {name: record[name] for name in CODE} == CODE
     assert [path.name for path in store.path(CELL, "key").parent.iterdir()] == ["key.json"]
 
 

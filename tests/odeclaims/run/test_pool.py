@@ -10,6 +10,7 @@ import pytest
 
 from odeclaims.cell import Cell, Context, Row
 from odeclaims.record.cells import CellStore
+from odeclaims.record.provenance import code_state
 from odeclaims.run import pool
 
 
@@ -83,7 +84,7 @@ def test_a_worker_reads_the_code_once_and_measures_by_that_of_the_key_alone(tmp_
         cell = Cell("toy", {"x": 1}, number)
         for code, says in (("here", ""), ("elsewhere", "its code was changed after")):
             key = cell.key(code)
-            found = pool.measure_by_code_of_key(no_rows, cell, key, 600.0, store, None)
+            found = pool.measure_by_code_of_key(no_rows, cell, key, 600.0, store, code_state())
             assert found[0] == key
             assert says in found[1]
             assert store.path(cell, key).exists() == (not found[1])

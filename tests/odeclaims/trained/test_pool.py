@@ -11,6 +11,7 @@ from joblib import parallel_config, register_parallel_backend
 from safetensors.torch import load_file, save_file
 
 from odeclaims.record.files import CorruptFile, sha256
+from odeclaims.record.provenance import commit
 from odeclaims.trained import store, training, work
 from odeclaims.trained.publish import find_standing, publish
 from odeclaims.trained.recipes import find_recipes, find_specifications, recipe_of
@@ -114,15 +115,20 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, 
             raise KeyboardInterrupt
 
     monkeypatch.setattr(work._Lines, "add", stop)
+    monkeypatch.setattr(work, "clean_tree", lambda: False)
     with pytest.raises(KeyboardInterrupt):
         work.train(tiny(), tmp_path)
     assert find_standing(tiny(), tmp_path).state == "in training"
     monkeypatch.undo()
+    monkeypatch.setattr(work, "clean_tree", lambda: True)
     work.train(tiny(), tmp_path)
     again = store.read(tmp_path / "cells" / "trained", tiny())
     whole = store.read(trained / "trained", tiny())
     assert again.digest == whole.digest
     assert again.record["first_losses"] == whole.record["first_losses"]
+    # It began with changes.
+    assert again.record["clean_tree"] is False
+    assert again.record["commits"] == [str(commit())]
 
 
 @pytest.mark.slow(reason="a network is trained")
