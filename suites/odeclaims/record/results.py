@@ -187,14 +187,23 @@ class Results:
                 f"{self.provenance} does not exist, so nothing says what made {self.data.name}"
                 f" beside it, {self._again}"
             )
-        provenance = self.read_provenance()
+        provenance, _ = before = self._state()
         try:
             read = read_compressed if self.data.suffix == ".gz" else Path.read_bytes
             return self._parse(read(self.data).decode("utf-8"), provenance)
         except (ValueError, OverflowError) as error:
             # Of what is not UTF-8 or not a CSV, too.
+            self._move_on()
+            if not self.data.exists() or self._state() != before:
+                # A run wrote in between, and the provenance was that of other rows.
+                return self._read()
             aside = describe_set_aside(self.data)
             raise CorruptFile(f"{self.data}: {error}; {aside}, {self._again}") from error
+
+    def _state(self) -> tuple[dict[str, Any], tuple[int, int]]:
+        """The provenance, and what changes when the rows are replaced."""
+        made, rows = self.read_provenance(), self.data.stat()
+        return made, (rows.st_ino, rows.st_mtime_ns)
 
     def _parse(self, text: str, provenance: dict[str, Any]) -> tuple[pd.DataFrame, str]:
         expected = list(self.claim.all_columns)

@@ -1,6 +1,7 @@
 """Results on disk: whole or absent, never half; corrupt files are named and set aside."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,59 @@ def test_a_write_that_is_cut_off_after_the_provenance_is_finished_by_a_reader(re
         with pytest.raises(KeyboardInterrupt):
             results.write(frame(CLAIM, [ROW | {"x": 0.5}]), OTHER)
     assert json.loads(results.provenance.read_text())["commit"] == "b" * 40
+    assert list(results.read()["x"]) == [0.5]
+    assert not list(results.folder.glob("*.corrupt*"))
+
+
+@pytest.mark.parametrize("when", ["after the provenance is read", "when the rows are read"])
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_reader_beside_a_run_that_writes_reads_the_new_rows(results, monkeypatch, when, moved):
+    """The run writes a pair, or its provenance alone, while the reader holds the old provenance."""
+    real, beside = Results.read_provenance, Results(results.out, "quick", CLAIM)
+    writes = iter([True])
+
+    def write() -> None:
+        if next(writes, False):
+            with monkeypatch.context() as patched:
+                if not moved:
+                    patched.setattr(Results, "_move_on", stop)
+                with suppress(KeyboardInterrupt):
+                    beside.write(frame(CLAIM, [ROW | {"x": 0.5}]), OTHER)
+
+    def read_provenance(self: Results) -> dict:
+        made = real(self)
+        if self is results and when == "after the provenance is read":
+            write()
+        return made
+
+    def read_bytes(path: Path, read=Path.read_bytes) -> bytes:
+        if path == results.data and when == "when the rows are read":
+            write()
+        return read(path)
+
+    monkeypatch.setattr(Results, "read_provenance", read_provenance)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert list(results.read()["x"]) == ([0.5] if moved else [0.1, 1 / 3])
+    assert next(writes, None) is None
+    assert list(results.read()["x"]) == [0.5]
+    assert not list(results.folder.glob("*.corrupt*"))
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_rows_of_before_are_not_set_aside_while_a_run_puts_the_new_ones_in_place(
+    results, monkeypatch
+):
+    """The reader has the new provenance, and the old rows that are there until the run goes on."""
+    with monkeypatch.context() as patched:
+        patched.setattr(Results, "_move_on", stop)
+        with suppress(KeyboardInterrupt):
+            results.write(frame(CLAIM, [ROW | {"x": 0.5}]), OTHER)
+    real, calls = Results._move_on, iter([True])
+    # The reader looked for next rows just before they were there.
+    monkeypatch.setattr(Results, "_move_on", lambda self: next(calls, None) or real(self))
     assert list(results.read()["x"]) == [0.5]
     assert not list(results.folder.glob("*.corrupt*"))
 
