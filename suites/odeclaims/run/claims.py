@@ -33,6 +33,9 @@ from odeclaims.run.progress import STATES, cell_counter, progress_bar, reports_o
 from odeclaims.run.solving import versions_of
 from odeclaims.run.tasks import THREADS, Compute, Summary, Task, list_tasks
 
+# The statuses of rows that say what the machine had time or memory for just then.
+GIVEN_UP = {"timeout", "oom"}
+
 
 def run_claims(
     claims: Sequence[Claim],
@@ -168,10 +171,15 @@ def _check_solver(results: Results, solver: str) -> None:
 
 
 def _finished(store: CellStore, task: Task, console: Console) -> bool:
+    """Whether a run before this one has measured the cell to its end.
+
+    Where it was given up, another time limit or another load of the machine may let it end, so each
+    run tries it once. Its row stays where it is given up again.
+    """
     record, problem = store.read(task.cell, task.key)
     if problem:
         console.print(problem, style="yellow", markup=False, highlight=False)
-    return record is not None
+    return record is not None and not any(r["status"] in GIVEN_UP for r in record["rows"])
 
 
 def _compute(

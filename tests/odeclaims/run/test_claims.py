@@ -3,6 +3,7 @@
 import json
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from odeclaims.cell import Cell, Profile
@@ -55,6 +56,28 @@ def test_a_cell_that_was_measured_by_changed_code_stays_so_after_a_commit(counte
         cell = Cell("counted", identity["params"], identity["repetition"])
         CellStore(counted.out).write(cell, path.stem, record)
     assert run(clean=True)[1] is True
+
+
+@pytest.mark.parametrize(("status", "again"), [("timeout", 1), ("oom", 1), ("underflow", 0)])
+def test_a_cell_that_was_given_up_is_tried_once_by_each_run(counted, status, again):
+    """A solve that fails does so however often it is tried."""
+    counted.claim(
+        cells=2,
+        trouble=f"""
+    if cell.repetition == 1 and not (FOLDER / "enough").exists():
+        rows = [{{"status": "{status}"}}]
+""",
+    )
+    for measured in (2, again):
+        _, output, _ = counted("run", "--jobs", "1")
+        assert f"{measured} cells measured, {2 - measured} taken from before" in output
+        assert list(counted.rows()["status"]) == ["ok", status]
+    counted.put("enough", "")
+    counted("run", "--jobs", "1")
+    assert list(counted.rows()["status"]) == ["ok", "ok" if again else status]
+    assert [repetition for repetition, _, _ in counted.log()].count(1) == 1 + 2 * again
+    counted("run", "--jobs", "1")
+    assert len(counted.log()) == 2 + 2 * again
 
 
 def test_a_claim_without_cells_is_said_and_no_failure(tmp_path):
