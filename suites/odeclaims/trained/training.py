@@ -1,6 +1,7 @@
 """Train a network in this process, and repeat the first updates of one that was trained."""
 
 import ctypes
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -70,9 +71,10 @@ class Replay:
 
     @property
     def difference(self) -> float:
-        """The largest relative difference."""
+        """The largest relative difference; infinite where a loss is not a number."""
         pairs = zip(self.recorded, self.repeated, strict=True)
-        return max(abs(a - b) / abs(a) for a, b in pairs)
+        relative = [abs(a - b) / abs(a) for a, b in pairs]
+        return max(relative) if all(map(math.isfinite, relative)) else math.inf
 
     @property
     def agrees(self) -> bool:
@@ -83,7 +85,16 @@ class Replay:
         says = "agree" if self.agrees else "do not agree"
         return (
             f"{self.name}: the first {len(self.recorded)} losses {says} with the recorded ones;"
-            f" the largest relative difference is {self.difference:.2g}, at most {REPLAY_WITHIN:g}"
+            f" {self._reason}"
+        )
+
+    @property
+    def _reason(self) -> str:
+        for number, (before, now) in enumerate(zip(self.recorded, self.repeated, strict=True), 1):
+            if not math.isfinite(now):
+                return f"loss {number} is {now:g}, {before:.3g} is expected"
+        return (
+            f"the largest relative difference is {self.difference:.2g}, at most {REPLAY_WITHIN:g}"
             " is expected"
         )
 

@@ -1,6 +1,7 @@
 """The pool of trained networks: trained, kept, published, read again, and never believed."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,6 +143,16 @@ def test_a_replay_repeats_the_recorded_losses(trained):
     assert not wrong.agrees
     assert wrong.difference == pytest.approx(0.1 / 1.1)
     assert "do not agree" in str(wrong)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_replay_that_breaks_down_does_not_agree(broken):
+    result = training.Replay("net", [2.30, 2.29, 2.25], [2.30, broken, broken])
+    assert not result.agrees
+    assert str(result) == (
+        "net: the first 3 losses do not agree with the recorded ones; loss 2 is"
+        f" {broken:g}, 2.29 is expected"
+    )
 
 
 def test_a_missing_network_is_one_sentence(tmp_path):
