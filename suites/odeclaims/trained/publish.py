@@ -9,7 +9,7 @@ from typing import Any
 from odeclaims.record.published import installed_record
 from odeclaims.trained import store
 from odeclaims.trained.specification import Specification
-from odeclaims.trained.work import work_folder
+from odeclaims.trained.work import is_begun, work_folder
 
 # What all published files may take in the repository, in bytes.
 MOST_BYTES = 40 * 2**20
@@ -21,7 +21,8 @@ class Standing:
 
     Attributes:
         specification: the network.
-        state: published, trained (and not published), in training, trained otherwise, or missing.
+        state: published, trained (and not published), in training, trained otherwise (and not by
+            this specification), or missing.
         record: its record, where it is trained.
     """
 
@@ -39,15 +40,15 @@ def find_standing(specification: Specification, out: Path) -> Standing:
     record = installed_record()
     folders = {out / "trained": "published", work_folder(out): "trained"}
     folders |= {record / "trained": "published"} if record else {}
+    otherwise = "missing"
     for folder, state in folders.items():
         try:
             return Standing(specification, state, store.read_record(folder, specification))
         except FileNotFoundError:
             continue
         except store.OtherSpecification:
-            return Standing(specification, "trained otherwise")
-    begun = (work_folder(out) / specification.name / "checkpoint").exists()
-    return Standing(specification, "in training" if begun else "missing")
+            otherwise = "trained otherwise"
+    return Standing(specification, "in training" if is_begun(specification, out) else otherwise)
 
 
 def publish(specifications: Sequence[Specification], out: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Train what the pool lacks, in processes of their own, and keep it until it is published."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from joblib import delayed
 
 from neural_ode import SolverFailure
 from odeclaims.cell import Context
+from odeclaims.record.files import set_aside, write_text
 from odeclaims.record.provenance import clean_tree, commit, machine
 from odeclaims.run.pool import call_apart
 from odeclaims.run.tasks import THREADS
@@ -18,6 +20,9 @@ from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
 from odeclaims.trained.training import FIRST_UPDATES, core_hours, keep_freed_memory
 
+# What a training keeps in the folder of its network until it is finished, and whose that is.
+CHECKPOINT, COMMITS, LOSSES = KEPT = ("checkpoint", "commits.txt", "losses.txt")
+NOTE = "specification.txt"
 # Follows the commit, in the list of those at which a training began or went on.
 WITH_CHANGES = " with changes"
 
@@ -25,6 +30,12 @@ WITH_CHANGES = " with changes"
 def work_folder(out: Path) -> Path:
     """Where trainings in progress and finished networks lie until they are published."""
     return out / "cells" / "trained"
+
+
+def is_begun(specification: Specification, out: Path) -> bool:
+    """Whether there is a checkpoint from which the training of a network would go on."""
+    place = work_folder(out) / specification.name
+    return (place / CHECKPOINT).exists() and not _is_of_another(specification, place)
 
 
 def train(specification: Specification, out: Path) -> Path:
@@ -54,10 +65,11 @@ def train(specification: Specification, out: Path) -> Path:
 
 def _train(specification: Specification, place: Path) -> Path:
     recipe = recipe_of(specification)
-    begun, losses = _Lines(place / "commits.txt"), _Lines(place / "losses.txt")
+    _set_others_aside(specification, place)
+    begun, losses = _Lines(place / COMMITS), _Lines(place / LOSSES)
     begun.add(f"{commit()}{'' if clean_tree() else WITH_CHANGES}")
     progress = place.with_suffix(".progress")
-    context = Context(place / "checkpoint", progress, specification.name)
+    context = Context(place / CHECKPOINT, progress, specification.name)
     model = recipe.build(specification)
 
     def on_update(number: int, loss: float) -> None:
@@ -82,9 +94,37 @@ def _train(specification: Specification, place: Path) -> Path:
         **machine("cpu"),
     }
     done = store.write(place.parent, specification, model, history, made)
-    for left in (place / "checkpoint", begun.path, losses.path):
-        left.unlink(missing_ok=True)
+    for left in (*KEPT, NOTE):
+        (place / left).unlink(missing_ok=True)
     return done
+
+
+def _set_others_aside(specification: Specification, place: Path) -> None:
+    """Set aside what lies there of networks of another specification, and note whose the rest is.
+
+    What was kept before there were notes is taken for that of this specification.
+    """
+    names = [*KEPT] if _is_of_another(specification, place) else []
+    try:
+        store.read_record(place.parent, specification)
+    except FileNotFoundError:
+        pass
+    except store.OtherSpecification:
+        names += store.FILES
+    aside = [set_aside(place / name).name for name in names if (place / name).exists()]
+    if aside:
+        warnings.warn(
+            f"{place} has files of a network of another specification; they are set aside as"
+            f" {', '.join(aside)}, and training begins anew",
+            stacklevel=2,
+        )
+    write_text(place / NOTE, specification.digest)
+
+
+def _is_of_another(specification: Specification, place: Path) -> bool:
+    """Whether a training of another specification was begun there."""
+    note = place / NOTE
+    return note.exists() and note.read_text(encoding="utf-8") != specification.digest
 
 
 class _Lines:

@@ -103,10 +103,9 @@ def test_its_error_is_measured_again_from_its_weights(trained):
     assert error_rate(network.model, test) == network.record["test_error"]
 
 
-@pytest.mark.slow(reason="a network is trained")
-def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
-    save = work._Lines.add
-    count = 0
+def stop_in_the_second_epoch(specification: Specification, out: Path, monkeypatch) -> None:
+    """Train, and stop at the second update after the first checkpoint."""
+    save, count = work._Lines.add, 0
 
     def stop(self, line: str) -> None:
         nonlocal count
@@ -115,12 +114,30 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, 
         if count == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(work._Lines, "add", stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(work._Lines, "add", stop)
+        with pytest.raises(KeyboardInterrupt):
+            work.train(specification, out)
+
+
+def spy_on_losses(monkeypatch) -> list[str]:
+    """The losses that trainings write down from now on."""
+    save, losses = work._Lines.add, []
+
+    def add(self, line: str) -> None:
+        save(self, line)
+        if self.path.name == work.LOSSES:
+            losses.append(line)
+
+    monkeypatch.setattr(work._Lines, "add", add)
+    return losses
+
+
+@pytest.mark.slow(reason="a network is trained")
+def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(work, "clean_tree", lambda: False)
-    with pytest.raises(KeyboardInterrupt):
-        work.train(tiny(), tmp_path)
+    stop_in_the_second_epoch(tiny(), tmp_path, monkeypatch)
     assert find_standing(tiny(), tmp_path).state == "in training"
-    monkeypatch.undo()
     monkeypatch.setattr(work, "clean_tree", lambda: True)
     work.train(tiny(), tmp_path)
     again = store.read(tmp_path / "cells" / "trained", tiny())
@@ -130,6 +147,43 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, 
     # It began with changes.
     assert again.record["clean_tree"] is False
     assert again.record["commits"] == [str(commit())]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_stopped_training_goes_on_as_what_it_was(tmp_path, monkeypatch, noted):
+    specification, place = tiny("mlp"), tmp_path / "cells" / "trained" / tiny("mlp").name
+    stop_in_the_second_epoch(specification, tmp_path, monkeypatch)
+    if not noted:
+        # As trainings were left before the specification was noted.
+        (place / work.NOTE).unlink()
+    losses = spy_on_losses(monkeypatch)
+    work.train(specification, tmp_path)
+    # Of 8 updates those of the second epoch.
+    assert len(losses) == 4
+    assert sorted(path.name for path in place.iterdir()) == sorted([".lock", *store.FILES])
+
+
+def test_a_checkpoint_of_another_specification_is_set_aside(tmp_path, monkeypatch):
+    before, now = tiny("mlp", evaluated=3), tiny("mlp")
+    stop_in_the_second_epoch(before, tmp_path, monkeypatch)
+    place = tmp_path / "cells" / "trained" / now.name
+    kept = (place / work.CHECKPOINT).read_bytes()
+    assert find_standing(now, tmp_path).state == "missing"
+    losses = spy_on_losses(monkeypatch)
+    with pytest.warns(UserWarning, match=r"another specification; .* checkpoint\.corrupt-1, .*anew"):
+        work.train(now, tmp_path)
+    assert len(losses) == 8
+    assert (place / "checkpoint.corrupt-1").read_bytes() == kept
+    assert (place / "losses.txt.corrupt-1").exists()
+
+
+def test_a_trained_network_of_another_size_is_set_aside(tmp_path):
+    before, now = tiny("mlp", epochs=1), tiny("mlp")
+    weights = (work.train(before, tmp_path) / store.WEIGHTS).read_bytes()
+    with pytest.warns(UserWarning, match=r"set aside as weights\.safetensors\.corrupt-1, "):
+        place = work.train(now, tmp_path)
+    assert (place / f"{store.WEIGHTS}.corrupt-1").read_bytes() == weights
+    assert find_standing(now, tmp_path).state == "trained"
 
 
 @pytest.mark.slow(reason="a network is trained")
@@ -224,6 +278,18 @@ def test_a_network_of_another_size_is_not_taken_and_stays(published):
         store.read(published, tiny(epochs=3))
     assert path.exists()
     assert find_standing(tiny(epochs=3), published.parent).state == "trained otherwise"
+
+
+def test_a_network_that_is_trained_anew_is_trained(tmp_path):
+    before, now = tiny("mlp", epochs=1), tiny("mlp")
+    work.train(before, tmp_path)
+    publish([before], tmp_path)
+    with pytest.warns(UserWarning, match="another specification"):
+        work.train(now, tmp_path)
+    assert find_standing(now, tmp_path).state == "trained"
+    assert find_standing(before, tmp_path).state == "published"
+    with pytest.raises(ValueError, match="published already: remove .* to replace it"):
+        publish([now], tmp_path)
 
 
 def test_a_file_without_a_recipe_or_with_anothers_name_is_named(monkeypatch):
