@@ -1,11 +1,11 @@
 """What is trained and what is published, and the way from one to the other."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from odeclaims.record.files import write_bytes
 from odeclaims.record.published import installed_record
 from odeclaims.trained import store
 from odeclaims.trained.specification import Specification
@@ -62,7 +62,8 @@ def publish(specifications: Sequence[Specification], out: Path) -> list[Path]:
         The folders that were written.
 
     Raises:
-        ValueError: where the network is published already, or the files would take too much.
+        ValueError: where the network is published already, the files would take too much, or one of
+            another training lies in their place.
         FileNotFoundError: where it is not trained.
         CorruptFile: where a file of it is not what was written.
     """
@@ -79,11 +80,23 @@ def publish(specifications: Sequence[Specification], out: Path) -> list[Path]:
                 f"with {each.name} the published networks would take {size / 2**20:.1f} MiB, at"
                 f" most {MOST_BYTES / 2**20:g} are allowed"
             )
-        beside = target / f".{each.name}.part"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        for file in files:
-            shutil.copyfile(file, beside / file.name)
-        beside.rename(place)
+        _copy(files, place)
         written.append(place)
     return written
+
+
+def _copy(files: Sequence[Path], place: Path) -> None:
+    """Put files into a folder in which some may lie already; the record comes last.
+
+    Raises:
+        ValueError: where another file of one of their names lies there.
+    """
+    contents = {place / file.name: file.read_bytes() for file in files}
+    for path, content in contents.items():
+        if path.exists() and path.read_bytes() != content:
+            raise ValueError(
+                f"{path} is of another training and has no {store.RECORD} beside it: move it away,"
+                " and publish again"
+            )
+    for path, content in contents.items():
+        write_bytes(path, content)

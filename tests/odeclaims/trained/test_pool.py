@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -315,6 +316,24 @@ def test_a_recipe_that_tells_of_no_update_is_named(tmp_path, monkeypatch):
 def test_what_is_published_is_not_replaced(trained):
     with pytest.raises(ValueError, match="published already"):
         publish([tiny()], trained)
+
+
+def test_a_network_whose_record_was_set_aside_is_published_again(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    place = tmp_path / "trained" / tiny().name
+    (place / store.RECORD).write_text("no json")
+    with pytest.raises(CorruptFile, match="set aside"):
+        find_standing(tiny(), tmp_path)
+    assert find_standing(tiny(), tmp_path).state == "trained"
+    weights = (place / store.WEIGHTS).read_bytes()
+    (place / store.WEIGHTS).write_bytes(b"of another training")
+    with pytest.raises(ValueError, match=r"safetensors is of another training .*move it away, and"):
+        publish([tiny()], tmp_path)
+    assert (place / store.WEIGHTS).read_bytes() == b"of another training"
+    (place / store.WEIGHTS).write_bytes(weights)
+    assert publish([tiny()], tmp_path) == [place]
+    assert store.read(tmp_path / "trained", tiny()).digest == sha256(weights)
+    assert (place / f"{store.RECORD}.corrupt-1").read_text() == "no json"
 
 
 def test_what_is_not_trained_is_not_published(tmp_path):
