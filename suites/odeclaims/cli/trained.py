@@ -136,4 +136,4 @@ def _choose(names: list[str] | None) -> "list[Specification]":
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; `odeclaims trained` lists them"
             raise ValueError(f"there is no network {name!r}{hint}")
-    return [known[name] for name in names or known]
+    return [known[name] for name in dict.fromkeys(names or known)]
