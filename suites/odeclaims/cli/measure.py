@@ -1,5 +1,6 @@
 """The commands that measure: claims, and solvers that are put to the test."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from odeclaims.cell import OWN_SOLVER, Profile, ProfileName
 from odeclaims.cli.choose import Names, Out, choose_claims
 from odeclaims.cli.ending import ends_in_a_sentence
 from odeclaims.record.results import read_results
+from odeclaims.record.schema import DEVICE
 from odeclaims.record.solvers import folder_of
 from odeclaims.terminal import console, print_verdicts, say, say_written
 
@@ -123,7 +125,7 @@ def _choose_folder(out: Path, solver: str) -> Path:
 
 
 def _check_device(device: str, here: bool) -> None:
-    """Check that torch knows the device and, where it is to be used ``here``, that it exists.
+    """Check that torch and the record know the device and, if it is used ``here``, that it exists.
 
     Raises:
         ValueError: where it does not.
@@ -136,7 +138,7 @@ def _check_device(device: str, here: bool) -> None:
         kind = torch.device(device).type
     except RuntimeError:
         raise ValueError(f"unknown device {device!r}; expected cpu, cuda or cuda:N") from None
-    if kind not in ("cpu", "cuda"):
+    if not re.fullmatch(DEVICE, device):
         raise ValueError(f"device {device!r} is not supported; expected cpu, cuda or cuda:N")
     if here and kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA GPU here")

@@ -48,7 +48,8 @@ Moment = Annotated[
     AfterValidator(_check_moment),
 ]
 # It stands in a command that the page shows to be copied.
-Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,3})?)$")]
+DEVICE = r"^(cpu|cuda(:[0-9]{1,3})?)$"
+Device = Annotated[str, Field(pattern=DEVICE)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]

@@ -27,6 +27,7 @@ def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (["run", "tyo"], "there is no claim 'tyo'; did you mean toy?"),
         (["run", "--device", "abacus"], "unknown device 'abacus'; expected cpu, cuda or cuda:N"),
+        (["run", "--device", "cpu:0"], "'cpu:0' is not supported; expected cpu, cuda or cuda:N"),
         (["figures"], "results has no results of any claim; `odeclaims run` makes them"),
         (
             ["figures", "toy", "--profile", "paper"],
