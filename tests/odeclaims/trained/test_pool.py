@@ -171,7 +171,9 @@ def test_a_checkpoint_of_another_specification_is_set_aside(tmp_path, monkeypatc
     kept = (place / work.CHECKPOINT).read_bytes()
     assert find_standing(now, tmp_path).state == "missing"
     losses = spy_on_losses(monkeypatch)
-    with pytest.warns(UserWarning, match=r"another specification; .* checkpoint\.corrupt-1, .*anew"):
+    with pytest.warns(
+        UserWarning, match=r"another specification; .* checkpoint\.corrupt-1, .*anew"
+    ):
         work.train(now, tmp_path)
     assert len(losses) == 8
     assert (place / "checkpoint.corrupt-1").read_bytes() == kept
@@ -289,7 +291,7 @@ def test_a_network_that_is_trained_anew_is_trained(tmp_path):
         work.train(now, tmp_path)
     assert find_standing(now, tmp_path).state == "trained"
     assert find_standing(before, tmp_path).state == "published"
-    with pytest.raises(ValueError, match="published already: remove .* to replace it"):
+    with pytest.raises(ValueError, match=r"published already: remove .* to replace it"):
         publish([now], tmp_path)
 
 
