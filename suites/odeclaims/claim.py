@@ -15,7 +15,14 @@ import pandas as pd
 
 from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.rules import Bounds
-from odeclaims.statement import Check, Size, Statement, Verdict, judge_statements
+from odeclaims.statement import (
+    Check,
+    Size,
+    Statement,
+    Verdict,
+    judge_statements,
+    make_of_the_rest,
+)
 
 if TYPE_CHECKING:
     import matplotlib.animation
@@ -266,7 +273,7 @@ class Claim:
             raise ValueError(f"the rows of claim {self.slug} have no column 'status'")
         checks = tuple(check.run(df) for check in self.checks)
         scale = self.size.label(df)
-        caveats = list(getattr(self._room("judge"), "caveats", lambda df: [])(df))
+        caveats = make_of_the_rest(self._caveats, df, ["No other caveat can be worked out."])
         failed = df[df["status"] != "ok"]["status"].value_counts()
         caveats += [f"{n} of {len(df)} rows have the status {s}." for s, n in failed.items()]
         return Verdict(
@@ -279,6 +286,9 @@ class Claim:
             checks,
             tuple(caveats),
         )
+
+    def _caveats(self, df: pd.DataFrame) -> list[str]:
+        return list(getattr(self._room("judge"), "caveats", lambda df: [])(df))
 
     @property
     def flips(self) -> Callable[[pd.DataFrame], FlipMap] | None:

@@ -8,7 +8,7 @@ the instrument: where it fails, what rests on it is invalid; where it passes, it
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from odeclaims.statistics import holm
 Need = Callable[[pd.DataFrame], str]
 Scale = Literal["published size", "reduced", "toy"]
 
+T = TypeVar("T")
+
 # From the smallest to the largest.
 SCALES: tuple[Scale, ...] = ("toy", "reduced", "published size")
 
@@ -27,6 +29,8 @@ SCALES: tuple[Scale, ...] = ("toy", "reduced", "published size")
 LEVEL_OF_HOLM = 0.05
 # Less than this share of the published size is a toy.
 TOY_SHARE = 0.01
+# What a statement lacks whose quantity expects rows that failed.
+NOT_OF_THE_REST = "it cannot be worked out of the rows that did not fail"
 
 
 @dataclass(frozen=True)
@@ -72,25 +76,17 @@ class Statement:
         Where evidence is lacking, and rows that another solver does not offer would change that, it
         is not offered.
         """
-        judgement = self._judge_or_none(df)
+        judgement = make_of_the_rest(self._judge, df, None)
         if judgement and (judgement.outcome != "insufficient" or not _lacks_rows(df)):
             return judgement
+        if not _lacks_rows(df):
+            return Judgement(self, "insufficient", None, NOT_OF_THE_REST)
         # It is for want of these rows if it would be judged otherwise where they were there.
-        if judgement and judgement == self._judge_or_none(_as_if_offered(df)):
+        if judgement and judgement == make_of_the_rest(self._judge, _as_if_offered(df), None):
             return judgement
         lacking = judgement.lacking if judgement else "no row of an arm is left"
         lacking += ", since the solver does not offer it"
         return Judgement(self, "not offered", None, lacking)
-
-    def _judge_or_none(self, df: pd.DataFrame) -> "Judgement | None":
-        """The judgement; ``None`` where rows that are not offered leave nothing to work it out."""
-        try:
-            return self._judge(df)
-        except (LookupError, TypeError, ValueError):
-            # The quantity may expect an arm of which no row is left.
-            if not _lacks_rows(df):
-                raise
-            return None
 
     def _judge(self, df: pd.DataFrame) -> "Judgement":
         lacking = next(filter(None, (need(df) for need in self.needs)), "")
@@ -137,17 +133,15 @@ class Check:
     def run(self, df: pd.DataFrame) -> "CheckResult":
         """What comes of it on these rows.
 
-        Where it cannot be worked out for want of rows that another solver does not offer, nothing
-        speaks against the instrument.
+        Where it cannot be worked out for want of rows that failed, or that another solver does not
+        offer, nothing speaks against the instrument.
         """
-        try:
-            values = [float(value) for value in self.quantity(df)]
-        except (LookupError, TypeError, ValueError):
-            if not _lacks_rows(df):
-                raise
-            values = []
+        values = make_of_the_rest(self._values, df, [])
         outside = [value for value in values if not self.bounds.hold(value)]
         return CheckResult(self, len(values), len(outside), outside[0] if outside else None)
+
+    def _values(self, df: pd.DataFrame) -> list[float]:
+        return [float(value) for value in self.quantity(df)]
 
 
 @dataclass(frozen=True)
@@ -196,17 +190,24 @@ class Size:
 
     def label(self, df: pd.DataFrame) -> Scale:
         """The label of these rows."""
-        share = self.share(df)
-        if not share >= TOY_SHARE or (self.floor and self.floor(df)):
+        share = self._share(df)
+        if not share >= TOY_SHARE or self._missed(df):
             return "toy"
         return "published size" if share >= 1 else "reduced"
 
     def words(self, df: pd.DataFrame) -> str:
         """The share, and the floor that was missed, in a few words."""
-        missed = self.floor(df) if self.floor else ""
-        return f"{100 * self.share(df):.3g}% of {self.published}" + (
+        missed = self._missed(df)
+        return f"{100 * self._share(df):.3g}% of {self.published}" + (
             f"; {missed}" if missed else ""
         )
+
+    def _share(self, df: pd.DataFrame) -> float:
+        share = make_of_the_rest(self.share, df, 0.0)
+        return 0.0 if math.isnan(share) else share
+
+    def _missed(self, df: pd.DataFrame) -> str:
+        return make_of_the_rest(self.floor, df, NOT_OF_THE_REST) if self.floor else ""
 
 
 @dataclass(frozen=True)
@@ -346,6 +347,20 @@ def decide_among_several(judgements: list[Judgement]) -> list[Judgement]:
             why = f"alone it is {j.outcome}; among {len(places)} statements chance may explain it"
             result[i] = replace(j, outcome="undecided", lacking=why)
     return result
+
+
+def make_of_the_rest(make: Callable[[pd.DataFrame], T], df: pd.DataFrame, otherwise: T) -> T:
+    """What a claim's code makes of rows of which some failed, or are not offered.
+
+    It may expect an arm of which no row is left. Then it is ``otherwise``; where no row failed, the
+    error is one of the code or of the rows, and is raised.
+    """
+    try:
+        return make(df)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        if "status" not in df or (df["status"] == "ok").all():
+            raise
+        return otherwise
 
 
 def _lacks_rows(df: pd.DataFrame) -> bool:

@@ -1,5 +1,6 @@
 """Statements beside one another: evidence, checks, toys, and several at once."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from odeclaims.rules import Better, Bounds, Exact
 from odeclaims.statement import (
+    NOT_OF_THE_REST,
     Check,
     Size,
     Statement,
@@ -74,6 +76,35 @@ def test_values_that_are_not_finite_are_insufficient():
         "insufficient",
         "1 of 8 values are not finite",
     )
+
+
+def rows_of_an_arm(df: pd.DataFrame) -> list[float]:
+    wide = df[df["status"] == "ok"].pivot_table("x", "repetition", "arm")
+    return list(wide["node"] - wide["anode"])
+
+
+def test_what_needs_rows_that_failed_is_insufficient():
+    df = pd.DataFrame({"arm": ["node", "anode"], "x": [1.0, 2.0], "repetition": 0})
+    lost = Statement("lost", "x", rows_of_an_arm, Exact(Bounds(at_most=2)), "a test")
+    check = Check("lost_check", "x", rows_of_an_arm, Bounds(at_most=2), "a test")
+    judgement = lost.judge(df.assign(status=["ok", "oom"]))
+    assert (judgement.outcome, judgement.decision) == ("insufficient", None)
+    assert judgement.lacking == NOT_OF_THE_REST
+    assert check.run(df.assign(status=["ok", "oom"])).as_dict()["values"] == 0
+    # Where nothing failed it is an error of the code or of the rows.
+    for judge in (lost.judge, check.run):
+        with pytest.raises(KeyError, match="anode"):
+            judge(df[:1].assign(status="ok"))
+
+
+def test_a_size_that_is_not_known_is_none():
+    lost = Size("ten rows", lambda df: float(df["no such"].max()))
+    failed = ROWS.assign(status="oom")
+    assert (lost.label(failed), lost.words(failed)) == ("toy", "0% of ten rows")
+    unknown = Size("ten rows", lambda df: math.nan, lambda df: df["no such"].max())
+    assert unknown.words(failed) == f"0% of ten rows; {NOT_OF_THE_REST}"
+    with pytest.raises(KeyError):
+        lost.label(ROWS)
 
 
 def test_a_failed_check_makes_what_rests_on_it_invalid():

@@ -14,9 +14,11 @@ import pandas as pd
 
 from odeclaims.claim import Claim
 from odeclaims.record.files import CorruptFile, escape_controls
-from odeclaims.statement import Verdict
+from odeclaims.statement import NOT_OF_THE_REST, Verdict, make_of_the_rest
 
 T = TypeVar("T")
+
+NO_TABLE = pd.DataFrame({"note": [f"There is no table: {NOT_OF_THE_REST}."]})
 
 
 def judge_rows(claim: Claim, df: pd.DataFrame, data: Path) -> Verdict:
@@ -35,10 +37,14 @@ def judge_rows(claim: Claim, df: pd.DataFrame, data: Path) -> Verdict:
 def tabulate_rows(claim: Claim, df: pd.DataFrame, data: Path) -> pd.DataFrame:
     """The claim's table of the rows that were read from ``data``.
 
+    Where nothing is left for it, since rows failed, it says so.
+
     Raises:
         CorruptFile: where the claim cannot make it of them.
     """
-    table = derive(lambda: claim.table(df), "tabulated", data)
+    table = derive(lambda: make_of_the_rest(claim.table, df, NO_TABLE), "tabulated", data)
+    if table.empty and (df["status"] != "ok").any():
+        table = NO_TABLE
     return table.rename(columns=lambda name: escape_controls(str(name))).map(_escape)
 
 

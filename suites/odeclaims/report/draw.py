@@ -28,6 +28,7 @@ from odeclaims.report.style import (
     style,
 )
 from odeclaims.report.tables import claim_markdown, column_frame, latex, markdown
+from odeclaims.statement import make_of_the_rest
 
 # The name of the folder that holds the published record.
 PUBLISHED = "results"
@@ -69,8 +70,8 @@ def _draw(
     claim: Claim, df: pd.DataFrame, folder: Path, files: bool, pictures: bool
 ) -> tuple[list[Path], list[Picture]]:
     drawings = [("figure", caption(claim.figure, f"{claim.title}."), lambda: claim.figure(df))]
-    if claim.flips:
-        flips = claim.flips(df)
+    flips = make_of_the_rest(claim.flips, df, None) if claim.flips else None
+    if flips:
         drawings.append(("flips", flip_caption(flips), lambda: flip_figure(flips)))
     paths, shown = [], []
     for name, text, make in drawings:
