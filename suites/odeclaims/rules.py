@@ -95,7 +95,7 @@ class Decision:
         level: its level of confidence; ``None`` where it is the range of the values.
         words: what a bare number would hide, as "7 of 10".
         p: the two-sided p-value of the bound, for what is decided among several statements;
-            ``None`` where no chance enters the decision.
+            ``None`` where nothing is random, or the interval decides by itself.
         seeds_needed: how many values would decide with a probability of 80% if the effect is as
             estimated; ``None`` where it is decided, or where more of them would not help.
     """

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from odeclaims.record.files import escape_controls
-from odeclaims.rules import LEVEL, OUTCOMES
-from odeclaims.statement import SCALES, Judgement, Scale, Verdict, summarise
+from odeclaims.rules import LEVEL, OUTCOMES, Impossible
+from odeclaims.statement import LEVEL_OF_HOLM, SCALES, Judgement, Scale, Verdict, summarise
 
 T = TypeVar("T")
 
@@ -102,32 +102,44 @@ def checks_frame(verdict: Verdict) -> pd.DataFrame:
 
 
 def describe_overall(verdicts: Sequence[Verdict]) -> str:
-    """How many central statements came out how, and how many chance alone would decide wrongly.
+    """How many central statements came out how, and how many claims chance alone would get wrong.
 
-    Only a decision with a p-value can be a false alarm. Holm's adjustment holds the chance of one
-    below a twentieth for the central statements of one claim together.
+    Chance enters every decision that rests on an interval with a level of confidence. That none of
+    some seeds does a thing excludes no share below the end of its interval, so this is said.
     """
     central = [j for verdict in verdicts for j in verdict.central]
-    by_chance = sum(
-        any(j.decision and j.decision.p is not None for j in verdict.central)
-        for verdict in verdicts
-    )
+    risks = [risk for verdict in verdicts if (risk := _risk(verdict))]
     found = (
         f"Central statements: {summarise([j.outcome for j in central])}, over"
         f" {count_of(len(verdicts), 'claim')}."
     )
-    if len(verdicts) == 1 and not by_chance:
+    if len(verdicts) == 1 and not risks:
         return f"{found} Chance enters no decision of it."
+    at_most = f"{round(sum(risks), 2):g}"
+    rare = any(j.decision and j.statement.rule.kind == Impossible.kind for j in central)
+    end = ' "Impossible" means rarer than the upper end of its interval.' if rare else ""
     if len(verdicts) == 1:
         return (
             f"{found} Chance enters a decision of it. If none of the effects existed, chance alone"
-            " would decide wrongly with a probability of at most 0.05."
+            f" would decide wrongly with a probability of at most {at_most}.{end}"
         )
     return (
-        f"{found} In {by_chance} of these claims chance enters a decision. If none"
-        " of the effects existed, chance alone would decide wrongly in at most"
-        f" {0.05 * by_chance:.1f} of them on average."
+        f"{found} In {len(risks)} of these claims chance enters a decision. If none"
+        f" of the effects existed, chance alone would decide wrongly in at most {at_most} of them"
+        f" on average.{end}"
     )
+
+
+def _risk(verdict: Verdict) -> float:
+    """The largest probability with which chance alone decides a central statement wrongly.
+
+    Holm's adjustment holds it for all decisions with a p-value together. Each other decision adds
+    the probability that its own interval misses.
+    """
+    decisions = [j.decision for j in verdict.central if j.decision]
+    adjusted = any(d.p is not None for d in decisions)
+    alone = (1 - d.level for d in decisions if d.p is None and d.level is not None)
+    return min(1.0, LEVEL_OF_HOLM * adjusted + sum(alone))
 
 
 def choose_speaker(
