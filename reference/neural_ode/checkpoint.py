@@ -35,7 +35,8 @@ def load_state(path: Path, settings: Mapping[str, int]) -> dict[str, Any] | None
     state = _read(path) if path.exists() else None
     if state is not None and state["settings"] != settings:
         raise ValueError(
-            f"checkpoint {path.name} is of a training with {state['settings']}, expected {settings}"
+            f"{path} is of a training with {state['settings']}, expected {settings}; move it away"
+            " to train anew"
         )
     return state
 

@@ -188,7 +188,7 @@ def test_a_broken_checkpoint_is_named_and_set_aside(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     checkpoint = tmp_path / "state"
     trained(mlp_classifier(generator=generator()), checkpoint=checkpoint)
-    with pytest.raises(ValueError, match=r"checkpoint state is of a training with .*'epochs': 3"):
+    with pytest.raises(ValueError, match=r"state is of a training with .*'epochs': 3"):
         trained(mlp_classifier(generator=generator()), epochs=4, checkpoint=checkpoint)
 
 

@@ -52,7 +52,8 @@ _COMPLEX: dict[str | None, tuple[Callable[..., Any], dict[str, Any]]] = {
 class Ours(Backend):
     """``neural_ode.solve``, one operation after another.
 
-    ``reversible`` always takes ``reversible_heun``, the only method that can be undone.
+    ``reversible`` always takes ``reversible_heun``, which can be undone; of the other methods only
+    a ``Coupled`` one can.
     """
 
     name = "ours"

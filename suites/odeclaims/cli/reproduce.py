@@ -84,7 +84,7 @@ def reproduce(
     if left_out:
         say(f"Left out: {', '.join(_with_minutes(claim.slug, took) for claim in left_out)}.")
     say(f"The page of all results is {target / 'report.html'}.")
-    say(f"Beside the published record {comparison.summary}.")
+    say(f"Compared with the published record, {comparison.summary}.")
     if summary.failures or len(comparison.differing):
         raise typer.Exit(1)
 

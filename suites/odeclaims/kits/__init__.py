@@ -2,6 +2,6 @@
 
 Measuring: ``validity``, ``toy_models``, ``flow_models``, ``digits``, ``timers``. They are in the
 digest of every cell that they measure, so they import nothing that judges or shows.
-Judging: ``rows``, ``needs``. Showing: ``marks``, ``pictures``. Telling: ``columns``.
-``constants`` holds numbers for all of them.
+Judging: ``rows``, ``needs``, ``quantities``. Showing: ``marks``, ``pictures``. Telling:
+``columns``. ``constants`` holds numbers for all of them.
 """

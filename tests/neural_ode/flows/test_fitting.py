@@ -104,7 +104,7 @@ def test_what_makes_no_sense_is_refused(tmp_path):
         trained(steps=0)
     path = tmp_path / "state"
     trained(checkpoint=path, checkpoint_every_s=0.0)
-    with pytest.raises(ValueError, match=r"checkpoint state is of a training with .*expected"):
+    with pytest.raises(ValueError, match=r"state is of a training with .*expected"):
         trained(steps=26, checkpoint=path)
 
 

@@ -23,7 +23,7 @@ def test_a_run_that_agrees_says_so_and_leaves_the_record_alone(done: Toy):
     code, output, _ = done("reproduce", "--results", "results", "--out", "out")
     assert code == 0
     last = output.strip().splitlines()[-1]
-    assert last.startswith("Beside the published record ")
+    assert last.startswith("Compared with the published record, ")
     assert "1 of 1 statements agree" in last
     assert "The page of all results is out/report.html." in output
     assert (done.folder / "out" / "report.html").exists()
