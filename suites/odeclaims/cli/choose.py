@@ -20,7 +20,7 @@ Names = Annotated[
 
 def _existing_folder(folder: Path | None) -> Path | None:
     if folder is not None and not folder.is_dir():
-        raise ValueError(f"--results is {folder}, which is not a folder")
+        raise FileNotFoundError(f"--results is {folder}, which is not a folder")
     return folder
 
 
