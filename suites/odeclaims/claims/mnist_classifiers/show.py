@@ -61,7 +61,8 @@ def figure(df: pd.DataFrame) -> Figure:
         plain_numbers(ax.yaxis)
     _whole_epochs(error, trained)
     label_panels(axes[0])
-    add_legend(fig, marks.arms(LOOKS, NAMES), ncols=4)
+    drawn = {net: name for net, name in NAMES.items() if net in set(ok(df)["net"])}
+    add_legend(fig, marks.arms(LOOKS, drawn), ncols=3)
     return fig
 
 
