@@ -128,8 +128,9 @@ class Esdirk(RungeKutta):
         matrix = self._factored(h, self._derivative(times[0], _number(t), y0))
         y, k, rate = y0, f0[0], None
         for i, time in enumerate(times[1:], start=1):
-            if nudge_end and constants.c.floats[i] == 1:
-                time = nudge(time, towards=-math.inf * h)
+            # A stage beyond the end of the step would lie behind the jump.
+            if nudge_end and constants.c.floats[i] >= 1:
+                time = nudge(times[-1], towards=-math.inf * h)
             known = self._combine(flat, constants.a[i], h, ks)
             found = self._solve(time, h, known.detach(), k.detach(), matrix, test)
             if found is None:

@@ -265,3 +265,24 @@ def test_a_tableau_of_ones_own_is_a_method():
     with torch.no_grad():
         end = solve(lambda t, y: -y, torch.ones(1), torch.tensor([0.0, 1]), method=rule, rtol=1e-4)
     assert float(end.ys[-1]) == pytest.approx(math.exp(-1), abs=1e-3)
+
+
+def test_no_stage_lies_behind_a_jump():
+    """The third stage of kvaerno5 lies beyond the end of its step, and saw the field behind it."""
+    ts = times(0, 1).requires_grad_()
+    solution = solve(
+        lambda t, y: -y / 2 + 3 * (t >= 0.5),
+        times(1),
+        ts,
+        method="kvaerno5",
+        rtol=1e-7,
+        atol=1e-7,
+        jump_t=[0.5],
+    )
+    end = math.exp(-0.5) + 6 * (1 - math.exp(-0.25))
+    assert solution.ys[-1].item() == pytest.approx(end, rel=1e-6)
+    (by_times,) = torch.autograd.grad(solution.ys[-1].sum(), ts)
+    # The start decays to e^-1/2 of itself; at the end the state moves along the field.
+    assert by_times.tolist() == pytest.approx([math.exp(-0.5) / 2, 3 - end / 2], rel=1e-5)
+    # It was 1,503, as the steps before the jump shrank to nothing.
+    assert solution.stats.nfe_forward < 300
