@@ -36,10 +36,9 @@ def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each net and solver of its training; the most expensive first."""
     size = {
         "repetitions": len(profile.repetitions(smoke=2, quick=8, paper=8)),
-        # All published step sizes with the published updates take a core two and a half hours.
-        "updates": profile.pick(smoke=3, quick=3000, hour=3000, paper=10_000),
+        "updates": profile.pick(smoke=3, quick=3000, paper=10_000),
         # A training of fewer updates needs larger steps to come as far.
-        "learning_rate": profile.pick(smoke=1e-3, quick=1e-3, hour=1e-3, paper=1e-4),
+        "learning_rate": profile.pick(smoke=1e-3, quick=1e-3, paper=1e-4),
         "test_points": profile.pick(smoke=40, quick=1000, paper=1000),
     }
     powers = tuple(2**i for i in range(8))

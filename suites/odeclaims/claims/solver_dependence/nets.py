@@ -6,6 +6,7 @@ enters another one's numbers.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -62,20 +63,46 @@ class Linears(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
+# Bias and weight, which take numbers of one width to another one.
+Layer = tuple[Float[Tensor, "seeds 1 _"], Float[Tensor, "seeds _ _"]]
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """The field of three layers with ReLUs between them; it does not depend on time."""
+
+    first: Layer
+    middle: Layer
+    last: Layer
+
+    def __call__(
+        self, t: Float[Tensor, ""], y: Float[Tensor, "seeds batch 2"]
+    ) -> Float[Tensor, "seeds batch 2"]:
+        """The derivative of every state."""
+        hidden = _apply(self.first, y).relu()
+        return _apply(self.last, _apply(self.middle, hidden).relu())
+
+
+def _apply(
+    layer: Layer, x: Float[Tensor, "seeds batch fan_in"]
+) -> Float[Tensor, "seeds batch fan_out"]:
+    bias, weight = layer
+    return torch.baddbmm(bias, x, weight)
+
+
 class MlpField(nn.Module):
     """Two hidden layers of ReLUs on the two coordinates."""
 
     def __init__(self, generators: Generators) -> None:
         super().__init__()
-        sizes = ((2, UNITS), (UNITS, UNITS), (UNITS, 2))
-        self.layers = nn.ModuleList(Linears(a, b, generators) for a, b in sizes)
+        self.first = Linears(2, UNITS, generators)
+        self.middle = Linears(UNITS, UNITS, generators)
+        self.last = Linears(UNITS, 2, generators)
 
-    def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "seeds batch 2"]
-    ) -> Float[Tensor, "seeds batch 2"]:
-        """The derivative, which does not depend on time."""
-        first, second, last = self.layers
-        return last(torch.relu(second(torch.relu(first(y)))))
+    def derivative(self) -> Derivative:
+        """The field of a solve."""
+        linears = (self.first, self.middle, self.last)
+        return Derivative(*((linear.bias, linear.weight) for linear in linears))
 
 
 class ConvField(nn.Module):
@@ -88,24 +115,32 @@ class ConvField(nn.Module):
     def __init__(self, generators: Generators) -> None:
         super().__init__()
         self.first = Linears(1, UNITS, generators)
-        # Its three parts side by side: what a place gives to the next, itself and the one before.
+        # The three parts of its kernel: for the place before, the place itself and the next one.
         self.middle = Linears(3 * UNITS, UNITS, generators)
         self.last = Linears(UNITS, 1, generators)
 
-    def forward(
-        self, t: Float[Tensor, ""], y: Float[Tensor, "seeds batch 2"]
-    ) -> Float[Tensor, "seeds batch 2"]:
-        """The derivative, which does not depend on time."""
-        seeds, batch, _ = y.shape
-        h = torch.relu(self.first(y.reshape(seeds, 2 * batch, 1))).view(seeds, batch, 2, UNITS)
-        zeros = h.new_zeros(seeds, batch, UNITS)
-        left, right = h[:, :, 0], h[:, :, 1]
-        seen = torch.stack(
-            [torch.cat([zeros, left, right], dim=-1), torch.cat([left, right, zeros], dim=-1)],
-            dim=2,
+    def derivative(self) -> Derivative:
+        """The field of a solve; each layer is a linear one that sees both places at once."""
+        before, here, after = self.middle.weight.chunk(3, dim=1)
+        return Derivative(
+            _over_both_places(self.first),
+            (self.middle.bias.repeat(1, 1, 2), _blocks([[here, before], [after, here]])),
+            _over_both_places(self.last),
         )
-        h = torch.relu(self.middle(seen.view(seeds, 2 * batch, 3 * UNITS)))
-        return self.last(h).view(seeds, batch, 2)
+
+
+def _over_both_places(linear: Linears) -> Layer:
+    """Bias and weight of a layer that works on each place alone."""
+    none = torch.zeros_like(linear.weight)
+    weight = _blocks([[linear.weight, none], [none, linear.weight]])
+    return linear.bias.repeat(1, 1, 2), weight
+
+
+def _blocks(
+    rows: list[list[Float[Tensor, "seeds fan_in fan_out"]]],
+) -> Float[Tensor, "seeds rows columns"]:
+    """The matrix of each seed, from its blocks."""
+    return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
 
 
 FIELDS = {"mlp": MlpField, "conv": ConvField}
@@ -131,8 +166,9 @@ class FlowClassifiers(nn.Module):
         return self.head(self.flow(x, **solver).ys[-1])
 
     def flow(self, x: Float[Tensor, "seeds batch 2"], **solver: Any) -> Solution:
-        """The solve from ``x``."""
-        return solve(self.field, x, x.new_tensor([0.0, 1.0]), gradient=Backprop(), **solver)
+        """The solve from ``x``; what its steps share of the weights is put together once."""
+        field = self.field.derivative()
+        return solve(field, x, x.new_tensor([0.0, 1.0]), gradient=Backprop(), **solver)
 
 
 def in_steps(method: str, steps: int) -> dict[str, Any]:
