@@ -78,8 +78,7 @@ LEDGER = [
 
 DEVIATIONS = [
     "The data of the paper are not published. The curves are those of the released example, with"
-    f" noise of 0.1. Windows start by {LAST}. The profile hour also has noise of 0.3 and none, with"
-    " 30 observed points, and paper with all.",
+    f" noise of 0.1. Windows start by {LAST}. The profile paper also has noise of 0.3 and none.",
     "The curves reach a radius of 14 and lie around (-5, 0) and (5, 0), so errors cannot be"
     " compared with published ones by their size, and ratios are.",
     "RMSE is that of a coordinate, on 500 fresh windows of the same curves with noise and observed"
@@ -92,12 +91,20 @@ DEVIATIONS = [
     "Predictions of the latent ODE are from the mean of the posterior. The deviation of every"
     " likelihood is that of the noise, and 0.1 where there is none.",
     "The profiles quick and hour train in batches of 100 spirals. The released example takes all"
-    " 1,000 in every update, as paper does. Of small batches there are 3,000, of large ones 2,000.",
+    " 1,000 in every update, as paper does. Of small batches there are 3,000 at quick and 5,000 at"
+    " hour, of large ones 2,000.",
+    "The rate of Adam falls from the released 0.01 to zero along a squared cosine. At a constant"
+    " rate the loss of a latent ODE falls like a power of the updates, so that it never comes to an"
+    " end. Trials with other seeds still gained 1.2 to 1.8% in the last tenth along a cosine, and at"
+    " most 0.5% along its square, by which the rate is smaller in the end.",
+    "A falling rate ends any training. Every model is therefore trained with half of the updates"
+    " too, from the same weights, and a comparison has to have the same sign after it.",
     f"Training solves by dopri5 at {TRAINED:g} and differentiates its steps. What is judged is"
     f" solved at {CHECKED:g} in float64.",
     "The seeds of a model train as one batch. They share the steps of the solver, whose error norm"
     " is that of the seed with the largest error.",
-    "The profile quick has 30 observed points alone, and no GRU and no field with two layers.",
+    "The profile quick has 30 observed points alone. The GRU and the field with two layers are in"
+    " the profile paper alone.",
     "The rules of revision 1 were written after trials with other seeds and 30 points. In them the"
     " latent ODE was ahead of the RNN, and its loss still fell by 5% in the last tenth. They asked"
     " only that the model with the larger error has converged. Revision 2 asks it of both.",
@@ -163,10 +170,12 @@ CLAIM = Claim(
     deviations=DEVIATIONS,
     columns=COLUMNS,
     module=__name__,
-    revision=2,
+    revision=3,
     earlier=[
         "Revision 1 (quick: reproduced from 30 points, -0.751 [-1.04, -0.438], 9 of 10 seeds) was"
         " written after trials with other seeds, and asked only that the model with the larger"
         " error has converged. The plan for this claim, written before any run, asks it of both.",
+        "Revision 2 (quick: 3 of 3 central insufficient) trained at a constant rate, by which no"
+        " latent ODE came to its end. It did not ask what half of the updates would have shown.",
     ],
 )

@@ -30,9 +30,24 @@ MOST_DIFFERENCE = 0.01
 SERIES, UPDATES = 1000, 2000
 
 
+def whole(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows of whole trainings, without those of half the updates."""
+    return df[df["updates"] == df["updates"].max()]
+
+
+def _half(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trainings of half the updates, and those of the lookup, which has no training."""
+    return df[(df["updates"] < df["updates"].max()) | (df["arm"] == "lookup")]
+
+
 def results(df: pd.DataFrame, arm: str, points: int, noise: float = NOISE) -> pd.DataFrame:
-    """The errors of the seeds of a model."""
-    return ok(df, kind="result", arm=arm, points=points, noise=noise)
+    """The errors of the seeds of a model after the whole training."""
+    return ok(whole(df), kind="result", arm=arm, points=points, noise=noise)
+
+
+def half_results(df: pd.DataFrame, arm: str, points: int, noise: float = NOISE) -> pd.DataFrame:
+    """The errors of the seeds of a model after a training of half the updates."""
+    return ok(_half(df), kind="result", arm=arm, points=points, noise=noise)
 
 
 def _ratios(df: pd.DataFrame, other: str, points: int) -> np.ndarray:
@@ -84,6 +99,21 @@ def _has_ended(arm: str, points: int, df: pd.DataFrame) -> str:
     return needs.floor("late_gain", MOST_GAIN, what, among)(df)
 
 
+def _keeps_its_sign(other: str, points: int, df: pd.DataFrame) -> str:
+    """Half of the updates lead to the same side of a ratio of 1."""
+    latent, theirs = (half_results(df, arm, points) for arm in ("latent_ode", other))
+    before = log_ratios(latent, theirs, "rmse")
+    if not len(before):
+        return "no trainings of half the updates"
+    half, full = before.mean(), _ratios(df, other, points).mean()
+    if half * full > 0:
+        return ""
+    return (
+        f"the mean log ratio is {number(half, 2)} after half of the updates and"
+        f" {number(full, 2)} after all, and one sign is needed"
+    )
+
+
 def _both_have_ended(other: str, points: int) -> tuple[Need, ...]:
     return tuple(partial(_has_ended, arm, points) for arm in ("latent_ode", other))
 
@@ -104,8 +134,13 @@ def _better(other: str, what: str, because: str, points: int, *, central: bool) 
         partial(_ratios, other=other, points=points),
         Better(Bounds(at_most=0)),
         f"{because}; mean log ratio of the errors of paired seeds, against the curve, on the 100"
-        " points beyond, both trained to their end",
-        needs=(*_enough(other, points), *_both_have_ended(other, points)),
+        " points beyond, both trained to their end; a mean of the other sign after half of the"
+        " updates would say that the training decides, and not the model",
+        needs=(
+            *_enough(other, points),
+            *_both_have_ended(other, points),
+            partial(_keeps_its_sign, other, points),
+        ),
         central=central,
         rests_on=("same_windows", "solver_is_accurate"),
     )
@@ -187,6 +222,7 @@ def caveats(df: pd.DataFrame) -> list[str]:
     return [
         *sentences,
         *_caveats_on_training(df),
+        *_caveats_on_length(df),
         *_caveats_on_pairs(df, least),
         *_caveats_on_errors(df, least),
     ]
@@ -222,6 +258,24 @@ def _caveats_on_training(df: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"With {points} points and noise of {noise:g}, trainings still gain in their last"
                 f" tenth (median share of the loss): {', '.join(late)}."
+            )
+    return sentences
+
+
+def _caveats_on_length(df: pd.DataFrame) -> list[str]:
+    """How the errors change with the length of the training."""
+    sentences = []
+    for points, noise in measured_sets(df):
+        changes = []
+        for arm in ARMS:
+            rows = [each(df, arm, points, noise) for each in (half_results, results)]
+            if arm != "lookup" and all(map(len, rows)):
+                before, after = (number(each["rmse"].median(), 3) for each in rows)
+                changes.append(f"{arm} {before} and {after}")
+        if changes:
+            sentences.append(
+                f"With {points} points and noise of {noise:g}, median errors after half of the"
+                f" updates and after all: {', '.join(changes)}."
             )
     return sentences
 

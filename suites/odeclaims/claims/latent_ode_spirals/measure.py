@@ -1,7 +1,9 @@
 """Train the models of all seeds as one batch, and let them go on from fresh windows."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -31,8 +33,9 @@ from odeclaims.claims.latent_ode_spirals.settings import (
 )
 from odeclaims.claims.latent_ode_spirals.spirals import Windows, draw_windows, look_up, stack
 
+# At the first update.
 LEARNING_RATE = 1e-2
-# The models of the profile quick, and those of smoke, which have all kinds of layers and inputs.
+# The models of quick and hour, and those of smoke, which have all kinds of layers and inputs.
 QUICK = ("latent_ode", "rnn", "rnn_dt", "lookup")
 SMOKE = ("latent_ode", "rnn", "gru_dt", "lookup")
 # That of the released example, and none.
@@ -46,25 +49,30 @@ Predictions = Float[Tensor, "seeds series points 2"]
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each model, number of observed points and noise, with all seeds."""
+    """One cell for each model, number of observed points, noise and updates, with all seeds.
+
+    Every model is trained a second time with half of the updates, to see what the length changes.
+    """
     size = {
         "repetitions": len(profile.repetitions(smoke=2, quick=10, paper=10)),
         "series": profile.pick(smoke=20, quick=1000, paper=1000),
         # The released example has all series in every update.
         "batch": profile.pick(smoke=10, quick=100, hour=100, paper=1000),
-        # Batches are cheap, so that there are more of them.
-        "updates": profile.pick(smoke=PARTS, quick=3000, hour=3000, paper=2000),
         "test_series": profile.pick(smoke=6, quick=500, paper=500),
     }
-    arms = profile.pick(smoke=SMOKE, quick=QUICK, paper=ARMS)
+    # Batches are cheap, so that there are more of them.
+    updates = profile.pick(smoke=2 * PARTS, quick=3000, hour=5000, paper=2000)
+    arms = profile.pick(smoke=SMOKE, quick=QUICK, hour=QUICK, paper=ARMS)
     counts = profile.pick(smoke=COUNTS[:1], quick=COUNTS[:1], paper=COUNTS)
-    others = profile.pick(smoke=(), quick=(), hour=COUNTS[:1], paper=COUNTS)
+    others = profile.pick(smoke=(), quick=(), hour=(), paper=COUNTS)
     sets = [(points, NOISE) for points in counts]
     sets += [(points, noise) for noise in OTHER_NOISES for points in others]
     for points, noise in sorted(sets, reverse=True):
-        for arm in arms:
-            params = {"arm": arm, "points": points, "noise": noise, **size}
-            yield Cell(SLUG, params, paired=("arm",))
+        for arm, share in product(arms, (1, 2)):
+            if arm != "lookup" or share == 1:
+                params = {"arm": arm, "points": points, "noise": noise, **size}
+                params |= {"updates": updates // share}
+                yield Cell(SLUG, params, paired=("arm", "updates"))
 
 
 def seeds_of(cell: Cell) -> list[Cell]:
@@ -147,9 +155,10 @@ def _train(
     cell: Cell,
     context: Context,
 ) -> Float[Tensor, "parts seeds"]:
-    """Train in place by Adam; the mean loss of each part of the training."""
-    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    """Train in place by Adam at a falling rate; the mean loss of each part of the training."""
     updates = cell.params["updates"]
+    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda done: fall(done / updates))
     batches = Batches(training.observed, training.places, orders, cell.params["batch"])
     kept = []
     for update, (x, places, draw) in zip(range(updates), batches, strict=False):
@@ -158,9 +167,15 @@ def _train(
         # The seeds share no parameter, so that each is trained by its own loss.
         losses.sum().backward()
         optimiser.step()
+        falling.step()
         kept.append(losses.detach())
         context.tell(f"update {update + 1} of {updates}, mean loss {float(kept[-1].mean()):.4g}")
     return torch.stack([part.mean(dim=0) for part in torch.stack(kept).tensor_split(PARTS)])
+
+
+def fall(share: float) -> float:
+    """By what factor the rate has fallen after this share of the updates: a cosine, squared."""
+    return ((1 + math.cos(math.pi * share)) / 2) ** 2
 
 
 def late_gain(losses: Float[Tensor, "parts seeds"]) -> Float[Tensor, " seeds"]:

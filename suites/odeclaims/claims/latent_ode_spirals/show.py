@@ -4,7 +4,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from odeclaims.claims.latent_ode_spirals.judge import PUBLISHED, measured_sets, results
+from odeclaims.claims.latent_ode_spirals.judge import (
+    PUBLISHED,
+    half_results,
+    measured_sets,
+    results,
+    whole,
+)
 from odeclaims.claims.latent_ode_spirals.settings import ARMS, COUNTS, NOISE, WINDOW
 from odeclaims.kits import marks
 from odeclaims.kits.rows import of, ok
@@ -38,6 +44,7 @@ def figure(df: pd.DataFrame) -> Figure:
     clockwise solid, counter-clockwise dashed; dots at the starts. (f) Mean loss in each tenth of
     the training, over that in the last: medians of the seeds.
     """
+    df = whole(df)
     fig, axes = panels(2, 3, height=2.35)
     *windows, error, latent, loss = axes.flat
     for ax, arm in zip(windows, SHOWN, strict=True):
@@ -147,6 +154,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                     "noisy targets": _cell(middle, "rmse_noisy", 3),
                     "seen": _cell(middle, "rmse_seen", 3),
                     "unseen": _cell(middle, "rmse_unseen", 3),
+                    "RMSE, half the updates": _half(df, arm, points, noise),
                     "late gain, %": _cell(100 * middle, "late_gain", 2),
                     "training NFE": _cell(middle, "training_nfe", 3),
                 }
@@ -161,6 +169,12 @@ def _cell(middle: pd.Series, name: str, digits: int) -> str:
 
 def _whole(middle: pd.Series, name: str) -> str:
     return f"{middle[name]:.0f}" if pd.notna(middle.get(name)) else ""
+
+
+def _half(df: pd.DataFrame, arm: str, points: int, noise: float) -> str:
+    """The error after half of the updates; the lookup has no training."""
+    rows = half_results(df, arm, points, noise)
+    return number(rows["rmse"].median(), 3) if arm != "lookup" and len(rows) else ""
 
 
 def _published(arm: str, points: int) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from itertools import product
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ def make_rows(
     gains: Mapping[Place, float] | None = None,
     solver_difference: float = 1e-4,
     updates: int = 2000,
-    batch: int = 100,
+    half_errors: Mapping[Place, float] | None = None,
 ) -> pd.DataFrame:
     """The rows of a run.
 
@@ -38,17 +39,20 @@ def make_rows(
         spread: by how much the log error of a latent ODE differs between neighbouring seeds.
         gains: of the loss in the last tenth, by model and number of observed points.
         solver_difference: of the latent ODEs.
-        updates: of the weights.
-        batch: series in each.
+        updates: of the weights, in batches of 100.
+        half_errors: after half of the updates, where they are not those after all.
     """
     rows = []
-    for points in counts:
+    for points, share in product(counts, (1, 2)):
+        changed = {**(errors or {}), **((half_errors or {}) if share == 2 else {})}
         for arm, usual in ERRORS.items():
-            error = (errors or {}).get((arm, points), usual[points])
-            size = {"arm": arm, "points": points, "noise": NOISE, "updates": updates}
+            if arm == "lookup" and share == 2:
+                continue
+            error = changed.get((arm, points), usual[points])
+            size = {"arm": arm, "points": points, "noise": NOISE, "updates": updates // share}
             for seed in range(seeds):
                 off = spread * (seed - (seeds - 1) / 2) if arm == "latent_ode" else 0
-                common = {**size, "batch": batch, "repetition": seed, "seed": 100 * points + seed}
+                common = {**size, "batch": 100, "repetition": seed, "seed": 100 * points + seed}
                 result = _errors(error * math.exp(off))
                 if arm != "lookup":
                     result |= {"late_gain": (gains or {}).get((arm, points), 0.004), "loss": 50}

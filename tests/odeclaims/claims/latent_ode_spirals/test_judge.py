@@ -78,6 +78,27 @@ def test_what_lacks_evidence_is_insufficient(changed, names):
     assert named(outcomes(**changed), "insufficient") == names
 
 
+def test_a_comparison_that_turns_with_the_length_of_the_training_is_insufficient():
+    turned = {("rnn", 30): 0.1, ("rnn_dt", 50): 0.1}
+    verdict = CLAIM.judge(make_rows(half_errors=turned))
+    lacking = {each.statement.name: each.lacking for each in verdict.judgements if each.lacking}
+    assert set(lacking) == {"beats_rnn_30", "beats_rnn_dt_50"}
+    assert lacking["beats_rnn_30"] == (
+        "the mean log ratio is 0.50 after half of the updates and -0.87 after all, and one sign is"
+        " needed"
+    )
+    # A ratio that only grows or shrinks decides as before.
+    assert named(outcomes(half_errors={("rnn", 30): 0.2}), "reproduced") == EVERY
+
+
+def test_without_a_training_of_half_the_updates_no_model_is_better():
+    rows = make_rows()
+    found = CLAIM.judge(rows[rows["updates"] == 2000]).judgements
+    assert {
+        each.statement.name for each in found if each.lacking == "no trainings of half the updates"
+    } == {name for name in EVERY if name.startswith("beats")}
+
+
 def test_failed_trainings_are_no_seeds():
     df = make_rows()
     failed = (df["arm"] == "rnn") & (df["points"] == 30) & (df["repetition"] > 6)
@@ -102,4 +123,5 @@ def test_the_caveats_say_what_is_missing_and_what_still_gains():
     assert "in their last tenth (median share of the loss): rnn 3.4%." in text
     assert "than that of rnn in 10 of 10 (median ratio 0.42), rnn_dt in 10 of 10" in text
     assert "where none does: latent_ode 0.082 and 0.33, rnn 0.20 and 0.79" in text
+    assert "after half of the updates and after all: latent_ode 0.164 and 0.164, rnn" in text
     assert "not measured" not in "\n".join(CLAIM.judge(make_rows()).caveats)
