@@ -95,7 +95,7 @@ DEVIATIONS = [
     " hour, of large ones 2,000.",
     "The rate of Adam falls from the released 0.01 to zero along a squared cosine. At a constant"
     " rate the loss of a latent ODE falls like a power of the updates, so that it never comes to an"
-    " end. Trials with other seeds still gained 1.2 to 1.8% in the last tenth along a cosine, and at"
+    " end. Trials with other seeds gained 1.2 to 1.8% in the last tenth along a cosine, and at"
     " most 0.5% along its square, by which the rate is smaller in the end.",
     "A falling rate ends any training. Every model is therefore trained with half of the updates"
     " too, from the same weights, and a comparison has to have the same sign after it.",
