@@ -35,7 +35,8 @@ class Counts:
 
     Attributes:
         nfe: field evaluations; with ``batch="independent"`` each is one of the whole batch.
-        accepted, rejected: steps; with ``batch="independent"`` those of all samples together.
+        accepted, rejected: steps; with ``batch="independent"`` those of all samples together. What
+            the implicit solvers of ``scipy_solver`` reject is not known, and not counted.
         compile_s: seconds spent compiling; zero where everything was compiled before.
         samples: what each sample cost, where each has its own steps.
     """

@@ -1,7 +1,8 @@
 """The solvers of ``scipy.integrate.solve_ivp``, under the name by which torchdiffeq has them.
 
 They run in float64 on the host. ``Radau``, ``BDF`` and ``LSODA`` are implicit, for stiff problems;
-the first two approximate the Jacobian by differences.
+the first two approximate the Jacobian by differences. SciPy does not say how many steps it rejects.
+Of the explicit ones the evaluations tell; of the implicit ones none is counted.
 """
 
 from collections.abc import Callable
@@ -146,13 +147,15 @@ class _Run:
         while len(ys) < len(times):
             if steps == settings.max_num_steps:
                 raise step_limit(steps, times.floats[len(ys)], solver.t)
-            t = solver.t
+            t, before = solver.t, self.counts.nfe
             message = self._checked(solver.step, t)
             stuck = solver.status == "failed" or solver.t == t
             if stuck or not np.isfinite(solver.y).all():
                 raise self._failure(message or "the step is too small to move the time", t)
             steps += 1
             self.counts.accepted += 1
+            if stages := getattr(solver, "n_stages", 0):
+                self.counts.rejected += (self.counts.nfe - before) // stages - 1
             first = len(ys)
             while (
                 len(ys) < len(times) and times.direction * (solver.t - times.floats[len(ys)]) >= 0

@@ -52,6 +52,20 @@ def test_solutions_are_the_closed_form_and_evaluations_are_counted(solver, direc
     assert solution.stats.accepted > 0
 
 
+@pytest.mark.parametrize(("solver", "stages"), [("RK23", 3), ("RK45", 6), ("DOP853", 12)])
+def test_rejected_steps_of_the_explicit_solvers_are_counted(solver, stages):
+    def van_der_pol(t, y):
+        return torch.stack([y[1], 10 * (1 - y[0] ** 2) * y[1] - y[0]])
+
+    method = ScipySolver(solver)
+    stats = solve(van_der_pol, times(2, 0), times(0, 20), method=method, **TOLERANCES).stats
+    assert stats.rejected > 5
+    # Two evaluations choose the first step, every attempt takes one for each stage, and the dense
+    # output of DOP853, by which the state at the end is read, takes three.
+    others = 5 if solver == "DOP853" else 2
+    assert stats.nfe_forward == others + stages * (stats.accepted + stats.rejected)
+
+
 @SOLVERS
 def test_a_script_of_torchdiffeq_has_the_same_solution(solver):
     field = Field()
