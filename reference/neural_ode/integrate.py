@@ -173,7 +173,34 @@ def _attempt(
     stops: Sequence[float],
 ) -> Step | None:
     """One step: the step where it is accepted, ``None`` where it is to be tried again."""
-    settings, controller, t = run.settings, run.settings.controller, here.t
+    settings, t = run.settings, here.t
+    tried = _aim(run, here, goal, direction, stops)
+    h = here.end - t
+    run.tell(settings.callbacks.step, t, here.y, h)
+    step = _take(run, here, h)
+    here.attempts += 1
+    ratio = step.ratio if step.ratio is not None else math.nan
+    if not math.isfinite(ratio):
+        _shrink(run, here, tried, direction)
+        return None
+    factor = settings.controller.factor(ratio, here.previous, run.stepper.order)
+    if not (isinstance(factor, float) and 0 < factor < math.inf):
+        factor = check_factor(factor)
+    here.size = tried * factor
+    if ratio > 1 and tried > settings.min_step:
+        _reject(run, here, tried, factor, ratio)
+        return None
+    _check_progress(run, here, step, tried)
+    here.previous = ratio
+    run.tell(settings.callbacks.accept, t, here.y, h)
+    return step
+
+
+def _aim(
+    run: Run, here: "_Position", goal: float, direction: float, stops: Sequence[float]
+) -> float:
+    """Set where the next step ends; its size, which shrinks if the step fails."""
+    settings, t = run.settings, here.t
     if here.attempts >= settings.max_num_steps:
         raise step_limit(here.attempts, goal, t)
     size = min(max(here.size, settings.min_step), settings.max_step)
@@ -185,54 +212,59 @@ def _attempt(
         raise step_underflow(direction * size, t)
     # Far from zero the end is rounded, and the step must be the one that reaches it. The size
     # that was wanted is what shrinks: of a rounded one a part may be rounded to it again.
-    h = here.end - t
-    tried = size if here.stop is None else abs(h)
-    run.tell(settings.callbacks.step, t, here.y, h)
+    return size if here.stop is None else abs(here.end - t)
+
+
+def _take(run: Run, here: "_Position", h: float) -> Step:
+    """The step from here that ends where it was set to end."""
+    settings = run.settings
     at_stop = here.stop in settings.jump_t or here.stop in settings.step_t
     # A stop stays where it is, so a step up to it is longer where it begins earlier.
     length = h - here.shift if at_stop and isinstance(here.shift, Tensor) else h
     nudged = (here.jumped, here.stop in settings.jump_t)
-    step = run.take(t + here.shift, length, here.y, here.f, nudged)
+    step = run.take(here.t + here.shift, length, here.y, here.f, nudged)
     step.fixed = (here.fixed, at_stop)
-    ratio = step.ratio if step.ratio is not None else math.nan
-    here.attempts += 1
-    if not math.isfinite(ratio):
-        # A trial step may overshoot into an overflow, so a smaller one gets its chance.
-        run.counts.rejected += 1
-        run.tell(settings.callbacks.reject, t, here.y, h)
-        here.progress.fail(nonfinite=True)
-        here.size = tried * controller.dfactor
-        if here.size == tried or t + direction * here.size == t or tried <= settings.min_step:
-            raise not_finite(t)
-        return None
-    factor = controller.factor(ratio, here.previous, run.stepper.order)
-    if not (isinstance(factor, float) and 0 < factor < math.inf):
-        factor = check_factor(factor)
-    here.size = tried * factor
-    if ratio > 1 and tried > settings.min_step:
-        run.counts.rejected += 1
-        run.tell(settings.callbacks.reject, t, here.y, h)
-        here.progress.fail(nonfinite=False)
-        if factor >= 1 and ratio > 1.001:
-            raise ValueError(
-                f"the controller's factor is {factor:g} for a step whose error is {ratio:.3g} times"
-                " the tolerance, expected less than 1"
-            )
-        if here.size == tried:
-            # Near the time 0 the size can fall to the smallest number there is, and stay there.
-            raise step_underflow(h, t)
-        return None
+    return step
+
+
+def _shrink(run: Run, here: "_Position", tried: float, direction: float) -> None:
+    """Shorten the next step after one that is not finite, or raise NonFinite."""
+    settings, t = run.settings, here.t
+    # A trial step may overshoot into an overflow, so a smaller one gets its chance.
+    run.counts.rejected += 1
+    run.tell(settings.callbacks.reject, t, here.y, here.end - t)
+    here.progress.fail(nonfinite=True)
+    here.size = tried * settings.controller.dfactor
+    if here.size == tried or t + direction * here.size == t or tried <= settings.min_step:
+        raise not_finite(t)
+
+
+def _reject(run: Run, here: "_Position", tried: float, factor: float, ratio: float) -> None:
+    """Count a step whose error is too large; raise where the next one is not smaller."""
+    h = here.end - here.t
+    run.counts.rejected += 1
+    run.tell(run.settings.callbacks.reject, here.t, here.y, h)
+    here.progress.fail(nonfinite=False)
+    if factor >= 1 and ratio > 1.001:
+        raise ValueError(
+            f"the controller's factor is {factor:g} for a step whose error is {ratio:.3g} times"
+            " the tolerance, expected less than 1"
+        )
+    if here.size == tried:
+        # Near the time 0 the size can fall to the smallest number there is, and stay there.
+        raise step_underflow(h, here.t)
+
+
+def _check_progress(run: Run, here: "_Position", step: Step, tried: float) -> None:
+    """Raise where accepted steps do not bring the solve nearer to its end."""
     if here.progress.failed:
-        failure = here.progress.check(t, tried, step.y0, step.y1)
+        failure = here.progress.check(here.t, tried, step.y0, step.y1)
         if failure is not None:
             raise failure
     if here.progress.is_short(tried, here.size):
-        failure = here.progress.check_tolerance(run.test, step, t, tried)
+        failure = here.progress.check_tolerance(run.test, step, here.t, tried)
         if failure is not None:
             raise failure
-    here.previous = ratio
-    run.tell(settings.callbacks.accept, t, here.y, h)
-    return step
 
 
 def _whole(run: Run, times: Times, stops: Sequence[float]) -> Tensor | None:
