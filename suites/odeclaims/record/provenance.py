@@ -1,6 +1,7 @@
 """What made a result: code, versions, machine and data; never a host, a user or a path."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
@@ -15,6 +16,8 @@ from odeclaims.record.files import escape_controls
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "joblib")
 # What a measured number depends on, beside the code.
 _DECIDING = ("torch", "numpy", "scipy")
+# By these git names its own repository to a hook, and here another may be meant.
+_OF_A_REPOSITORY = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"}
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -81,10 +84,21 @@ def commit() -> str | None:
 def clean_tree() -> bool:
     """Whether the whole source tree is as its commit has it; not where there is no commit.
 
-    A run writes ``results`` and ``out``, so these do not count. Files that git ignores do not
-    either.
+    A run writes ``results`` and ``out``, so these do not count, but for the trained networks and
+    the registry of rules. Files that git ignores do not count either. A solver that is imported
+    from elsewhere is not the tree's.
     """
-    return ask_git("status", "--porcelain", "--", ".", ":!results", ":!out") == ""
+    if not _solver_path().is_relative_to(source_tree()):
+        return False
+    status = ("status", "--porcelain", "--untracked-files=all", "--")
+    kept = ("results/trained", "results/registry.csv")
+    return ask_git(*status, ".", ":!results", ":!out") == "" == ask_git(*status, *kept)
+
+
+def _solver_path() -> Path:
+    """The file of the solver's package, which is found without importing torch."""
+    spec = importlib.util.find_spec("neural_ode")
+    return Path(spec.origin if spec and spec.origin else "").resolve()
 
 
 def source_tree() -> Path:
@@ -99,13 +113,23 @@ def ask_git(*arguments: str, folder: Path | None = None) -> str | None:
         ``None`` where it is not a checkout, or git refuses.
     """
     here = folder.resolve() if folder else source_tree()
-    # An installed package may lie inside a checkout that is not its own.
-    if folder is None and not (source_tree() / ".git").exists():
+    if folder is None and not _is_checkout(source_tree()):
         return None
+    return _git(here, *arguments)
+
+
+def _is_checkout(tree: Path) -> bool:
+    """Whether git knows this file; an installed package may lie in a checkout not its own."""
+    own = str(Path(__file__).resolve())
+    return (tree / ".git").exists() and _git(tree, "ls-files", "--error-unmatch", own) is not None
+
+
+def _git(here: Path, *arguments: str) -> str | None:
     # A run that is killed in this moment would leave a lock in the user's checkout.
     command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
+    outside = {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, env=outside)
     except OSError:
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
