@@ -79,9 +79,11 @@ def run(
         say(sentence, "red")
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more cells failed.", style="red")
-    print_verdicts(read_results(out, chosen, profile))
+    for sentence in summary.empty:
+        say(sentence, "yellow")
+    print_verdicts(read_results(out, [c for c in chosen if c.slug in summary.written], profile))
     console.print(f"{summary.computed} cells measured, {summary.reused} taken from before.")
-    if summary.failures:
+    if summary.failures or not summary.written:
         raise typer.Exit(1)
 
 

@@ -121,18 +121,16 @@ def register(
     """
     from odeclaims.record import registry
 
-    entries = registry.read_registry(out)
     chosen = choose_claims(claims)
     if only_check:
+        entries = registry.read_registry(out)
         missing = {c.slug: names for c in chosen if (names := registry.unregistered(c, entries))}
         for slug, names in missing.items():
             say(f"{slug}: not registered: {', '.join(names)}", "red")
         console.print(f"{count_of(len(chosen), 'claim')} checked, {len(missing)} with a problem.")
         raise typer.Exit(1 if missing else 0)
-    added = [entry for claim in chosen for entry in registry.register(claim, entries, reason)]
-    registry.write_registry(out, [*registry.fill_commits(out, entries), *added])
-    new = count_of(len(added), "rule")
-    say(f"{new} registered in {out / registry.FILE}, {len(entries)} stood there.")
+    added, stood = registry.register_all(chosen, out, reason)
+    say(f"{count_of(added, 'rule')} registered in {out / registry.FILE}, {stood} stood there.")
 
 
 def _print_package(wanted: bool) -> bool:

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from odeclaims.claim import Claim
 from odeclaims.record.files import CorruptFile, write_text
 from odeclaims.record.fingerprint import check_digest, rule_digest, size_digest
@@ -47,7 +49,13 @@ def read_registry(out: Path) -> list[Entry]:
         CorruptFile: where the file is not a registry.
     """
     path = out / FILE
-    return _parse(path.read_text(encoding="utf-8"), path) if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CorruptFile(f"{path} is not a registry: it is not UTF-8 ({error.reason})") from None
+    return _parse(text, path)
 
 
 def _parse(text: str, path: Path) -> list[Entry]:
@@ -56,13 +64,24 @@ def _parse(text: str, path: Path) -> list[Entry]:
     if reader.fieldnames != names:
         raise CorruptFile(f"{path} is not a registry: expected the columns {', '.join(names)}")
     try:
-        return [_entry(row) for row in reader]
-    except (TypeError, ValueError) as error:
+        entries = [_entry(row) for row in reader]
+    except (TypeError, ValueError, csv.Error) as error:
         raise CorruptFile(f"{path} is not a registry: {error}") from None
+    digests: dict[tuple[str, str, int], str] = {}
+    for each in entries:
+        known = digests.setdefault((each.claim, each.statement, each.revision), each.digest)
+        if known != each.digest:
+            raise CorruptFile(
+                f"{path} has two rules of {each.claim}, {each.statement}, as revision"
+                f" {each.revision}: {known} and {each.digest}"
+            )
+    return entries
 
 
 def _entry(row: dict[str, Any]) -> Entry:
     values: dict[str, Any] = {**row, "revision": int(row["revision"])}
+    if None in values.values():
+        raise ValueError(f"the line of {row['claim']}, {row['statement']}, ends too early")
     return Entry(**values)
 
 
@@ -107,11 +126,14 @@ def register(claim: Claim, entries: Sequence[Entry], reason: str) -> list[Entry]
         reason: why rules are revised; it is not asked for where they are new.
 
     Raises:
-        ValueError: where a registered rule differs and the claim's revision has not risen, or no
-            reason is given.
+        ValueError: where a registered rule differs, or has gone while another one has come, and the
+            claim's revision has not risen; where no reason is given for a rule of a claim that has
+            others.
     """
     last, added = _last(claim.slug, entries), []
-    for name, digest in unregistered(claim, entries).items():
+    missing = unregistered(claim, entries)
+    _check_names(claim, last, [name for name in missing if name not in last])
+    for name, digest in missing.items():
         before = last.get(name)
         if before and before.digest != digest and before.revision >= claim.revision:
             raise ValueError(
@@ -123,15 +145,57 @@ def register(claim: Claim, entries: Sequence[Entry], reason: str) -> list[Entry]
                 f"the rule of {claim.slug}, {name}, is registered as revision {before.revision};"
                 " --reason says why it is revised"
             )
+        if last and not reason:
+            raise ValueError(
+                f"{claim.slug} has registered rules, and {name} is not one of them; --reason says"
+                " why it is added"
+            )
         today = datetime.now(UTC).date().isoformat()
-        why = reason if before else FIRST
+        why = reason if last else FIRST
         added.append(Entry(claim.slug, name, digest, claim.revision, today, "", why))
     return added
 
 
+def register_all(claims: Iterable[Claim], out: Path, reason: str) -> tuple[int, int]:
+    """Register every rule of some claims in a results folder, one command at a time.
+
+    Returns:
+        How many lines were added, and how many stood there.
+
+    Raises:
+        CorruptFile: where the registry cannot be read.
+        ValueError: as ``register``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with FileLock(out / f"{FILE}.lock"):
+        entries = read_registry(out)
+        added = [entry for claim in claims for entry in register(claim, entries, reason)]
+        write_registry(out, [*fill_commits(out, entries), *added])
+    return len(added), len(entries)
+
+
+def _check_names(claim: Claim, last: Mapping[str, Entry], new: Sequence[str]) -> None:
+    """Raise ValueError where a new name may be that of a rule that was registered by another."""
+    rules = rules_of(claim)
+    gone = [n for n, e in last.items() if e.revision == claim.revision and n not in rules]
+    if gone and new:
+        raise ValueError(
+            f"{claim.slug} no longer has the rule {gone[0]}, registered as revision"
+            f" {claim.revision}, and has the new one {new[0]}; raise the revision of the claim,"
+            " which gives it new seeds"
+        )
+
+
 def fill_commits(out: Path, entries: Sequence[Entry]) -> list[Entry]:
     """The entries with the first commit that has each, as far as the history is at hand."""
+    if _is_shallow(out):
+        return [*entries]
     return [e if e.commit else replace(e, commit=_first_commit(out, e)) for e in entries]
+
+
+def _is_shallow(out: Path) -> bool:
+    """Whether the checkout has the last commits alone, as that of ``git clone --depth``."""
+    return ask_git("rev-parse", "--is-shallow-repository", folder=out) == "true"
 
 
 def _first_commit(out: Path, entry: Entry) -> str:
@@ -140,23 +204,26 @@ def _first_commit(out: Path, entry: Entry) -> str:
     return (found or "").partition("\n")[0]
 
 
-def registration(claim: Claim, out: Path, commits: Iterable[str]) -> dict[str, Any]:
+def registration(
+    claim: Claim, rules: Mapping[str, str], out: Path, commits: Iterable[str]
+) -> dict[str, Any]:
     """What a run writes down: the revision, its rules, and which of them were registered.
 
     Args:
         claim: the claim.
+        rules: the digests of its rules, taken before the run measured: they come from the text of
+            files, which may be changed meanwhile.
         out: the results folder; where it has no registry, that of the source tree counts.
         commits: those that measured the cells. A rule counts as registered where each has it; what
             lies in the folder without being committed does not count.
     """
-    rules = rules_of(claim)
     stood = [_committed(claim, commit, out) for commit in commits]
     registered = [
         name
         for name, rule in rules.items()
         if stood and all((name, rule, claim.revision) in entries for entries in stood)
     ]
-    return {"revision": claim.revision, "rules": rules, "registered": sorted(registered)}
+    return {"revision": claim.revision, "rules": {**rules}, "registered": sorted(registered)}
 
 
 def _committed(claim: Claim, commit: str, out: Path) -> set[tuple[str, str, int]]:
@@ -207,9 +274,12 @@ def _several(names: Sequence[str]) -> str:
 def check_history(claim: Claim, made: Mapping[str, Any], out: Path) -> str:
     """What the history says against a result that claims to be registered; "" for nothing.
 
-    Without a history, as in an installed package, there is nothing to say.
+    Without a history, as in an installed package, or without the whole of it, there is nothing to
+    say.
     """
     if why_not_registered(claim, made) or ask_git("rev-parse", "HEAD", folder=out) is None:
+        return ""
+    if _is_shallow(out):
         return ""
     for commit in made["cells_made_at_commits"]:
         if ask_git("merge-base", "--is-ancestor", commit, "HEAD", folder=out) is None:

@@ -44,10 +44,19 @@ def source_digest(module: str) -> str:
     Raises:
         ValueError: where the source of the module is not at hand.
     """
+    return digest({name: _content(name) for name in modules_of(module)})
+
+
+def modules_of(module: str) -> list[str]:
+    """The names of a module and of all modules of this project that it imports.
+
+    Raises:
+        ValueError: where the source of the module is not at hand.
+    """
     packages = frozenset({"neural_ode", "odeclaims", module.partition(".")[0]})
     modules = {module}
     _collect(module, packages, modules)
-    return digest({name: _content(name) for name in sorted(modules)})
+    return sorted(modules)
 
 
 def _collect(module: str, packages: frozenset[str], modules: set[str]) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from odeclaims.record.cells import CellStore
 from odeclaims.record.files import CorruptFile, remove_litter
 from odeclaims.record.frame import frame
 from odeclaims.record.provenance import machine, provenance
-from odeclaims.record.registry import registration
+from odeclaims.record.registry import registration, rules_of
 from odeclaims.record.results import Results
 from odeclaims.record.schema import read_provenance
 from odeclaims.run import cluster
@@ -68,6 +68,7 @@ def run_claims(
     with _only_run(out) as check_folder, ExitStack() as stack:
         for claim in claims:
             _check_solver(Results(out, profile.name, claim), profile.solver)
+        rules = {claim.slug: rules_of(claim) for claim in claims}
         tasks = list_tasks(claims, profile)
         store, summary = CellStore(out), Summary()
         open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
@@ -94,14 +95,15 @@ def run_claims(
             check_folder()
             of_claim = [t for t in tasks if t.claim is claim]
             if not of_claim:
-                console.print(
+                summary.empty.append(
                     f"{claim.slug} has nothing to measure at {profile.name}. Where it evaluates"
-                    " trained networks, `odeclaims trained` lists which are published.",
-                    style="yellow",
+                    " trained networks, `odeclaims trained` lists which are published."
                 )
                 continue
             try:
-                missing = _assemble(claim, profile, of_claim, store, out, console)
+                of_rules = rules[claim.slug]
+                missing = _assemble(claim, of_rules, profile, of_claim, store, out, console)
+                summary.written += [] if missing else [claim.slug]
                 if missing and not summary.failures:
                     raise ValueError(
                         f"claim {claim.slug} has no results: {missing} of its cells are no longer"
@@ -174,12 +176,16 @@ def _finished(store: CellStore, task: Task, console: Console) -> bool:
     """Whether a run before this one has measured the cell to its end.
 
     Where it was given up, another time limit or another load of the machine may let it end, so each
-    run tries it once. Its row stays where it is given up again.
+    run tries it once. Its row stays where it is given up again. A cell of several rows, of which
+    one alone was given up, has others to lose.
     """
     record, problem = store.read(task.cell, task.key)
     if problem:
         console.print(problem, style="yellow", markup=False, highlight=False)
-    return record is not None and not any(r["status"] in GIVEN_UP for r in record["rows"])
+    if record is None:
+        return False
+    given_up = [row["status"] in GIVEN_UP for row in record["rows"]]
+    return not given_up or not all(given_up)
 
 
 def _compute(
@@ -201,6 +207,7 @@ def _compute(
 
 def _assemble(
     claim: Claim,
+    rules: Mapping[str, str],
     profile: Profile,
     tasks: list[Task],
     store: CellStore,
@@ -229,7 +236,7 @@ def _assemble(
     # A cell that was measured by changed code stays so, whatever has been committed since.
     origin["clean_tree"] &= all(cell.get("clean_tree") is not False for cell in finished)
     origin["packages"] |= versions_of(profile.solver)
-    origin |= registration(claim, out, origin["cells_made_at_commits"])
+    origin |= registration(claim, rules, out, origin["cells_made_at_commits"])
     origin |= _machines(finished, profile.device)
     results = Results(out, profile.name, claim)
     try:

@@ -17,7 +17,7 @@ from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore
 from odeclaims.run.observe import measure_and_keep
 from odeclaims.run.progress import STATES
-from odeclaims.run.solving import code_of
+from odeclaims.run.solving import code_here
 from odeclaims.run.tasks import Task
 from odeclaims.run.watch import end_with
 
@@ -88,8 +88,9 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
 def measure_by_code_of_key(measure: Measure, cell: Cell, key: str, *rest: Any) -> tuple[str, str]:
     """``measure_and_keep``, in a process that has the code from which the key was made.
 
-    A process imports a claim with its first cell. A file that was changed since the run began would
-    be measured with, and kept as if it had not been.
+    A process imports a claim with its first cell, and with it all that the claim measures with. A
+    file that was changed since the run began would be measured with, and kept as if it had not
+    been.
     """
     if cell.key(_code_here(measure, cell.solver)) != key:
         return key, (
@@ -100,7 +101,7 @@ def measure_by_code_of_key(measure: Measure, cell: Cell, key: str, *rest: Any) -
 
 
 # Read once a process, since its imports stay as they are.
-_code_here = cache(code_of)
+_code_here = cache(code_here)
 
 
 def call_apart(calls: Iterable[Any], count: int) -> Iterator[Any]:

@@ -1,8 +1,9 @@
 """A measurement on another solver: every ``solve`` in it is handed to a backend."""
 
+import importlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -10,7 +11,7 @@ from neural_ode.delegate import Delegate, solve_with
 from neural_ode.failures import NotOffered
 from odeclaims.backends import Backend, choose_backends, find_backends
 from odeclaims.cell import OWN_SOLVER, digest
-from odeclaims.record.source import source_digest
+from odeclaims.record.source import modules_of, source_digest
 
 
 def choose_solver(name: str) -> Backend:
@@ -39,11 +40,33 @@ def versions_of(solver: str) -> dict[str, str]:
 
 def code_of(measure: Callable[..., Any], solver: str) -> str:
     """The digest of the code that measures a cell, and that of the solver if it is not ours."""
-    source = source_digest(measure.__module__)
-    if solver == OWN_SOLVER:
-        return source
-    adapter = source_digest(type(choose_solver(solver)).__module__)
-    return digest(source, adapter, versions_of(solver))
+    source, *adapter = map(source_digest, _modules(measure, solver))
+    return digest(source, *adapter, versions_of(solver)) if adapter else source
+
+
+def code_here(measure: Callable[..., Any], solver: str) -> str:
+    """``code_of``, after all of that code was imported.
+
+    Some of it is imported where it is first used. A file that is changed after this reaches this
+    process no more, and one that was changed before is in the digest.
+    """
+    for name in _modules(measure, solver):
+        import_all(name)
+    return code_of(measure, solver)
+
+
+def import_all(module: str) -> None:
+    """Import a module and all modules of this project that it imports, now or later."""
+    for name in modules_of(module):
+        # What cannot be imported here, for want of a library, is not used either.
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _modules(measure: Callable[..., Any], solver: str) -> list[str]:
+    """The modules with which the code that measures begins."""
+    adapter = [] if solver == OWN_SOLVER else [type(choose_solver(solver)).__module__]
+    return [measure.__module__, *adapter]
 
 
 @contextmanager

@@ -49,11 +49,20 @@ Compute = Callable[[list[Task], int], Iterator[str]]
 
 @dataclass
 class Summary:
-    """How a run went: cells computed and taken from before, and what failed, one sentence each."""
+    """How a run went.
+
+    Attributes:
+        computed, reused: cells that were measured, and that were taken from before.
+        failures: what failed, one sentence each.
+        empty: claims that have no cells at the profile, one sentence each.
+        written: the slugs of the claims whose results were written.
+    """
 
     computed: int = 0
     reused: int = 0
     failures: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
 
 def list_tasks(claims: Sequence[Claim], profile: Profile) -> list[Task]:

@@ -75,6 +75,20 @@ def test_a_cell_that_fails_is_said(done: Toy):
     assert "broken" in output
 
 
+def test_a_claim_without_cells_is_a_failure_whatever_lies_there(done: Toy):
+    """An older result beside it says nothing of today's code."""
+    assert done("reproduce")[0] == 0
+    claim = done.folder / "toy.py"
+    claim.write_text(
+        claim.read_text().replace("profile.repetitions(smoke=6, quick=6, paper=8)", "()")
+    )
+    for command in ("reproduce", "run"):
+        code, output, _ = done(command, *(["--out", "out"] if command == "run" else []))
+        assert code == 1
+        assert "toy has nothing to measure at quick." in output
+        assert "1 of 1" not in output
+
+
 def rewrite_duration(done: Toy, seconds: float) -> None:
     """Let the record have taken so long."""
     path = done.out / "quick" / "toy" / "provenance.json"

@@ -80,10 +80,45 @@ def test_a_cell_that_was_given_up_is_tried_once_by_each_run(counted, status, aga
     assert len(counted.log()) == 2 + 2 * again
 
 
+@pytest.mark.parametrize("status", ["timeout", "oom"])
+def test_a_cell_of_which_one_row_was_given_up_keeps_the_others(counted, status):
+    counted.claim(
+        cells=1,
+        trouble=f"""
+    rows = [{{"x": 1.0}}, {{"status": "{status}"}}]
+    if (FOLDER / "log").read_text().count("\\n") > 1:
+        rows = [{{"status": "timeout"}}]
+""",
+    )
+    for measured in (1, 0):
+        _, output, _ = counted("run", "--jobs", "1")
+        assert f"{measured} cells measured, {1 - measured} taken from before" in output
+        assert list(counted.rows()["status"]) == ["ok", status]
+
+
+def test_the_rules_of_a_run_are_those_with_which_it_began(counted):
+    """Their digests come from lines of files, and lines may be added while it measures."""
+    made = counted.out / "quick" / "counted" / "provenance.json"
+    found = []
+    for trouble in ("pass", "COMMENTS"):
+        counted.claim(cells=1, trouble=ADD_COMMENTS if trouble == "COMMENTS" else trouble)
+        assert counted("run", "--jobs", "1", "--fresh")[0] == 0
+        found.append(json.loads(made.read_text())["rules"])
+    assert found[0] == found[1]
+
+
+# A measurement during which somebody writes three lines at the top of the claim.
+ADD_COMMENTS = """
+    claim = FOLDER / "counted.py"
+    claim.write_text("# one\\n# two\\n# three\\n" + claim.read_text())
+"""
+
+
 def test_a_claim_without_cells_is_said_and_no_failure(tmp_path):
-    console = Console(record=True, width=200, file=StringIO())
+    console = Console(width=200, file=StringIO())
     claim = make_claim("nothing", columns={"x": Column("a number")})
     summary = run_claims([claim], Profile("quick"), tmp_path / "out", jobs=1, console=console)
-    assert (summary.computed, summary.failures) == (0, [])
-    assert "nothing has nothing to measure at quick." in console.export_text()
+    assert (summary.computed, summary.failures, summary.written) == (0, [], [])
+    (sentence,) = summary.empty
+    assert "nothing has nothing to measure at quick." in sentence
     assert not (tmp_path / "out" / "quick").exists()

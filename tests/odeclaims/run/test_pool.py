@@ -1,5 +1,6 @@
 """Worker processes that die, and whose run dies."""
 
+import importlib
 import os
 import signal
 from collections import Counter
@@ -12,6 +13,7 @@ from odeclaims.cell import Cell, Context, Row
 from odeclaims.record.cells import CellStore
 from odeclaims.record.provenance import code_state
 from odeclaims.run import pool
+from odeclaims.run.solving import code_here, code_of
 
 
 @pytest.mark.slow(reason="workers as joblib starts them import torch")
@@ -89,6 +91,27 @@ def test_a_worker_reads_the_code_once_and_measures_by_that_of_the_key_alone(tmp_
             assert says in found[1]
             assert store.path(cell, key).exists() == (not found[1])
     assert read == ["ours"]
+
+
+def test_what_is_imported_late_is_that_of_the_key(tmp_path, monkeypatch):
+    """A worker imports some of the code with a later cell, when the file may have been changed."""
+    package = tmp_path / "late_claim"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "late.py").write_text("VALUE = 1\n")
+    (package / "measure.py").write_text(
+        "def measure(cell, context):\n"
+        "    from late_claim.late import VALUE\n"
+        "    import late_claim.lacks_a_library\n"
+        "    return [{'x': VALUE}]\n"
+    )
+    (package / "lacks_a_library.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    measure = importlib.import_module("late_claim.measure").measure
+    assert code_here(measure, "ours") == code_of(measure, "ours")
+    (package / "late.py").write_text("VALUE = 'changed'\n")
+    (package / "lacks_a_library.py").write_text("")
+    assert measure(None, None) == [{"x": 1}]
 
 
 def no_rows(cell: Cell, context: Context) -> list[Row]:
