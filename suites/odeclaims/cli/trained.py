@@ -3,7 +3,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -71,7 +71,7 @@ def trained(
             "" if error is None else f"{100 * error:.2f}%",
             str(each.specification.size.get("epochs", "")),
             f"{record['core_hours']:.2f}" if record else "",
-            ", ".join(commit[:10] for commit in record.get("commits", [])),
+            _commits(record),
             record.get("weights_sha256", "")[:12],
         )
     console.print(table)
@@ -95,6 +95,12 @@ def publish(networks: Networks = None, out: Out = Path("results")) -> None:
         say(f"published {place}")
 
 
+def _commits(record: dict[str, Any]) -> str:
+    """The commits that trained a network; it is said where there were changes."""
+    commits = ", ".join(commit[:10] for commit in record.get("commits", []))
+    return f"{commits} with changes" if record.get("clean_tree") is False else commits
+
+
 def _train(specifications: "list[Specification]", jobs: int, out: Path) -> list[str]:
     """Train what is missing, with progress; the names of those that failed."""
     from odeclaims.run.progress import progress_bar, reports_of_cells
@@ -115,11 +121,20 @@ def _train(specifications: "list[Specification]", jobs: int, out: Path) -> list[
 
 
 def _replay(standings: "list[Standing]") -> None:
+    from neural_ode import SolverFailure
     from odeclaims.trained.training import replay
 
     bad = 0
     for each in standings:
-        result = replay(each.specification, each.record["first_losses"] if each.record else [])
+        try:
+            result = replay(each.specification, each.record["first_losses"] if each.record else [])
+        except SolverFailure as failure:
+            bad += 1
+            say(
+                f"{each.specification.name}: a solve of the repeated training fails: {failure}",
+                "red",
+            )
+            continue
         bad += not result.agrees
         say(f"{result}.", "green" if result.agrees else "red")
     console.print(f"{count_of(len(standings), 'training')} repeated, {bad} with a problem.")

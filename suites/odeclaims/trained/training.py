@@ -71,9 +71,11 @@ class Replay:
 
     @property
     def difference(self) -> float:
-        """The largest relative difference; infinite where a loss is not a number."""
+        """The largest relative difference; infinite where a loss is not a number, or lacks."""
+        if len(self.repeated) < len(self.recorded):
+            return math.inf
         pairs = zip(self.recorded, self.repeated, strict=True)
-        relative = [abs(a - b) / abs(a) for a, b in pairs]
+        relative = [0.0 if a == b else abs(a - b) / abs(a) if a else math.inf for a, b in pairs]
         return max(relative) if all(map(math.isfinite, relative)) else math.inf
 
     @property
@@ -90,6 +92,8 @@ class Replay:
 
     @property
     def _reason(self) -> str:
+        if len(self.repeated) < len(self.recorded):
+            return f"the training ended after {len(self.repeated)} updates"
         for number, (before, now) in enumerate(zip(self.recorded, self.repeated, strict=True), 1):
             if not math.isfinite(now):
                 return f"loss {number} is {now:g}, {before:.3g} is expected"

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from joblib import delayed
 from neural_ode import SolverFailure
 from odeclaims.cell import Context
 from odeclaims.record.files import set_aside, write_text
-from odeclaims.record.provenance import clean_tree, commit, machine
+from odeclaims.record.provenance import code_state, machine
+from odeclaims.record.source import source_digest
 from odeclaims.run.pool import call_apart
+from odeclaims.run.solving import import_all
 from odeclaims.run.tasks import THREADS
 from odeclaims.trained import store
 from odeclaims.trained.recipes import recipe_of
@@ -38,12 +42,37 @@ def is_begun(specification: Specification, out: Path) -> bool:
     return (place / CHECKPOINT).exists() and not _is_of_another(specification, place)
 
 
-def train(specification: Specification, out: Path) -> Path:
+@dataclass(frozen=True)
+class Code:
+    """The code that is to train a network: its digest, commit, and whether its tree was clean."""
+
+    digest: str
+    commit: str | None
+    clean_tree: bool
+
+    @property
+    def line(self) -> str:
+        """As it stands in the list of those by which a training began or went on."""
+        return f"{self.commit}{'' if self.clean_tree else WITH_CHANGES}"
+
+
+def code_of(specification: Specification) -> Code:
+    """The code of the source tree as it is now."""
+    return Code(source_digest(_module_of(specification)), **code_state())
+
+
+def _module_of(specification: Specification) -> str:
+    """The name of the module that trains a network."""
+    return recipe_of(specification).train.__module__
+
+
+def train(specification: Specification, out: Path, code: Code | None = None) -> Path:
     """Train one network in this process and keep it; a training that was stopped goes on.
 
     Args:
         specification: the network.
         out: the results folder; the network is kept below its ``cells/trained``.
+        code: that of the process which asked for it; by default that of the source tree.
 
     Returns:
         The network's folder.
@@ -58,16 +87,16 @@ def train(specification: Specification, out: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(place / ".lock").acquire(timeout=0):
-            return _train(specification, place)
+            return _train(specification, place, code or code_of(specification))
     except Timeout:
         raise ValueError(f"another process trains {specification.name}") from None
 
 
-def _train(specification: Specification, place: Path) -> Path:
+def _train(specification: Specification, place: Path, code: Code) -> Path:
     recipe = recipe_of(specification)
     _set_others_aside(specification, place)
     begun, losses = _Lines(place / COMMITS), _Lines(place / LOSSES)
-    begun.add(f"{commit()}{'' if clean_tree() else WITH_CHANGES}")
+    begun.add(code.line)
     progress = place.with_suffix(".progress")
     context = Context(place / CHECKPOINT, progress, specification.name)
     model = recipe.build(specification)
@@ -80,7 +109,7 @@ def _train(specification: Specification, place: Path) -> Path:
         history = recipe.train(specification, model, context, on_update)
     finally:
         progress.unlink(missing_ok=True)
-    first = dict(line.split() for line in losses.read())
+    first = _losses(losses.read())
     if not first:
         raise ValueError(f"the recipe {recipe.name} called on_update after no update")
     errors = [row["test_error"] for row in history if row.get("test_error") is not None]
@@ -88,15 +117,25 @@ def _train(specification: Specification, place: Path) -> Path:
         "test_error": errors[-1] if errors else None,
         "core_hours": core_hours(history),
         "commits": sorted({line.removesuffix(WITH_CHANGES) for line in begun.read()}),
-        "clean_tree": clean_tree() and not any(WITH_CHANGES in line for line in begun.read()),
+        "clean_tree": not any(WITH_CHANGES in line for line in begun.read()),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "first_losses": [float(first[number]) for number in sorted(first, key=int)],
+        "first_losses": [first[number] for number in sorted(first)],
         **machine("cpu"),
     }
     done = store.write(place.parent, specification, model, history, made)
     for left in (*KEPT, NOTE):
         (place / left).unlink(missing_ok=True)
     return done
+
+
+def _losses(lines: Sequence[str]) -> dict[int, float]:
+    """The loss of each update; a line that a loss of power cut short is left out."""
+    found = {}
+    for line in lines:
+        number, _, loss = line.partition(" ")
+        with suppress(ValueError):
+            found[int(number)] = float(loss)
+    return found
 
 
 def _set_others_aside(specification: Specification, place: Path) -> None:
@@ -134,8 +173,10 @@ class _Lines:
         self.path = path
 
     def add(self, line: str) -> None:
+        """Add a line; one that was cut short before it is ended."""
+        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+            file.write(f"{line}\n" if whole else f"\n{line}\n")
 
     def read(self) -> list[str]:
         if not self.path.exists():
@@ -151,12 +192,21 @@ def train_all(
     Yields:
         For each, as it ends, its name, and "" or a sentence that says why it failed.
     """
-    yield from call_apart((delayed(_train_or_say)(each, out) for each in specifications), jobs)
+    codes = [code_of(each) for each in specifications]
+    pairs = zip(specifications, codes, strict=True)
+    yield from call_apart((delayed(_train_or_say)(each, out, code) for each, code in pairs), jobs)
 
 
-def _train_or_say(specification: Specification, out: Path) -> tuple[str, str]:
+def _train_or_say(specification: Specification, out: Path, code: Code) -> tuple[str, str]:
+    """Train by the code that is named, or not at all; a process may train several networks."""
+    import_all(_module_of(specification))
+    if source_digest(_module_of(specification)) != code.digest:
+        return specification.name, (
+            f"{specification.name} was not trained: the code of its recipe was changed after the"
+            " command began; train again to go on"
+        )
     try:
-        train(specification, out)
+        train(specification, out, code)
     except (SolverFailure, ValueError, OSError) as error:
         return specification.name, f"{specification.name} was not trained: {error}"
     return specification.name, ""

@@ -136,10 +136,10 @@ def spy_on_losses(monkeypatch) -> list[str]:
 
 @pytest.mark.slow(reason="a network is trained")
 def test_a_training_that_was_stopped_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "clean_tree", lambda: False)
+    monkeypatch.setattr(work, "code_state", lambda: {"commit": commit(), "clean_tree": False})
     stop_in_the_second_epoch(tiny(), tmp_path, monkeypatch)
     assert find_standing(tiny(), tmp_path).state == "in training"
-    monkeypatch.setattr(work, "clean_tree", lambda: True)
+    monkeypatch.setattr(work, "code_state", lambda: {"commit": commit(), "clean_tree": True})
     work.train(tiny(), tmp_path)
     again = store.read(tmp_path / "cells" / "trained", tiny())
     whole = store.read(trained / "trained", tiny())
@@ -210,6 +210,52 @@ def test_a_replay_that_breaks_down_does_not_agree(broken):
         "net: the first 3 losses do not agree with the recorded ones; loss 2 is"
         f" {broken:g}, 2.29 is expected"
     )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "repeated", "agrees", "says"),
+    [
+        ([2.3, 0.0], [2.3, 0.0], True, "the largest relative difference is 0,"),
+        ([2.3, 0.0], [2.3, 0.1], False, "the largest relative difference is inf,"),
+        ([2.3, 2.2, 2.1], [2.3, 2.2], False, "the training ended after 2 updates"),
+    ],
+)
+def test_a_replay_of_odd_losses_has_an_answer(recorded, repeated, agrees, says):
+    result = training.Replay("net", recorded, repeated)
+    assert result.agrees is agrees
+    assert says in str(result)
+
+
+def test_a_line_that_was_cut_short_is_left_out(tmp_path):
+    lines = work._Lines(tmp_path / "losses.txt")
+    for number in (1, 2):
+        lines.add(f"{number} {number / 2}")
+    text = lines.path.read_text()
+    for left in range(len(text) + 1):
+        lines.path.write_text(text[:left])
+        lines.add("2 1.5")
+        lines.add("3 2.5")
+        found = work._losses(lines.read())
+        assert (found[2], found[3]) == (1.5, 2.5)
+
+
+def test_code_that_is_changed_after_the_command_began_trains_nothing(tmp_path):
+    begun = replace(work.code_of(tiny("mlp")), digest="of another time")
+    name, sentence = work._train_or_say(tiny("mlp"), tmp_path, begun)
+    assert sentence == (
+        f"{name} was not trained: the code of its recipe was changed after the command began; train"
+        " again to go on"
+    )
+    assert not (tmp_path / "cells").exists()
+
+
+@pytest.mark.slow(reason="a network is trained")
+def test_a_network_names_the_commit_of_the_command_that_trained_it(tmp_path):
+    """Another one may be checked out while it trains, which no longer reaches the process."""
+    begun = replace(work.code_of(tiny("mlp")), commit="0" * 40, clean_tree=False)
+    assert work._train_or_say(tiny("mlp"), tmp_path, begun)[1] == ""
+    record = store.read(tmp_path / "cells" / "trained", tiny("mlp")).record
+    assert (record["commits"], record["clean_tree"]) == (["0" * 40], False)
 
 
 def test_a_missing_network_is_one_sentence(tmp_path):
