@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def run_claims(
     with _only_run(out) as check_folder, ExitStack() as stack:
         for claim in claims:
             _check_solver(Results(out, profile.name, claim), profile.solver)
-        rules = {claim.slug: rules_of(claim) for claim in claims}
+        rules = dict(_rules(claims))
         tasks = list_tasks(claims, profile)
         store, summary = CellStore(out), Summary()
         open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
@@ -101,8 +101,8 @@ def run_claims(
                 )
                 continue
             try:
-                of_rules = rules[claim.slug]
-                missing = _assemble(claim, of_rules, profile, of_claim, store, out, console)
+                stood = rules.get(claim.slug)
+                missing = _assemble(claim, stood, profile, of_claim, store, out, console)
                 summary.written += [] if missing else [claim.slug]
                 if missing and not summary.failures:
                     raise ValueError(
@@ -113,6 +113,13 @@ def run_claims(
                 # One claim's rows are not what it describes; the others still have theirs.
                 summary.failures.append(str(error))
         return summary
+
+
+def _rules(claims: Sequence[Claim]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The digests of the rules of each claim whose rules can be named."""
+    for claim in claims:
+        with suppress(ValueError, TypeError):
+            yield claim.slug, rules_of(claim)
 
 
 @contextmanager
@@ -207,7 +214,7 @@ def _compute(
 
 def _assemble(
     claim: Claim,
-    rules: Mapping[str, str],
+    rules: Mapping[str, str] | None,
     profile: Profile,
     tasks: list[Task],
     store: CellStore,
@@ -236,7 +243,8 @@ def _assemble(
     # A cell that was measured by changed code stays so, whatever has been committed since.
     origin["clean_tree"] &= all(cell.get("clean_tree") is not False for cell in finished)
     origin["packages"] |= versions_of(profile.solver)
-    origin |= registration(claim, rules, out, origin["cells_made_at_commits"])
+    # Rules that have no digest are an error of this claim, and stop no other one.
+    origin |= registration(claim, rules or rules_of(claim), out, origin["cells_made_at_commits"])
     origin |= _machines(finished, profile.device)
     results = Results(out, profile.name, claim)
     try:

@@ -140,10 +140,10 @@ def test_a_folder_by_another_name_is_the_same_folder(pair, tmp_path):
 LOSES_A_CELL = """
 from odeclaims.run import claims
 claims.whole = claims._assemble
-def assemble(claim, profile, tasks, store, *rest):
+def assemble(claim, rules, profile, tasks, store, *rest):
     from odeclaims.run.claims import whole
     store.path(tasks[0].cell, tasks[0].key).unlink()
-    return whole(claim, profile, tasks, store, *rest)
+    return whole(claim, rules, profile, tasks, store, *rest)
 claims._assemble = assemble
 """
 
