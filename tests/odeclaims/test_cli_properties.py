@@ -74,7 +74,7 @@ def here(store, console, tasks, count):
     """The cells in this process, as ``in_processes`` has them in others."""
     for task in tasks:
         how = (task.claim.measure, task.cell, task.key, task.timeout_s, store, task.code)
-        yield measure_and_keep(*how)[1]
+        yield measure_and_keep(*how, code_changed=bool)[1]
 
 
 COMMANDS = [

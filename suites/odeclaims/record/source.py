@@ -44,11 +44,11 @@ def source_digest(module: str) -> str:
     Raises:
         ValueError: where the source of the module is not at hand.
     """
-    return digest({name: _content(name) for name in modules_of(module)})
+    return digest({name: _content(name) for name in files_of(module)})
 
 
-def modules_of(module: str) -> list[str]:
-    """The names of a module and of all modules of this project that it imports.
+def files_of(module: str) -> dict[str, Path | None]:
+    """The names of a module and of all modules of this project that it imports, with their files.
 
     Raises:
         ValueError: where the source of the module is not at hand.
@@ -56,7 +56,7 @@ def modules_of(module: str) -> list[str]:
     packages = frozenset({"neural_ode", "odeclaims", module.partition(".")[0]})
     modules = {module}
     _collect(module, packages, modules)
-    return sorted(modules)
+    return {name: _path(name) for name in sorted(modules)}
 
 
 def _collect(module: str, packages: frozenset[str], modules: set[str]) -> None:

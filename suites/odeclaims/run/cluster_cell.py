@@ -13,7 +13,7 @@ from typing import Any
 from odeclaims.cell import Cell, Context
 from odeclaims.record.provenance import versions
 from odeclaims.run.observe import observe
-from odeclaims.run.solving import code_here
+from odeclaims.run.solving import CodeHere
 
 
 def carry_out(order: dict[str, Any]) -> dict[str, Any]:
@@ -31,9 +31,17 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
         measure = pkgutil.resolve_name(order["measure"])
     except (ImportError, AttributeError) as error:
         return {"refused": f"it lacks the claim {cell.claim} ({error})"}
-    if cell.key(code_here(measure, cell.solver)) != order["key"]:
+    code = CodeHere(measure, cell.solver)
+    if cell.key(code.digest) != order["key"]:
         return {"refused": f"its code of the claim {cell.claim} is not that of the run"}
-    record = observe(measure, cell, Context(), code=order["code"], timeout_s=order["timeout_s"])
+    record = observe(
+        measure,
+        cell,
+        Context(),
+        code=order["code"],
+        timeout_s=order["timeout_s"],
+        code_changed=code.changed,
+    )
     return {"failed": record} if isinstance(record, str) else {"record": record}
 
 

@@ -4,7 +4,7 @@ import gc
 import json
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,10 @@ from odeclaims.run.limit import CellTimeout, time_limit
 from odeclaims.run.solving import solving_by
 from odeclaims.run.tasks import THREADS
 
+CHANGED = (
+    "{} is not measured to the end: its code was changed after this run began; run again to go on"
+)
+
 
 def measure_and_keep(
     measure: Measure,
@@ -29,6 +33,8 @@ def measure_and_keep(
     timeout_s: float,
     store: CellStore,
     code: Mapping[str, Any],
+    *,
+    code_changed: Callable[[], bool],
 ) -> tuple[str, str]:
     """Measure one cell and keep it.
 
@@ -39,6 +45,7 @@ def measure_and_keep(
         timeout_s: seconds after which it is given up.
         store: where it is kept.
         code: its commit, and whether its tree was clean.
+        code_changed: whether the cell was measured by other code than that of its key.
 
     Returns:
         Its key, and "" or a sentence that says why there is nothing to keep.
@@ -48,7 +55,9 @@ def measure_and_keep(
     )
     context = Context(checkpoint, progress, cell.label())
     try:
-        record = observe(measure, cell, context, code=code, timeout_s=timeout_s)
+        record = observe(
+            measure, cell, context, code=code, timeout_s=timeout_s, code_changed=code_changed
+        )
     finally:
         progress.unlink(missing_ok=True)
     if isinstance(record, str):
@@ -63,7 +72,13 @@ def measure_and_keep(
 
 
 def observe(
-    measure: Measure, cell: Cell, context: Context, *, code: Mapping[str, Any], timeout_s: float
+    measure: Measure,
+    cell: Cell,
+    context: Context,
+    *,
+    code: Mapping[str, Any],
+    timeout_s: float,
+    code_changed: Callable[[], bool],
 ) -> dict[str, Any] | str:
     """Measure one cell in this process.
 
@@ -73,6 +88,7 @@ def observe(
         context: what the run lends to it.
         code: its commit, and whether its tree was clean.
         timeout_s: seconds after which it is given up.
+        code_changed: whether the cell was measured by other code than that of its key.
 
     Returns:
         What is kept of it, or a sentence that says why there is nothing to keep.
@@ -99,6 +115,8 @@ def observe(
             f"{cell.label()} failed: {type(error).__name__}: {error}"
             f" ({Path(where.filename).name}, line {where.lineno})"
         )
+    if code_changed():
+        return CHANGED.format(cell.claim)
     record["not_offered"] = sorted(missing)
     record["duration_s"] = round(time.perf_counter() - started, 3)
     record["machine"] = machine(cell.device)

@@ -15,9 +15,9 @@ from rich.console import Console
 from odeclaims.cell import Cell
 from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore
-from odeclaims.run.observe import measure_and_keep
+from odeclaims.run.observe import CHANGED, measure_and_keep
 from odeclaims.run.progress import STATES
-from odeclaims.run.solving import code_here
+from odeclaims.run.solving import CodeHere
 from odeclaims.run.tasks import Task
 from odeclaims.run.watch import end_with
 
@@ -88,20 +88,18 @@ def _processes(tasks: list[Task], store: CellStore, count: int) -> Iterator[tupl
 def measure_by_code_of_key(measure: Measure, cell: Cell, key: str, *rest: Any) -> tuple[str, str]:
     """``measure_and_keep``, in a process that has the code from which the key was made.
 
-    A process imports a claim with its first cell, and with it all that the claim measures with. A
-    file that was changed since the run began would be measured with, and kept as if it had not
-    been.
+    A process imports a claim with its first cell, and some of what it measures with when it is
+    first used. A file that was changed since the run began would be measured with, and kept as if
+    it had not been.
     """
-    if cell.key(_code_here(measure, cell.solver)) != key:
-        return key, (
-            f"{cell.claim} is not measured to the end: its code was changed after this run began;"
-            " run again to go on"
-        )
-    return measure_and_keep(measure, cell, key, *rest)
+    code = _code_here(measure, cell.solver)
+    if cell.key(code.digest) != key:
+        return key, CHANGED.format(cell.claim)
+    return measure_and_keep(measure, cell, key, *rest, code_changed=code.changed)
 
 
 # Read once a process, since its imports stay as they are.
-_code_here = cache(code_here)
+_code_here = cache(CodeHere)
 
 
 def call_apart(calls: Iterable[Any], count: int) -> Iterator[Any]:

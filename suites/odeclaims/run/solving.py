@@ -2,16 +2,18 @@
 
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from neural_ode.delegate import Delegate, solve_with
 from neural_ode.failures import NotOffered
 from odeclaims.backends import Backend, choose_backends, find_backends
 from odeclaims.cell import OWN_SOLVER, digest
-from odeclaims.record.source import modules_of, source_digest
+from odeclaims.record.source import files_of, source_digest
 
 
 def choose_solver(name: str) -> Backend:
@@ -44,20 +46,44 @@ def code_of(measure: Callable[..., Any], solver: str) -> str:
     return digest(source, *adapter, versions_of(solver)) if adapter else source
 
 
-def code_here(measure: Callable[..., Any], solver: str) -> str:
-    """``code_of``, after all of that code was imported.
+class CodeHere:
+    """The code with which this process measures: its digest, and what it imports later.
 
-    Some of it is imported where it is first used. A file that is changed after this reaches this
-    process no more, and one that was changed before is in the digest.
+    A file that was changed before this was made is in the digest. One whose module is imported at
+    its first use may be changed in between, so that it is looked at again after each measurement.
+
+    Args:
+        measure: the claim's.
+        solver: by its name.
     """
-    for name in _modules(measure, solver):
-        import_all(name)
-    return code_of(measure, solver)
+
+    def __init__(self, measure: Callable[..., Any], solver: str) -> None:
+        files = {k: v for name in _modules(measure, solver) for k, v in files_of(name).items()}
+        self._later = {
+            name: (path, _stamp(path))
+            for name, path in files.items()
+            if path and name not in sys.modules
+        }
+        self.digest = code_of(measure, solver)
+
+    def changed(self) -> bool:
+        """Whether a module was imported, since this was last asked, from a file that changed."""
+        imported = [self._later.pop(name) for name in [*self._later] if name in sys.modules]
+        return any(_stamp(path) != stamp for path, stamp in imported)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written; nothing of one that is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def import_all(module: str) -> None:
     """Import a module and all modules of this project that it imports, now or later."""
-    for name in modules_of(module):
+    for name in files_of(module):
         # What cannot be imported here, for want of a library, is not used either.
         with suppress(ImportError):
             importlib.import_module(name)

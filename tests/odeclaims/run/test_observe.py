@@ -24,7 +24,7 @@ CODE = {"commit": None, "clean_tree": False}
 
 def keep(measure: Callable, out: Path, cell: Cell = CELL) -> tuple[str, str]:
     """Measure a cell and keep it under the key "key"."""
-    return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), CODE)
+    return measure_and_keep(measure, cell, "key", 600.0, CellStore(out), CODE, code_changed=bool)
 
 
 def leave_a_checkpoint(cell: Cell, context: Context) -> list[dict]:

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from odeclaims.cell import Cell, Context, Row
 from odeclaims.record.cells import CellStore
 from odeclaims.record.provenance import code_state
 from odeclaims.run import pool
-from odeclaims.run.solving import code_here, code_of
+from odeclaims.run.solving import CodeHere, code_of
 
 
 @pytest.mark.slow(reason="workers as joblib starts them import torch")
@@ -76,11 +77,11 @@ def test_code_that_is_changed_after_a_run_began_measures_nothing_for_it(counted)
 def test_a_worker_reads_the_code_once_and_measures_by_that_of_the_key_alone(tmp_path, monkeypatch):
     read = []
 
-    def code_of(measure, solver: str) -> str:
+    def code_here(measure, solver: str) -> SimpleNamespace:
         read.append(solver)
-        return "here"
+        return SimpleNamespace(digest="here", changed=lambda: False)
 
-    monkeypatch.setattr(pool, "_code_here", cache(code_of))
+    monkeypatch.setattr(pool, "_code_here", cache(code_here))
     store = CellStore(tmp_path)
     for number in range(3):
         cell = Cell("toy", {"x": 1}, number)
@@ -93,25 +94,35 @@ def test_a_worker_reads_the_code_once_and_measures_by_that_of_the_key_alone(tmp_
     assert read == ["ours"]
 
 
-def test_what_is_imported_late_is_that_of_the_key(tmp_path, monkeypatch):
+@pytest.mark.parametrize("changed", ["before", "after", "never"])
+def test_what_is_imported_late_is_that_of_the_key_or_nothing_is_kept(
+    tmp_path, monkeypatch, changed
+):
     """A worker imports some of the code with a later cell, when the file may have been changed."""
-    package = tmp_path / "late_claim"
+    package = tmp_path / f"late_{changed}"
     package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "late.py").write_text("VALUE = 1\n")
+    late = package / "late.py"
+    late.write_text("VALUE = 1\n")
     (package / "measure.py").write_text(
-        "def measure(cell, context):\n"
-        "    from late_claim.late import VALUE\n"
-        "    import late_claim.lacks_a_library\n"
+        f"def measure(cell, context):\n    from {package.name}.late import VALUE\n"
         "    return [{'x': VALUE}]\n"
     )
-    (package / "lacks_a_library.py").write_text("import no_such_library\n")
+    (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    measure = importlib.import_module("late_claim.measure").measure
-    assert code_here(measure, "ours") == code_of(measure, "ours")
-    (package / "late.py").write_text("VALUE = 'changed'\n")
-    (package / "lacks_a_library.py").write_text("")
-    assert measure(None, None) == [{"x": 1}]
+    measure = importlib.import_module(f"{package.name}.measure").measure
+    code, store, cell = CodeHere(measure, "ours"), CellStore(tmp_path), Cell("toy", {})
+    assert code.digest == code_of(measure, "ours")
+    task = (measure, cell, cell.key(code.digest), 600.0, store, code_state())
+    if changed == "before":
+        late.write_text("VALUE = 'changed'\n")
+    _, says = pool.measure_and_keep(*task, code_changed=code.changed)
+    assert ("its code was changed after this run began" in says) == (changed == "before")
+    assert store.path(*task[1:3]).exists() == (changed != "before")
+    if changed == "after":
+        # What was imported before stays what it was.
+        late.write_text("VALUE = 'changed'\n")
+        assert pool.measure_and_keep(*task, code_changed=code.changed)[1] == ""
+        assert measure(None, None) == [{"x": 1}]
 
 
 def no_rows(cell: Cell, context: Context) -> list[Row]:
