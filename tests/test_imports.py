@@ -45,7 +45,7 @@ ORDER: list[tuple[str, str, str]] = [
     (
         "training",
         "odeclaims.trained.work odeclaims.trained.publish",
-        "solver cell files run pool",
+        "solver cell files record run pool",
     ),
     ("report", "odeclaims.report", "version cell statement claim files record"),
     (

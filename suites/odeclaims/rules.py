@@ -253,6 +253,7 @@ class Better:
         interval = (statistics.mean_interval if mean else statistics.median_interval)(values)
         test = statistics.sign_flip_p if mean else statistics.median_p
         outcome = self.bounds.place(interval) if interval else "undecided"
+        seeds = _seeds_of_mean if mean else _seeds_of_median
         return Decision(
             outcome,
             value,
@@ -261,7 +262,7 @@ class Better:
             LEVEL,
             self._beyond(values),
             test(values, self.bounds.nearest(value)),
-            _seeds_of_mean(values, self.bounds, self.least) if outcome == "undecided" else None,
+            seeds(values, self.bounds, self.least) if outcome == "undecided" else None,
         )
 
     def _beyond(self, values: np.ndarray) -> str:
@@ -352,7 +353,7 @@ class Share:
             needed = _seeds_needed(
                 math.sqrt(max(value * (1 - value), 1 / (4 * total))),
                 self.bounds.distance(value),
-                self.least,
+                max(self.least, total + 1),
             )
         return Decision(
             outcome,
@@ -430,7 +431,23 @@ class Exact:
 
 def _seeds_of_mean(values: np.ndarray, bounds: Bounds, least: int) -> int | None:
     spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    # As many as there are have not decided.
+    least = max(least, len(values) + 1)
     return _seeds_needed(spread, bounds.distance(float(values.mean())), least)
+
+
+def _seeds_of_median(values: np.ndarray, bounds: Bounds, least: int) -> int | None:
+    """The seeds by which a sign test decides, if the share beyond the nearest bound stays.
+
+    Source: the normal approximation of the binomial distribution, for a test of one half.
+    """
+    if not len(values):
+        return None
+    ends = [e for e in (bounds.at_least - values, values - bounds.at_most) if np.isfinite(e).all()]
+    held = min(float(np.mean(end < 0) + np.mean(end == 0) / 2) for end in ends)
+    share = max(held, 1 - held)
+    spread = (_Z_LEVEL / 2 + _Z_POWER * math.sqrt(share * (1 - share))) / (_Z_LEVEL + _Z_POWER)
+    return _seeds_needed(spread, share - 0.5, max(least, len(values) + 1))
 
 
 def _seeds_needed(spread: float, effect: float, least: int) -> int | None:

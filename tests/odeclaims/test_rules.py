@@ -141,6 +141,37 @@ def test_the_seeds_that_would_decide_do_decide():
     assert decided.count("reproduced") > 0.65 * 60
 
 
+@pytest.mark.parametrize(
+    ("values", "bounds", "share"),
+    [
+        ([1, 1, 1, 1, 1, -1, -1, -1.0], POSITIVE, 5 / 8),
+        ([1, 1, 1, 1, 1, 1, 1, -1.0], POSITIVE, 7 / 8),
+        ([1, 1, 1, 1, 1, 1, 0, 0.0], POSITIVE, 7 / 8),
+        ([1, 1, 1, 1, -1, 1, 3, 1.0], Bounds(0, 2), 7 / 8),
+        ([-1, -1, -1, -1, 1, -1, -1, 1.0], POSITIVE, 6 / 8),
+    ],
+)
+def test_the_seeds_that_would_decide_about_a_median_do_decide(values, bounds, share):
+    """By a test of signs: how far beyond the bound a value lies says nothing of its median."""
+    decision = Better(bounds, "median").decide(values)
+    assert decision.outcome == "undecided"
+    assert decision.seeds_needed
+    assert decision.seeds_needed > len(values)
+    rng = np.random.default_rng(1)
+    sign = 1 if np.median(values) > 0 else -1
+    draws = sign * np.where(rng.random((200, decision.seeds_needed)) < share, 1.0, -1.0)
+    decided = [Better(POSITIVE, "median").decide(draw).outcome != "undecided" for draw in draws]
+    assert 0.7 < np.mean(decided) < 0.95
+
+
+def test_more_values_than_there_are_would_decide():
+    rng = np.random.default_rng(2)
+    for of in ("mean", "median"):
+        for _ in range(50):
+            decision = Better(POSITIVE, of).decide(rng.normal(0.5, 1, 8))
+            assert decision.seeds_needed is None or decision.seeds_needed > 8
+
+
 def test_items_and_seeds_are_drawn_again_together():
     rng = np.random.default_rng(0)
     items = rng.normal(0, 1, (5, 400))

@@ -3,12 +3,12 @@
 import ctypes
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
 
+from neural_ode import SolverFailure
 from odeclaims.cell import Context, Row
 from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.specification import Specification
@@ -63,11 +63,18 @@ def core_hours(history: Sequence[Row]) -> float:
 
 @dataclass(frozen=True)
 class Replay:
-    """The first losses of a training, recorded and repeated by today's code."""
+    """The first losses of a training, recorded and repeated by today's code.
+
+    Attributes:
+        name: of the network.
+        recorded, repeated: the losses, in the order of the updates.
+        failure: why a solve of the repetition failed, if it did.
+    """
 
     name: str
     recorded: Sequence[float]
     repeated: Sequence[float]
+    failure: str = ""
 
     @property
     def difference(self) -> float:
@@ -93,7 +100,8 @@ class Replay:
     @property
     def _reason(self) -> str:
         if len(self.repeated) < len(self.recorded):
-            return f"the training ended after {len(self.repeated)} updates"
+            ended = f"the training ended after {len(self.repeated)} updates"
+            return f"{ended}, where a solve failed: {self.failure}" if self.failure else ended
         for number, (before, now) in enumerate(zip(self.recorded, self.repeated, strict=True), 1):
             if not math.isfinite(now):
                 return f"loss {number} is {now:g}, {before:.3g} is expected"
@@ -124,6 +132,11 @@ def replay(specification: Specification, recorded: Sequence[float]) -> Replay:
         if number == len(recorded):
             raise _Enough
 
-    with suppress(_Enough):
+    failure = ""
+    try:
         recipe.train(specification, recipe.build(specification), Context(), on_update)
-    return Replay(specification.name, recorded, repeated)
+    except _Enough:
+        pass
+    except SolverFailure as error:
+        failure = str(error)
+    return Replay(specification.name, recorded, repeated, failure)

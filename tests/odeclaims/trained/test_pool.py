@@ -12,6 +12,7 @@ import torch
 from joblib import parallel_config, register_parallel_backend
 from safetensors.torch import load_file, save_file
 
+from neural_ode import StepLimit
 from odeclaims.record.files import CorruptFile, sha256
 from odeclaims.record.provenance import commit
 from odeclaims.trained import store, training, work
@@ -224,6 +225,18 @@ def test_a_replay_of_odd_losses_has_an_answer(recorded, repeated, agrees, says):
     result = training.Replay("net", recorded, repeated)
     assert result.agrees is agrees
     assert says in str(result)
+
+
+def test_a_replay_of_which_a_solve_fails_does_not_agree(monkeypatch):
+    def train(specification, model, context, on_update):
+        on_update(1, 2.3)
+        raise StepLimit("too many steps", 0.5)
+
+    recipe = replace(recipe_of(tiny("mlp")), train=train)
+    monkeypatch.setattr(training, "recipe_of", lambda specification: recipe)
+    result = training.replay(tiny("mlp"), [2.3, 2.2])
+    assert not result.agrees
+    assert str(result).endswith("after 1 updates, where a solve failed: too many steps")
 
 
 def test_a_line_that_was_cut_short_is_left_out(tmp_path):
