@@ -64,12 +64,14 @@ class CodeHere:
             for name, path in files.items()
             if path and name not in sys.modules
         }
+        self._changed = False
         self.digest = code_of(measure, solver)
 
     def changed(self) -> bool:
-        """Whether a module was imported, since this was last asked, from a file that changed."""
+        """Whether this process ever imported a module from a file that had changed."""
         imported = [self._later.pop(name) for name in [*self._later] if name in sys.modules]
-        return any(_stamp(path) != stamp for path, stamp in imported)
+        self._changed |= any(_stamp(path) != stamp for path, stamp in imported)
+        return self._changed
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

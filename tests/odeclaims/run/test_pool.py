@@ -115,9 +115,11 @@ def test_what_is_imported_late_is_that_of_the_key_or_nothing_is_kept(
     task = (measure, cell, cell.key(code.digest), 600.0, store, code_state())
     if changed == "before":
         late.write_text("VALUE = 'changed'\n")
-    _, says = pool.measure_and_keep(*task, code_changed=code.changed)
-    assert ("its code was changed after this run began" in says) == (changed == "before")
-    assert store.path(*task[1:3]).exists() == (changed != "before")
+    # What a process has imported it keeps, so that its later cells are not of the key either.
+    for _ in range(2):
+        _, says = pool.measure_and_keep(*task, code_changed=code.changed)
+        assert ("its code was changed after this run began" in says) == (changed == "before")
+        assert store.path(*task[1:3]).exists() == (changed != "before")
     if changed == "after":
         # What was imported before stays what it was.
         late.write_text("VALUE = 'changed'\n")
