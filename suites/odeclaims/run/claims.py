@@ -192,7 +192,7 @@ def _finished(store: CellStore, task: Task, console: Console) -> bool:
     if record is None:
         return False
     given_up = [row["status"] in GIVEN_UP for row in record["rows"]]
-    return not given_up or not all(given_up)
+    return not (given_up and all(given_up))
 
 
 def _compute(

@@ -12,8 +12,8 @@ from typing import Any
 
 from odeclaims.cell import Cell, Context
 from odeclaims.record.provenance import versions
+from odeclaims.run.code import CodeHere
 from odeclaims.run.observe import observe
-from odeclaims.run.solving import CodeHere
 
 
 def carry_out(order: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from rich.console import Console
 from odeclaims.cell import Cell
 from odeclaims.claim import Measure
 from odeclaims.record.cells import CellStore
+from odeclaims.run.code import CodeHere
 from odeclaims.run.observe import CHANGED, measure_and_keep
 from odeclaims.run.progress import STATES
-from odeclaims.run.solving import CodeHere
 from odeclaims.run.tasks import Task
 from odeclaims.run.watch import end_with
 

@@ -7,7 +7,7 @@ from typing import Any
 from odeclaims.cell import Cell, Profile, ProfileName
 from odeclaims.claim import Claim
 from odeclaims.record.provenance import code_state
-from odeclaims.run.solving import code_of
+from odeclaims.run.code import code_of
 
 # One thread a cell: cells run beside each other, and a time with one thread compares across
 # machines.

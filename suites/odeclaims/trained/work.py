@@ -16,8 +16,8 @@ from odeclaims.cell import Context
 from odeclaims.record.files import set_aside, write_text
 from odeclaims.record.provenance import code_state, machine
 from odeclaims.record.source import source_digest
+from odeclaims.run.code import import_all
 from odeclaims.run.pool import call_apart
-from odeclaims.run.solving import import_all
 from odeclaims.run.tasks import THREADS
 from odeclaims.trained import store
 from odeclaims.trained.recipes import recipe_of

@@ -14,7 +14,7 @@ from odeclaims.cell import Cell, Context, Row
 from odeclaims.record.cells import CellStore
 from odeclaims.record.provenance import code_state
 from odeclaims.run import pool
-from odeclaims.run.solving import CodeHere, code_of
+from odeclaims.run.code import CodeHere, code_of
 
 
 @pytest.mark.slow(reason="workers as joblib starts them import torch")

@@ -154,7 +154,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                     "noisy targets": _cell(middle, "rmse_noisy", 3),
                     "seen": _cell(middle, "rmse_seen", 3),
                     "unseen": _cell(middle, "rmse_unseen", 3),
-                    "RMSE, half the updates": _half(df, arm, points, noise),
+                    "RMSE, half the updates": _half_error(df, arm, points, noise),
                     "late gain, %": _cell(100 * middle, "late_gain", 2),
                     "training NFE": _cell(middle, "training_nfe", 3),
                 }
@@ -171,7 +171,7 @@ def _whole(middle: pd.Series, name: str) -> str:
     return f"{middle[name]:.0f}" if pd.notna(middle.get(name)) else ""
 
 
-def _half(df: pd.DataFrame, arm: str, points: int, noise: float) -> str:
+def _half_error(df: pd.DataFrame, arm: str, points: int, noise: float) -> str:
     """The error after half of the updates; the lookup has no training."""
     rows = half_results(df, arm, points, noise)
     return number(rows["rmse"].median(), 3) if arm != "lookup" and len(rows) else ""
