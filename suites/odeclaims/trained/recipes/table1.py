@@ -23,7 +23,8 @@ NAME = "table1"
 # The blocks of the residual nets; the cheap ones come first within a seed.
 BLOCKS = {"no_block": 0, "one_block": 1, "resnet": 6}
 NETS = ("mlp", *BLOCKS, "ode_net", "rk_net")
-SEEDS = 5
+# A comparison of a net with itself, as that of its evaluations, is decided from six seeds on.
+SEEDS = {net: 6 if net == "ode_net" else 5 for net in NETS}
 # The tolerance of training, and one at which every solve passes the validity checks.
 TOLERANCES = {"loose": 1e-3, "checked": 1e-7}
 SIZE = {
@@ -39,8 +40,13 @@ SIZE = {
 
 
 def specifications() -> list[Specification]:
-    """Every net for every seed."""
-    return [Specification(NAME, net, seed, SIZE) for seed in range(SEEDS) for net in NETS]
+    """Every net for each of its seeds."""
+    return [
+        Specification(NAME, net, seed, SIZE)
+        for seed in range(max(SEEDS.values()))
+        for net in NETS
+        if seed < SEEDS[net]
+    ]
 
 
 def build(specification: Specification) -> nn.Module:
