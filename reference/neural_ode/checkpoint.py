@@ -13,7 +13,7 @@ import torch
 FORMAT = 1
 
 
-def save_state(path: Path, settings: Mapping[str, int], state: Mapping[str, Any]) -> None:
+def save_state(path: Path, settings: Mapping[str, object], state: Mapping[str, Any]) -> None:
     """Put the state of a training with these settings at ``path``, in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -24,7 +24,7 @@ def save_state(path: Path, settings: Mapping[str, int], state: Mapping[str, Any]
         beside.unlink(missing_ok=True)
 
 
-def load_state(path: Path, settings: Mapping[str, int]) -> dict[str, Any] | None:
+def load_state(path: Path, settings: Mapping[str, object]) -> dict[str, Any] | None:
     """The state at ``path``, on the CPU; ``None`` where there is none that can be used.
 
     A file that cannot be read is set aside with a warning.

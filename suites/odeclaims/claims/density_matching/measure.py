@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neural_ode import SolverFailure
 from neural_ode.flows import CNF, ENERGIES, PlanarField, PlanarFlow, StandardNormal, log_normaliser
-from neural_ode.flows.fitting import Record, fit
+from neural_ode.flows.fitting import Record, Training, fit
 from odeclaims.cell import Cell, Context, Profile, Row, Scalar
 from odeclaims.claims.density_matching.settings import (
     CNF_STEPS,
@@ -226,7 +226,7 @@ def _train(cell: Cell, context: Context) -> list[Row]:
             context.tell(progress(step, steps, losses, model))
 
     try:
-        records = fit(
+        training = Training(
             model,
             _loss(model, energy, generators, params.get("anneal_steps"), tell),
             steps=steps,
@@ -234,13 +234,14 @@ def _train(cell: Cell, context: Context) -> list[Row]:
             generators=generators,
             record_every=max(1, steps // 20),
             observe=partial(evaluations, model),
-            checkpoint=context.checkpoint,
         )
+        fit(training, checkpoint=context.checkpoint)
         model.double()
         judged, nfe = _judge(model, runs, generators, params["evaluation_points"])
     except SolverFailure as failure:
         return runs.rows({}, {"status": failure.status})
     judged["status"] = ["ok" if math.isfinite(kl) else "nonfinite" for kl in judged["kl"]]
+    records = training.records
     judged["late_gain"] = _late_gain(records)
     common: Row = {
         "parameters": sum(p.numel() for p in model.parameters()) // len(runs.seeds),
@@ -349,7 +350,7 @@ def _time_steps(cell: Cell) -> list[Row]:
             energy = runs.energy
             if compiled:
                 energy = _compile(energy, torch.zeros(len(runs.seeds), BATCH, 2))
-            records = fit(
+            training = Training(
                 model,
                 _loss(model, energy, generators, None),
                 steps=6 * steps,
@@ -357,7 +358,9 @@ def _time_steps(cell: Cell) -> list[Row]:
                 generators=generators,
                 record_every=steps,
             )
-            seconds = [later.seconds - sooner.seconds for sooner, later in pairwise(records)]
+            fit(training)
+            stretches = pairwise(training.records)
+            seconds = [later.seconds - sooner.seconds for sooner, later in stretches]
             row = {"kind": "timing", "arm": arm, "compiled": compiled, "together": len(runs.seeds)}
             rows.append({**row, "step_s": median(seconds) / steps})
     return rows

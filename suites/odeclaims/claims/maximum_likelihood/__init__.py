@@ -51,7 +51,8 @@ DEVIATIONS = [
     " enough for each (the largest of their error norms).",
     "The planar flow leads from the data to the base, starts near the identity, and has the CNF's"
     " base, optimiser and rate; nf_long is the same with so many iterations that they take about"
-    " the CNF's time (columns iterations and train_s). The paper states none of it.",
+    " the CNF's time (columns iterations and train_s). The two train in turns, in one process, so"
+    " that whatever else the machine does slows both. The paper states none of it.",
     "cnf_constant, whose weights do not depend on time, has exactly the planar flow's number of"
     " parameters; it is the paper's sum over units, and its end time is 1.",
     "The gap is the mean of log p(data) - log q(data) over fresh samples of the data: the mean"
@@ -71,6 +72,10 @@ COLUMNS = {
     ),
     "repetitions": Column("repetitions of each data set that train as one batch"),
     "iterations": Column("iterations of Adam"),
+    "even_time": Column(
+        "cnf and nf_long, which train in turns: iterations of nf_long for each of the CNF's; 0 for"
+        " the other arms"
+    ),
     "batch_size": Column("fresh samples of the data in an iteration, for each model"),
     "compiled": Column("whether the solver's steps went through torch.compile in training"),
     "evaluation_points": Column("fresh samples on which a fitted model is judged"),

@@ -1,18 +1,18 @@
 """The models of an arm train as one batch, and each is judged against the density of its data."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
-from torch import Tensor
+from torch import Tensor, nn
 
 from neural_ode import SolverFailure
 from neural_ode.flows import CNF, Circles, Moons, PlanarField, PlanarFlow, StandardNormal
-from neural_ode.flows.fitting import Record, fit
+from neural_ode.flows.fitting import Record, Training, fit
 from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.claims.maximum_likelihood.settings import (
     CHECKED_TOLERANCE,
@@ -53,7 +53,10 @@ CHUNK = 1000
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each arm, the most expensive first, and one for the data."""
+    """One cell for each arm, the most expensive first, and one for the data.
+
+    The planar flow of equal time has no cell of its own: it trains in turns with the CNF.
+    """
     iterations = profile.pick(smoke=6, quick=EXAMPLE_ITERATIONS, paper=FULL_ITERATIONS)
     even_time = profile.pick(smoke=EVEN_TIME, quick=EVEN_TIME, paper=EVEN_TIME_LATE)
     common: dict[str, Any] = {
@@ -64,9 +67,13 @@ def cells(profile: Profile) -> Iterator[Cell]:
     }
     # Compiling takes most of a minute.
     compiled = profile.pick(smoke=False, quick=False, paper=True)
-    for arm in ("cnf", "nf_long", "cnf_constant", "nf"):
-        steps = even_time * iterations if arm == "nf_long" else iterations
-        params = {"arm": arm, "iterations": steps, "compiled": compiled and arm.startswith("cnf")}
+    for arm in ("cnf", "cnf_constant", "nf"):
+        params = {
+            "arm": arm,
+            "iterations": iterations,
+            "even_time": even_time if arm == "cnf" else 0,
+            "compiled": compiled and arm.startswith("cnf"),
+        }
         yield Cell(SLUG, params | common)
     yield Cell(SLUG, {"arm": "data", "drawn_points": common["drawn_points"]})
 
@@ -154,7 +161,9 @@ def _model(
     )
 
 
-def _freeze(arm: str, model: Flow, places: Sequence[int], tolerance: float = TOLERANCE) -> Flow:
+def _freeze(
+    arm: str, model: nn.Module, places: Sequence[int], tolerance: float = TOLERANCE
+) -> Flow:
     """The models at some places of the batch, in float64."""
     part = _model(arm, [torch.Generator() for _ in places], tolerance=tolerance).double()
     part.load_state_dict({name: value[list(places)] for name, value in model.state_dict().items()})
@@ -162,50 +171,84 @@ def _freeze(arm: str, model: Flow, places: Sequence[int], tolerance: float = TOL
 
 
 def _train(cell: Cell, context: Context) -> list[Row]:
-    """Train the models of an arm, judge them, and picture the first repetition of each data set."""
+    """Train the models of an arm, those of the CNF in turns with the planar flow of equal time."""
     params = cell.params
-    arm, iterations = params["arm"], params["iterations"]
     runs = Runs(params["repetitions"], cell.revision)
+    arms = {params["arm"]: params["iterations"]}
+    if params["even_time"]:
+        arms["nf_long"] = params["even_time"] * params["iterations"]
+    trainings = {arm: _training(arm, steps, cell, runs, context) for arm, steps in arms.items()}
+    try:
+        untrained = {
+            arm: _judge(_freeze_all(arm, training, runs), runs, CHUNK)["nll"]
+            for arm, training in trainings.items()
+        }
+        fit(*trainings.values(), turns=RECORDS, checkpoint=context.checkpoint)
+    except SolverFailure as failure:
+        return _failed(failure, runs)
+    rows: list[Row] = []
+    for arm, training in trainings.items():
+        start = runs.rows("training", {"nll": untrained[arm]}, {"iteration": 0})
+        own = _results(arm, training, params, runs) + start + _course(training.records, runs)
+        compiled = params["compiled"] and arm != "nf_long"
+        common: Row = {"arm": arm, "iterations": arms[arm], "compiled": compiled}
+        rows += [{**row, **common} for row in own]
+    return rows
+
+
+def _failed(failure: SolverFailure, runs: Runs) -> list[Row]:
+    """The rows of CNFs of which a solve failed."""
+    return runs.rows("result", {}, {"tolerance": TOLERANCE, "status": failure.status})
+
+
+def _training(arm: str, steps: int, cell: Cell, runs: Runs, context: Context) -> Training:
+    """The training of all models of an arm as one batch, before its first step."""
     generators = runs.generators("training")
-    model = _model(arm, generators, compiled=params["compiled"])
-    everyone = range(len(runs.names))
-    solver: Row = {"tolerance": TOLERANCE} if isinstance(model, CNF) else {}
+    model = _model(arm, generators, compiled=cell.params["compiled"])
 
     def loss(step: int) -> Float[Tensor, " runs"]:
-        nll = -model.log_prob(runs.sample(params["batch_size"], generators)).mean(dim=1)
-        context.tell(progress(step, iterations, nll, model))
+        x = runs.sample(cell.params["batch_size"], generators)
+        nll = -model.log_prob(x).mean(dim=1)
+        context.tell(f"{arm}, {progress(step, steps, nll, model)}")
         return nll
 
+    return Training(
+        model,
+        loss,
+        steps=steps,
+        optimiser=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
+        generators=generators,
+        record_every=max(1, steps // RECORDS),
+        observe=partial(evaluations, model),
+    )
+
+
+def _freeze_all(arm: str, training: Training, runs: Runs, tolerance: float = TOLERANCE) -> Flow:
+    """All models of a training as they are now, in float64."""
+    return _freeze(arm, training.model, range(len(runs.names)), tolerance)
+
+
+def _results(arm: str, training: Training, params: Mapping[str, Any], runs: Runs) -> list[Row]:
+    """Judge the trained models, and picture the first repetition of each data set."""
+    parameters = sum(p.numel() for p in training.model.parameters()) // len(runs.names)
+    solved = isinstance(training.model, CNF)
+    common: Row = {
+        **({"tolerance": TOLERANCE} if solved else {}),
+        "parameters": parameters,
+        "train_s": training.seconds,
+        "training_nfe": mean([record.observed for record in training.records]),
+    }
     try:
-        untrained = _judge(_freeze(arm, model, everyone), runs, CHUNK)
-        records = fit(
-            model,
-            loss,
-            steps=iterations,
-            optimiser=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
-            generators=generators,
-            record_every=max(1, iterations // RECORDS),
-            observe=partial(evaluations, model),
-            checkpoint=context.checkpoint,
-        )
-        frozen = _freeze(arm, model, everyone)
-        judged = _judge(frozen, runs, params["evaluation_points"])
-        common: Row = {
-            **solver,
-            "parameters": sum(p.numel() for p in model.parameters()) // len(runs.names),
-            "train_s": records[-1].seconds,
-            "training_nfe": mean([record.observed for record in records]),
-        }
+        judged = _judge(_freeze_all(arm, training, runs), runs, params["evaluation_points"])
         rows = runs.rows("result", judged, common)
-        if isinstance(model, CNF):
-            rows += _return_checked(_freeze(arm, model, everyone, CHECKED_TOLERANCE), runs)
+        if solved:
+            rows += _return_checked(_freeze_all(arm, training, runs, CHECKED_TOLERANCE), runs)
         if arm in ("cnf", "nf_long"):
             firsts = [i for i, (_, repetition) in enumerate(runs.names) if repetition == 0]
-            rows += _pictures(_freeze(arm, model, firsts), params["drawn_points"])
+            rows += _pictures(_freeze(arm, training.model, firsts), params["drawn_points"])
     except SolverFailure as failure:
-        return runs.rows("result", {}, {**solver, "status": failure.status})
-    start = runs.rows("training", {"nll": untrained["nll"]}, {"iteration": 0})
-    return rows + start + _course(records, runs)
+        return _failed(failure, runs)
+    return rows
 
 
 def _course(records: Sequence[Record], runs: Runs) -> list[Row]:

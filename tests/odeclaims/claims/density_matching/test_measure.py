@@ -90,14 +90,17 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
 
     fit, steps = measure.fit, []
 
-    def watched(model, loss, *, stop, **settings):
+    def watched(training, *, stop, **settings):
+        loss = training.loss
+
         def stopping(step):
             steps.append(step)
             if step == stop:
                 raise Stopped
             return loss(step)
 
-        return fit(model, stopping, checkpoint_every_s=0.0, **settings)
+        monkeypatch.setattr(training, "loss", stopping)
+        fit(training, checkpoint_every_s=0.0, **settings)
 
     context = Context(checkpoint=tmp_path / "state")
     monkeypatch.setattr(measure, "fit", lambda *a, **k: watched(*a, stop=13, **k))

@@ -5,7 +5,6 @@ import pytest
 
 from odeclaims.cell import Cell
 from odeclaims.claims.maximum_likelihood import CLAIM
-from odeclaims.claims.maximum_likelihood.judge import NAMES
 from tests.odeclaims.claims.maximum_likelihood.small import cell, measured
 
 
@@ -13,5 +12,6 @@ from tests.odeclaims.claims.maximum_likelihood.small import cell, measured
 def frame() -> pd.DataFrame:
     """Every arm after few iterations, and the data."""
     data = Cell(CLAIM.slug, {"arm": "data", "drawn_points": 10})
-    parts = [measured(chosen) for chosen in (*map(cell, NAMES), data)]
+    arms = (cell("cnf", even_time=1), cell("cnf_constant"), cell("nf"), data)
+    parts = [measured(chosen) for chosen in arms]
     return pd.concat(parts).reindex(columns=list(CLAIM.all_columns))

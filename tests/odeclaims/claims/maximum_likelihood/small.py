@@ -13,6 +13,7 @@ COMMON: dict[str, Any] = {
     "evaluation_points": 1000,
     "drawn_points": 10,
     "compiled": False,
+    "even_time": 0,
 }
 
 

@@ -1,12 +1,16 @@
 """The rows of small runs, and the gap against quadrature."""
 
 import re
+from functools import partial
+from itertools import count
 
 import pandas as pd
 import pytest
 import torch
 
+from neural_ode.failures import StepLimit
 from neural_ode.flows import CNF, PlanarFlow
+from neural_ode.flows.fitting import Training
 from odeclaims.cell import Context, Profile
 from odeclaims.claims.maximum_likelihood import CLAIM, measure
 from odeclaims.claims.maximum_likelihood.measure import Runs
@@ -125,35 +129,75 @@ def test_some_models_are_taken_out_of_a_batch():
         assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
 
 
-def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):
-    whole = measured(cell("nf")).drop(columns="train_s")
-    fit = measure.fit
+@pytest.mark.parametrize(
+    ("chosen", "stop"),
+    [(cell("nf"), 2), (cell("cnf", even_time=2), 4)],
+    ids=["alone", "in turns"],
+)
+def test_an_interrupted_training_goes_on(tmp_path, monkeypatch, chosen, stop):
+    whole = measured(chosen).drop(columns="train_s")
+    fit, steps = measure.fit, count()
 
     class Stopped(Exception):
         pass
 
-    def stopping(model, loss, **settings):
-        def loss_until(step):
-            if step == 2:
-                raise Stopped
-            return loss(step)
+    def stopping(*trainings, **settings):
+        for training in trainings:
+            monkeypatch.setattr(training, "take_step", partial(until, training.take_step))
+        return fit(*trainings, checkpoint_every_s=0.0, **settings)
 
-        return fit(model, loss_until, checkpoint_every_s=0.0, **settings)
+    def until(take_step):
+        if next(steps) == stop:
+            raise Stopped
+        take_step()
 
     context = Context(checkpoint=tmp_path / "state")
-    monkeypatch.setattr(measure, "fit", stopping)
-    with pytest.raises(Stopped):
-        measured(cell("nf"), context)
+    with monkeypatch.context() as patched:
+        patched.setattr(measure, "fit", stopping)
+        with pytest.raises(Stopped):
+            measured(chosen, context)
     assert (tmp_path / "state").exists()
-    monkeypatch.setattr(measure, "fit", fit)
-    resumed = measured(cell("nf"), context).drop(columns="train_s")
+    resumed = measured(chosen, context).drop(columns="train_s")
     pd.testing.assert_frame_equal(resumed, whole)
+
+
+def test_trainings_of_equal_time_take_turns(monkeypatch):
+    """In each turn either takes its share of its steps; the planar flow has rows of its own."""
+    seen: list[str] = []
+    take_step = Training.take_step
+
+    def noted(training):
+        seen.append("cnf" if isinstance(training.model, CNF) else "nf_long")
+        take_step(training)
+
+    monkeypatch.setattr(Training, "take_step", noted)
+    df = measured(cell("cnf", even_time=2))
+    assert seen == 3 * ["nf_long", "cnf", "nf_long"]
+    results = df[df["kind"] == "result"]
+    assert results.groupby("arm")["iterations"].max().to_dict() == {"cnf": 3, "nf_long": 6}
+
+
+def test_a_failure_of_the_cnf_leaves_what_the_planar_flow_has_learnt(monkeypatch):
+    judge = measure._judge
+
+    def failing(model, runs, points):
+        if isinstance(model, CNF) and points > measure.CHUNK:
+            raise StepLimit("too many steps", 0.5)
+        return judge(model, runs, points)
+
+    monkeypatch.setattr(measure, "_judge", failing)
+    df = measured(cell("cnf", even_time=1, evaluation_points=2000))
+    statuses = df[df["kind"] == "result"].groupby("arm")["status"].unique()
+    assert {arm: list(found) for arm, found in statuses.items()} == {
+        "cnf": ["max_steps"],
+        "nf_long": ["ok"],
+    }
 
 
 def test_a_training_says_how_far_it_is(tmp_path):
     CLAIM.measure(cell("cnf_constant"), Context(progress=tmp_path / "progress"))
     said = (tmp_path / "progress").read_text()
-    assert re.match(r"step \d of 3, mean loss \d\.\d{3} nats, \d+ evaluations", said)
+    assert re.match(r"cnf_constant, step \d of 3, mean loss \d\.\d{3} nats, \d+ evaluations", said)
 
 
 def test_a_training_that_fails_is_a_row_for_each_model(monkeypatch):
@@ -167,9 +211,9 @@ def test_quick_has_the_iterations_and_seeds_to_be_judged():
     cells = [c for c in CLAIM.cells(Profile("quick")) if c.params["arm"] != "data"]
     # Holm over four statements needs a least p-value of 0.05 / 4.
     assert all(2 ** (1 - c.params["repetitions"]) <= 0.05 / 4 for c in cells)
-    iterations = {c.params["arm"]: c.params["iterations"] for c in cells}
-    assert iterations.pop("nf_long") == EVEN_TIME * EXAMPLE_ITERATIONS
-    assert set(iterations.values()) == {EXAMPLE_ITERATIONS}
+    assert {c.params["iterations"] for c in cells} == {EXAMPLE_ITERATIONS}
+    even_time = {c.params["arm"]: c.params["even_time"] for c in cells}
+    assert even_time == {"cnf": EVEN_TIME, "cnf_constant": 0, "nf": 0}
     assert not any(CLAIM.alone(c) for c in cells)
 
 
