@@ -1,6 +1,9 @@
 """What a worker does with one cell; whole runs are tested as processes in ``cli``."""
 
 import io
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,28 @@ def test_the_checkpoint_of_a_cell_that_failed_is_kept(tmp_path):
     assert "RuntimeError: power cut" in sentence
     kept = CellStore(tmp_path).path(CELL, "key").with_suffix(".checkpoint")
     assert kept.read_text() == "half way"
+
+
+def test_the_duration_is_that_of_the_processor_with_its_children(tmp_path):
+    """So other work on the machine, which makes a cell wait, does not lengthen it."""
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+
+    def wait(cell: Cell, context: Context) -> list[dict]:
+        time.sleep(0.5)
+        return []
+
+    def compile_something(cell: Cell, context: Context) -> list[dict]:
+        subprocess.run([sys.executable, "-c", burn], check=True)
+        return []
+
+    def duration(measure: Callable) -> float:
+        out = tmp_path / measure.__name__
+        assert keep(measure, out) == ("key", "")
+        record, _ = CellStore(out).read(CELL, "key")
+        assert record is not None
+        return record["duration_s"]
+
+    assert duration(wait) < 0.3 <= duration(compile_something)
 
 
 def test_a_cell_says_how_far_it_is_while_it_runs_and_then_no_more(tmp_path):
