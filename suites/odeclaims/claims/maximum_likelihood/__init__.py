@@ -70,12 +70,15 @@ COLUMNS = {
         " flow, as many iterations), nf_long (planar flow, iterations of about the CNF's time) or"
         " data (the densities themselves)"
     ),
-    "repetitions": Column("repetitions of each data set that train as one batch"),
-    "iterations": Column("iterations of Adam"),
-    "even_time": Column(
-        "cnf and nf_long, which train in turns: iterations of nf_long for each of the CNF's; 0 for"
-        " the other arms"
+    "net": Column(
+        "network of the pool: even_time (cnf and nf_long, which train in turns), cnf_constant or nf"
     ),
+    "weights": Column("SHA-256 digest of its published weights; blank where trained here"),
+    "revision": Column("revision of the rules for which it was trained; it enters the seeds"),
+    "repetitions": Column("repetitions of each data set that train as one batch"),
+    "judged": Column("repetitions of each data set that are judged"),
+    "iterations": Column("iterations of Adam"),
+    "even_time": Column("iterations of nf_long for each of the CNF's"),
     "batch_size": Column("fresh samples of the data in an iteration, for each model"),
     "compiled": Column("whether the solver's steps went through torch.compile in training"),
     "evaluation_points": Column("fresh samples on which a fitted model is judged"),
@@ -89,6 +92,9 @@ COLUMNS = {
     "nll_se": Column("its standard error over the evaluation points, nats"),
     "gap": Column("mean of log p(data) - log q over the evaluation points, nats"),
     "gap_se": Column("its standard error, nats"),
+    "gap_by_quadrature": Column(
+        "the same by the midpoint rule where the data have all but a millionth of their mass, nats"
+    ),
     "parameters": Column("parameters of one model"),
     "tolerance": Column("cnf, cnf_constant: rtol and atol of the solves"),
     "training_nfe": Column(
@@ -103,7 +109,7 @@ COLUMNS = {
         " from the base, float64, same tolerance"
     ),
     "iteration": Column("training: iterations so far"),
-    "train_s": Column("seconds of training of the whole cell so far", varies=True),
+    "train_s": Column("seconds of training of all models of the arm so far", varies=True),
     "share": Column(
         "density and sample: share of the integration time, or of a planar flow's layers, from the"
         " base on"

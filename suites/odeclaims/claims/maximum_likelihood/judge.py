@@ -104,6 +104,14 @@ def _chances(df: pd.DataFrame) -> list[float]:
     return chances_below_zero(models["gap"], models["gap_se"])
 
 
+def _chances_by_quadrature(df: pd.DataFrame) -> list[float]:
+    """How likely sampling alone takes each gap so far from that by quadrature."""
+    models = ok(df, kind="result")
+    off = (models["gap"] - models["gap_by_quadrature"]).abs()
+    # Either side of zero is as likely.
+    return [min(1.0, 2 * chance) for chance in chances_below_zero(-off, models["gap_se"])]
+
+
 def _tightest_returns(df: pd.DataFrame) -> list[float]:
     """The round trip error of each model, at the tightest tolerance at which it was solved."""
     rows = ok(df, kind=["result", "round_trip"]).sort_values("tolerance", ascending=False)
@@ -147,6 +155,14 @@ CHECKS = [
         Bounds(at_least=CHANCE),
         "a divergence is never negative: the p-value of each gap, times their number, says whether"
         " sampling explains one below zero",
+    ),
+    Check(
+        "gaps_by_quadrature",
+        "The gaps over samples are those by quadrature",
+        _chances_by_quadrature,
+        Bounds(at_least=CHANCE),
+        "a mean over samples is off by chance alone: the p-value of each difference, times their"
+        " number",
     ),
     Check(
         "flows_return",

@@ -1,27 +1,19 @@
-"""The models of an arm train as one batch, and each is judged against the density of its data."""
+"""Take trained flows and judge each against the density of its data."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
 
+import pandas as pd
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor, nn
 
 from neural_ode import SolverFailure
-from neural_ode.flows import CNF, Circles, Moons, PlanarField, PlanarFlow, StandardNormal
-from neural_ode.flows.fitting import Record, Training, fit
+from neural_ode.flows import CNF, PlanarFlow
 from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.claims.maximum_likelihood.settings import (
     CHECKED_TOLERANCE,
     DATA,
-    EVEN_TIME,
-    EVEN_TIME_LATE,
-    EXAMPLE_BATCH,
-    EXAMPLE_ITERATIONS,
-    FULL_ITERATIONS,
     RETURNED,
     SHARES,
     SLUG,
@@ -34,238 +26,170 @@ from odeclaims.kits.flow_models import (
     mean,
     means_and_errors,
     picture_rows,
-    progress,
     round_trip_errors,
 )
+from odeclaims.trained.provide import provide, published
+from odeclaims.trained.recipes.likelihood_flows import (
+    DENSITIES,
+    NAME,
+    NETS,
+    SIZE,
+    TOLERANCE,
+    UNITS,
+    Runs,
+    freeze,
+    iterations_of,
+)
+from odeclaims.trained.specification import Specification
 
-# The circles are the released example's. The moons' noise is not published; with 0.07 they are
-# about as sharp as the circles, so that a nat weighs about the same on either.
-DENSITIES = {"circles": Circles(noise=0.06, factor=0.5), "moons": Moons(noise=0.07)}
-UNITS, HIDDEN = 64, 32
-# Of the released example: the variance of the base, the end time, and the solver's tolerance.
-BASE_VARIANCE, END, TOLERANCE = 0.1, 10.0, 1e-5
-LEARNING_RATE = 1e-3
-# No solve of a healthy flow comes near so many steps.
-STEP_LIMIT = 1000
-RECORDS = 40
 # Points that are judged at a time.
 CHUNK = 1000
+# Of the quadrature: the distance of its points, half of the data's noise or less, and the share of
+# the data's mass that they have to hold.
+SPACING, MASS = 0.03, 1 - 1e-6
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each arm, the most expensive first, and one for the data.
+    """One cell for each network of flows, and one for the data.
 
-    The planar flow of equal time has no cell of its own: it trains in turns with the CNF.
+    The profiles quick and hour take the published flows; smoke and paper train their own.
     """
-    iterations = profile.pick(smoke=6, quick=EXAMPLE_ITERATIONS, paper=FULL_ITERATIONS)
-    even_time = profile.pick(smoke=EVEN_TIME, quick=EVEN_TIME, paper=EVEN_TIME_LATE)
-    common: dict[str, Any] = {
-        "repetitions": len(profile.repetitions(smoke=1, quick=8, hour=8, paper=8)),
-        "batch_size": profile.pick(smoke=32, quick=32, hour=128, paper=EXAMPLE_BATCH),
+    looks = {
         "evaluation_points": profile.pick(smoke=1000, quick=5000, hour=20_000, paper=50_000),
         "drawn_points": profile.pick(smoke=50, quick=400, paper=400),
     }
-    # Compiling takes most of a minute.
-    compiled = profile.pick(smoke=False, quick=False, paper=True)
-    for arm in ("cnf", "cnf_constant", "nf"):
-        params = {
-            "arm": arm,
-            "iterations": iterations,
-            "even_time": even_time if arm == "cnf" else 0,
-            "compiled": compiled and arm.startswith("cnf"),
-        }
-        yield Cell(SLUG, params | common)
-    yield Cell(SLUG, {"arm": "data", "drawn_points": common["drawn_points"]})
+    for specification, weights in _networks(profile):
+        size = specification.size
+        # Of published flows so many are judged as the user asks for.
+        judged = min(profile.seeds or size["repetitions"], size["repetitions"])
+        params = {"net": specification.net, "weights": weights, **size, "judged": judged, **looks}
+        yield Cell(SLUG, params)
+    yield Cell(SLUG, {"arm": "data", "drawn_points": looks["drawn_points"]})
+
+
+def _networks(profile: Profile) -> list[tuple[Specification, str]]:
+    if profile.name in ("quick", "hour"):
+        return published(NAME)
+    size = {
+        **SIZE,
+        "repetitions": len(profile.repetitions(smoke=1, quick=0, paper=8)),
+        "iterations": profile.pick(smoke=6, quick=0, paper=SIZE["iterations"]),
+        "even_time": profile.pick(smoke=2, quick=0, paper=SIZE["even_time"]),
+        "batch_size": profile.pick(smoke=32, quick=0, paper=512),
+        # Compiling takes most of a minute.
+        "compiled": profile.pick(smoke=False, quick=False, paper=True),
+    }
+    return [(Specification(NAME, net, 0, size), "") for net in NETS]
+
+
+def specify(cell: Cell) -> Specification:
+    """Which network a cell is about."""
+    return Specification(NAME, cell.params["net"], 0, {key: cell.params[key] for key in SIZE})
 
 
 def measure(cell: Cell, context: Context) -> list[Row]:
-    """Train the models of an arm and judge them, or picture the data."""
-    return _picture_data(cell) if cell.params["arm"] == "data" else _train(cell, context)
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The models of a cell that train as one batch: for each data set every repetition."""
-
-    repetitions: int
-    revision: int = 1
-
-    @property
-    def names(self) -> list[tuple[str, int]]:
-        """The data set and the repetition of each."""
-        return [(name, repetition) for name in DATA for repetition in range(self.repetitions)]
-
-    def seeds(self, use: str) -> list[int]:
-        """One for each model, the same for every arm, but another for another use."""
-        return [
-            Cell(SLUG, {"data": data, "use": use}, i, revision=self.revision).seed
-            for data, i in self.names
-        ]
-
-    def generators(self, use: str) -> list[torch.Generator]:
-        """A new one for each model."""
-        return [torch.Generator().manual_seed(seed) for seed in self.seeds(use)]
-
-    def sample(
-        self, count: int, generators: Sequence[torch.Generator]
-    ) -> Float[Tensor, "runs count 2"]:
-        """Fresh samples of each model's data."""
-        pairs = zip(self.names, generators, strict=True)
-        return torch.stack([DENSITIES[data].sample(count, source) for (data, _), source in pairs])
-
-    def log_prob(self, x: Float64[Tensor, "runs count 2"]) -> Float64[Tensor, "runs count"]:
-        """The log-density of each model's data at its points, nats."""
-        pairs = zip(self.names, x, strict=True)
-        return torch.stack([DENSITIES[data].log_prob(points) for (data, _), points in pairs])
-
-    def rows(self, kind: str, columns: dict[str, list[float]], common: Row) -> list[Row]:
-        """A row for each model, from one value of each column for each."""
-        return [
-            {
-                "kind": kind,
-                "data": data,
-                "repetition": repetition,
-                "seed": seed,
-                **{name: values[i] for name, values in columns.items()},
-                **common,
-            }
-            for i, ((data, repetition), seed) in enumerate(
-                zip(self.names, self.seeds("training"), strict=True)
-            )
-        ]
-
-
-def _model(
-    arm: str,
-    generators: Sequence[torch.Generator],
-    *,
-    compiled: bool = False,
-    tolerance: float = TOLERANCE,
-) -> Flow:
-    """The models of an arm, one for each generator."""
-    runs, base = len(generators), StandardNormal(2, math.sqrt(BASE_VARIANCE))
-    if arm.startswith("nf"):
-        return PlanarFlow(2, UNITS, base=base, towards="base", runs=runs, generator=generators)
-    if arm == "cnf":
-        field = PlanarField(2, UNITS, runs=runs, hidden=HIDDEN, reduce="mean", generator=generators)
-    else:
-        field = PlanarField(2, UNITS, runs=runs, generator=generators)
-    return CNF(
-        field,
-        base,
-        end=END if arm == "cnf" else 1.0,
-        rtol=tolerance,
-        atol=tolerance,
-        max_num_steps=STEP_LIMIT,
-        compile=compiled,
-    )
-
-
-def _freeze(
-    arm: str, model: nn.Module, places: Sequence[int], tolerance: float = TOLERANCE
-) -> Flow:
-    """The models at some places of the batch, in float64."""
-    part = _model(arm, [torch.Generator() for _ in places], tolerance=tolerance).double()
-    part.load_state_dict({name: value[list(places)] for name, value in model.state_dict().items()})
-    return part.requires_grad_(False)
-
-
-def _train(cell: Cell, context: Context) -> list[Row]:
-    """Train the models of an arm, those of the CNF in turns with the planar flow of equal time."""
-    params = cell.params
-    runs = Runs(params["repetitions"], cell.revision)
-    arms = {params["arm"]: params["iterations"]}
-    if params["even_time"]:
-        arms["nf_long"] = params["even_time"] * params["iterations"]
-    trainings = {arm: _training(arm, steps, cell, runs, context) for arm, steps in arms.items()}
+    """Judge the flows of a network, or picture the data."""
+    if cell.params.get("arm") == "data":
+        return _picture_data(cell)
+    runs = Runs(cell.params["judged"], cell.params["revision"])
     try:
-        untrained = {
-            arm: _judge(_freeze_all(arm, training, runs), runs, CHUNK)["nll"]
-            for arm, training in trainings.items()
-        }
-        fit(*trainings.values(), turns=RECORDS, checkpoint=context.checkpoint)
+        network = provide(specify(cell), cell.params["weights"], context)
     except SolverFailure as failure:
-        return _failed(failure, runs)
+        arm = NETS[cell.params["net"]][0]
+        return [{**row, **_settings(arm, cell)} for row in _failed(failure, runs)]
     rows: list[Row] = []
-    for arm, training in trainings.items():
-        start = runs.rows("training", {"nll": untrained[arm]}, {"iteration": 0})
-        own = _results(arm, training, params, runs) + start + _course(training.records, runs)
-        compiled = params["compiled"] and arm != "nf_long"
-        common: Row = {"arm": arm, "iterations": arms[arm], "compiled": compiled}
-        rows += [{**row, **common} for row in own]
+    for arm in NETS[cell.params["net"]]:
+        course = network.history[network.history["arm"] == arm]
+        flows = network.model.get_submodule(arm)
+        own = _results(arm, flows, cell, runs, _spent(course)) + _course(course, cell, runs)
+        rows += [{**row, **_settings(arm, cell)} for row in own]
     return rows
+
+
+def _settings(arm: str, cell: Cell) -> Row:
+    """The arm of a row, and how its flows were trained."""
+    compiled = cell.params["compiled"] and arm.startswith("cnf")
+    return {"arm": arm, "iterations": iterations_of(arm, cell.params), "compiled": compiled}
 
 
 def _failed(failure: SolverFailure, runs: Runs) -> list[Row]:
     """The rows of CNFs of which a solve failed."""
-    return runs.rows("result", {}, {"tolerance": TOLERANCE, "status": failure.status})
+    return _rows(runs, "result", {}, {"tolerance": TOLERANCE, "status": failure.status})
 
 
-def _training(arm: str, steps: int, cell: Cell, runs: Runs, context: Context) -> Training:
-    """The training of all models of an arm as one batch, before its first step."""
-    generators = runs.generators("training")
-    model = _model(arm, generators, compiled=cell.params["compiled"])
-
-    def loss(step: int) -> Float[Tensor, " runs"]:
-        x = runs.sample(cell.params["batch_size"], generators)
-        nll = -model.log_prob(x).mean(dim=1)
-        context.tell(f"{arm}, {progress(step, steps, nll, model)}")
-        return nll
-
-    return Training(
-        model,
-        loss,
-        steps=steps,
-        optimiser=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
-        generators=generators,
-        record_every=max(1, steps // RECORDS),
-        observe=partial(evaluations, model),
-    )
+def _spent(course: pd.DataFrame) -> Row:
+    """What a training took: its seconds, and the mean evaluations of its solves at the records."""
+    nfe = course["nfe_forward"].dropna().tolist() if "nfe_forward" in course else []
+    return {"train_s": float(course["seconds"].sum()), "training_nfe": mean(nfe)}
 
 
-def _freeze_all(arm: str, training: Training, runs: Runs, tolerance: float = TOLERANCE) -> Flow:
-    """All models of a training as they are now, in float64."""
-    return _freeze(arm, training.model, range(len(runs.names)), tolerance)
+def _rows(runs: Runs, kind: str, columns: dict[str, list[float]], common: Row) -> list[Row]:
+    """A row for each flow, from one value of each column for each."""
+    return [
+        {
+            "kind": kind,
+            "data": data,
+            "repetition": repetition,
+            "seed": seed,
+            **{name: values[i] for name, values in columns.items()},
+            **common,
+        }
+        for i, ((data, repetition), seed) in enumerate(
+            zip(runs.names, runs.seeds("training"), strict=True)
+        )
+    ]
 
 
-def _results(arm: str, training: Training, params: Mapping[str, Any], runs: Runs) -> list[Row]:
-    """Judge the trained models, and picture the first repetition of each data set."""
-    parameters = sum(p.numel() for p in training.model.parameters()) // len(runs.names)
-    solved = isinstance(training.model, CNF)
+def _places(cell: Cell, repetitions: int) -> list[int]:
+    """Where the flows of the first repetitions stand in the batch that was trained."""
+    names = Runs(cell.params["repetitions"]).names
+    return [i for i, (_, repetition) in enumerate(names) if repetition < repetitions]
+
+
+def _course(course: pd.DataFrame, cell: Cell, runs: Runs) -> list[Row]:
+    """The rows of a training: a row for each stretch and flow."""
+    rows: list[Row] = []
+    places, taken = _places(cell, cell.params["judged"]), 0.0
+    for stretch in course.to_dict("records"):
+        taken += _number(stretch["seconds"]) or 0.0
+        losses = [float(loss) for loss in stretch["losses"].split()]
+        common: Row = {
+            "iteration": int(stretch["iteration"]),
+            "train_s": taken if stretch["iteration"] else None,
+            "training_nfe": _number(stretch.get("nfe_forward")),
+        }
+        rows += _rows(runs, "training", {"nll": [losses[i] for i in places]}, common)
+    return rows
+
+
+def _number(value: float | None) -> float | None:
+    """The value; ``None`` where the history has none."""
+    return None if value is None or math.isnan(value) else value
+
+
+def _results(arm: str, flows: nn.Module, cell: Cell, runs: Runs, spent: Row) -> list[Row]:
+    """Judge the trained flows, and picture the first repetition of each data set."""
+    params, places = cell.params, _places(cell, cell.params["judged"])
+    solved = not arm.startswith("nf")
     common: Row = {
         **({"tolerance": TOLERANCE} if solved else {}),
-        "parameters": parameters,
-        "train_s": training.seconds,
-        "training_nfe": mean([record.observed for record in training.records]),
+        "parameters": sum(p[0].numel() for p in flows.parameters()),
+        **spent,
     }
     try:
-        judged = _judge(_freeze_all(arm, training, runs), runs, params["evaluation_points"])
-        rows = runs.rows("result", judged, common)
+        judged = _judge(freeze(arm, flows, places), runs, params["evaluation_points"])
+        rows = _rows(runs, "result", judged, common)
         if solved:
-            rows += _return_checked(_freeze_all(arm, training, runs, CHECKED_TOLERANCE), runs)
+            rows += _return_checked(freeze(arm, flows, places, CHECKED_TOLERANCE), runs)
         if arm in ("cnf", "nf_long"):
-            firsts = [i for i, (_, repetition) in enumerate(runs.names) if repetition == 0]
-            rows += _pictures(_freeze(arm, training.model, firsts), params["drawn_points"])
+            rows += _pictures(freeze(arm, flows, _places(cell, 1)), params["drawn_points"])
     except SolverFailure as failure:
         return _failed(failure, runs)
     return rows
 
 
-def _course(records: Sequence[Record], runs: Runs) -> list[Row]:
-    """The rows of a training: a row for each record and model."""
-    rows: list[Row] = []
-    for record in records:
-        common: Row = {
-            "iteration": record.step,
-            "train_s": record.seconds,
-            "training_nfe": record.observed,
-        }
-        rows += runs.rows("training", {"nll": record.losses}, common)
-    return rows
-
-
 def _judge(model: Flow, runs: Runs, points: int) -> dict[str, list[float]]:
-    """The likelihood of each frozen model on fresh samples, its gap, and its round trip."""
+    """The likelihood of each frozen flow on fresh samples, its gaps, and its round trip."""
     generators = runs.generators("test")
     floors = [DENSITIES[data].entropy for data, _ in runs.names]
     likelihoods, gaps, spent = [], [], []
@@ -278,11 +202,36 @@ def _judge(model: Flow, runs: Runs, points: int) -> dict[str, list[float]]:
     judged: dict[str, list[float]] = {"floor": floors}
     judged["nll"], judged["nll_se"] = means_and_errors(likelihoods)
     judged["gap"], judged["gap_se"] = means_and_errors(gaps)
+    judged["gap_by_quadrature"] = _gaps_by_quadrature(model, runs)
     if isinstance(model, CNF):
         judged["nfe_forward"] = [sum(spent) / len(spent)] * len(floors)
     x = runs.sample(RETURNED, generators).double()
     judged["reconstruction_error"] = round_trip_errors(model, x)
     return judged
+
+
+def _gaps_by_quadrature(model: Flow, runs: Runs) -> list[float]:
+    """KL(data || model) of each frozen flow, nats: the midpoint rule where the data have mass."""
+    points = _quadrature_points()
+    x = torch.stack([points[data] for data, _ in runs.names])
+    log_p = runs.log_prob(x)
+    log_q = torch.cat([model.log_prob(part) for part in x.split(CHUNK, dim=1)], dim=1)
+    p = log_p.exp()
+    return ((p * (log_p - log_q)).sum(dim=1) / p.sum(dim=1)).tolist()
+
+
+def _quadrature_points() -> dict[str, Float64[Tensor, "count 2"]]:
+    """For each data set the points of a lattice at which its density is largest.
+
+    They are as many for each, so that all flows are judged as one batch.
+    """
+    first = torch.arange(-2, 3, SPACING, dtype=torch.float64)
+    lattice = torch.cartesian_prod(first, first)
+    order, counts = {}, []
+    for data, density in DENSITIES.items():
+        masses, order[data] = (density.log_prob(lattice).exp() * SPACING**2).sort(descending=True)
+        counts.append(int((masses.cumsum(0) < MASS).sum()) + 1)
+    return {data: lattice[places[: max(counts)]] for data, places in order.items()}
 
 
 def _return_checked(model: Flow, runs: Runs) -> list[Row]:
@@ -292,8 +241,8 @@ def _return_checked(model: Flow, runs: Runs) -> list[Row]:
     try:
         errors = round_trip_errors(model, x)
     except SolverFailure as failure:
-        return runs.rows("round_trip", {}, {**common, "status": failure.status})
-    return runs.rows("round_trip", {"reconstruction_error": errors}, common)
+        return _rows(runs, "round_trip", {}, {**common, "status": failure.status})
+    return _rows(runs, "round_trip", {"reconstruction_error": errors}, common)
 
 
 def _lines(log_prob: Float64[Tensor, " places"], data: str, share: float) -> list[Row]:

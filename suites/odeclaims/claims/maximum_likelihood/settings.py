@@ -4,10 +4,6 @@ SLUG = "maximum_likelihood"
 DATA = ("circles", "moons")
 # The iterations of the released example, and those of FFJORD for such data.
 EXAMPLE_ITERATIONS, FULL_ITERATIONS = 1000, 10_000
-# An iteration of the CNF takes as long as some fourteen of the planar flow in the first thousand,
-# for eight models of either data set together. In ten thousand it is some eighteen, though
-# compiled: its solves take more steps to a sharper density.
-EVEN_TIME, EVEN_TIME_LATE = 14, 18
 # Samples in an iteration of the released example.
 EXAMPLE_BATCH = 512
 # Points that are taken to the base and back, by a CNF once more at this tighter tolerance.

@@ -241,6 +241,7 @@ def table(df: pd.DataFrame) -> pd.DataFrame:
                     "least": number(group["gap"].min()),
                     "largest": number(group["gap"].max()),
                     "standard error": number(group["gap_se"].median(), 2),
+                    "by quadrature": number(group["gap_by_quadrature"].median()),
                     "round trip, largest": number(group["reconstruction_error"].max(), 2),
                 }
             )

@@ -5,6 +5,7 @@ import pytest
 
 from odeclaims.cell import Cell
 from odeclaims.claims.maximum_likelihood import CLAIM
+from odeclaims.trained.recipes.likelihood_flows import NETS
 from tests.odeclaims.claims.maximum_likelihood.small import cell, measured
 
 
@@ -12,6 +13,5 @@ from tests.odeclaims.claims.maximum_likelihood.small import cell, measured
 def frame() -> pd.DataFrame:
     """Every arm after few iterations, and the data."""
     data = Cell(CLAIM.slug, {"arm": "data", "drawn_points": 10})
-    arms = (cell("cnf", even_time=1), cell("cnf_constant"), cell("nf"), data)
-    parts = [measured(chosen) for chosen in arms]
+    parts = [measured(chosen) for chosen in (*map(cell, NETS), data)]
     return pd.concat(parts).reindex(columns=list(CLAIM.all_columns))

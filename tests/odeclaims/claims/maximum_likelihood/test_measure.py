@@ -1,8 +1,7 @@
 """The rows of small runs, and the gap against quadrature."""
 
 import re
-from functools import partial
-from itertools import count
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -10,18 +9,28 @@ import torch
 
 from neural_ode.failures import StepLimit
 from neural_ode.flows import CNF, PlanarFlow
-from neural_ode.flows.fitting import Training
 from odeclaims.cell import Context, Profile
 from odeclaims.claims.maximum_likelihood import CLAIM, measure
-from odeclaims.claims.maximum_likelihood.measure import Runs
 from odeclaims.claims.maximum_likelihood.settings import (
     CHECKED_TOLERANCE,
     DATA,
-    EVEN_TIME,
-    EXAMPLE_ITERATIONS,
+    FULL_ITERATIONS,
     SHARES,
     WINDOWS,
 )
+from odeclaims.record.files import CorruptFile
+from odeclaims.trained.recipes import likelihood_flows
+from odeclaims.trained.recipes.likelihood_flows import (
+    DENSITIES,
+    NAME,
+    NETS,
+    SIZE,
+    Runs,
+    flow_of,
+    freeze,
+)
+from odeclaims.trained.specification import Specification
+from odeclaims.trained.store import OtherSpecification
 from tests.odeclaims.claims.maximum_likelihood.small import cell, measured
 
 PARAMETERS = {"cnf": 15_904, "cnf_constant": 320, "nf": 320, "nf_long": 320}
@@ -59,9 +68,10 @@ def test_the_gap_is_the_likelihood_less_the_entropy():
     assert results["floor"].tolist() == pytest.approx([0.788, 0.637], abs=1e-3)
 
 
-def test_the_gap_is_the_divergence_by_quadrature():
+def test_the_gaps_are_the_divergence_by_quadrature():
+    """Over samples to their error; the claim's own rule against a finer one on a whole square."""
     runs = Runs(1)
-    model = measure._model("nf", runs.generators("training")).double().requires_grad_(False)
+    model = flow_of("nf", runs.generators("training")).double().requires_grad_(False)
     found = measure._judge(model, runs, 20_000)
     spacing = 0.02
     first = torch.arange(-1.6, 2.6, spacing, dtype=torch.float64)
@@ -70,6 +80,7 @@ def test_the_gap_is_the_divergence_by_quadrature():
     expected = (log_p.exp() * (log_p - log_q)).sum(dim=1) * spacing**2
     for gap, error, value in zip(found["gap"], found["gap_se"], expected.tolist(), strict=True):
         assert gap == pytest.approx(value, abs=4 * error)
+    assert found["gap_by_quadrature"] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_the_best_model_lacks_nothing():
@@ -91,11 +102,10 @@ def test_the_best_model_lacks_nothing():
 
 
 @pytest.mark.slow(reason="flows are trained")
-@pytest.mark.parametrize("arm", ["nf", "cnf"])
-def test_training_raises_the_likelihood(arm):
-    df = measured(cell(arm, 25))
-    for data in DATA:
-        training = df[(df["kind"] == "training") & (df["data"] == data)]
+def test_training_raises_the_likelihood():
+    df = measured(cell("even_time", 25))
+    for arm, data in product(NETS["even_time"], DATA):
+        training = of_arm(df[df["data"] == data], arm, "training")
         before, after = (training["nll"].iloc[i] for i in (0, -1))
         assert after < before - 0.1
 
@@ -117,66 +127,6 @@ def test_arms_share_data_and_uses_do_not():
     assert Runs(1).seeds("test") == runs.seeds("test")[::3]
 
 
-def test_some_models_are_taken_out_of_a_batch():
-    generators = [torch.Generator().manual_seed(i) for i in range(3)]
-    for arm in ("nf", "cnf", "cnf_constant"):
-        model = measure._model(arm, generators)
-        x = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(7))
-        part = measure._freeze(arm, model, [2])
-        with torch.no_grad():
-            expected = model.log_prob(x)[2]
-        found = part.log_prob(x[2:].double())[0]
-        assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "stop"),
-    [(cell("nf"), 2), (cell("cnf", even_time=2), 4)],
-    ids=["alone", "in turns"],
-)
-def test_an_interrupted_training_goes_on(tmp_path, monkeypatch, chosen, stop):
-    whole = measured(chosen).drop(columns="train_s")
-    fit, steps = measure.fit, count()
-
-    class Stopped(Exception):
-        pass
-
-    def stopping(*trainings, **settings):
-        for training in trainings:
-            monkeypatch.setattr(training, "take_step", partial(until, training.take_step))
-        return fit(*trainings, checkpoint_every_s=0.0, **settings)
-
-    def until(take_step):
-        if next(steps) == stop:
-            raise Stopped
-        take_step()
-
-    context = Context(checkpoint=tmp_path / "state")
-    with monkeypatch.context() as patched:
-        patched.setattr(measure, "fit", stopping)
-        with pytest.raises(Stopped):
-            measured(chosen, context)
-    assert (tmp_path / "state").exists()
-    resumed = measured(chosen, context).drop(columns="train_s")
-    pd.testing.assert_frame_equal(resumed, whole)
-
-
-def test_trainings_of_equal_time_take_turns(monkeypatch):
-    """In each turn either takes its share of its steps; the planar flow has rows of its own."""
-    seen: list[str] = []
-    take_step = Training.take_step
-
-    def noted(training):
-        seen.append("cnf" if isinstance(training.model, CNF) else "nf_long")
-        take_step(training)
-
-    monkeypatch.setattr(Training, "take_step", noted)
-    df = measured(cell("cnf", even_time=2))
-    assert seen == 3 * ["nf_long", "cnf", "nf_long"]
-    results = df[df["kind"] == "result"]
-    assert results.groupby("arm")["iterations"].max().to_dict() == {"cnf": 3, "nf_long": 6}
-
-
 def test_a_failure_of_the_cnf_leaves_what_the_planar_flow_has_learnt(monkeypatch):
     judge = measure._judge
 
@@ -186,7 +136,7 @@ def test_a_failure_of_the_cnf_leaves_what_the_planar_flow_has_learnt(monkeypatch
         return judge(model, runs, points)
 
     monkeypatch.setattr(measure, "_judge", failing)
-    df = measured(cell("cnf", even_time=1, evaluation_points=2000))
+    df = measured(cell("even_time", evaluation_points=2000))
     statuses = df[df["kind"] == "result"].groupby("arm")["status"].unique()
     assert {arm: list(found) for arm, found in statuses.items()} == {
         "cnf": ["max_steps"],
@@ -201,24 +151,26 @@ def test_a_training_says_how_far_it_is(tmp_path):
 
 
 def test_a_training_that_fails_is_a_row_for_each_model(monkeypatch):
-    monkeypatch.setattr(measure, "STEP_LIMIT", 1)
-    df = measured(cell("cnf", repetitions=2))
+    monkeypatch.setattr(likelihood_flows, "STEP_LIMIT", 1)
+    df = measured(cell("even_time", repetitions=2))
     assert df["kind"].tolist() == ["result"] * 4
     assert set(df["status"]) == {"max_steps"}
 
 
-def test_quick_has_the_iterations_and_seeds_to_be_judged():
-    cells = [c for c in CLAIM.cells(Profile("quick")) if c.params["arm"] != "data"]
+@pytest.fixture
+def all_published(monkeypatch):
+    """Every network of the recipe, its name in the place of its digest."""
+    every = [(Specification(NAME, net, 0, SIZE), net) for net in NETS]
+    monkeypatch.setattr(measure, "published", {NAME: every}.get)
+
+
+def test_quick_has_the_iterations_and_seeds_to_be_judged(all_published):
+    cells = [c for c in CLAIM.cells(Profile("quick")) if "net" in c.params]
     # Holm over four statements needs a least p-value of 0.05 / 4.
-    assert all(2 ** (1 - c.params["repetitions"]) <= 0.05 / 4 for c in cells)
-    assert {c.params["iterations"] for c in cells} == {EXAMPLE_ITERATIONS}
-    even_time = {c.params["arm"]: c.params["even_time"] for c in cells}
-    assert even_time == {"cnf": EVEN_TIME, "cnf_constant": 0, "nf": 0}
+    assert [c.params["net"] for c in cells] == list(NETS)
+    assert all(2 ** (1 - c.params["judged"]) <= 0.05 / 4 for c in cells)
+    assert {c.params["iterations"] for c in cells} == {FULL_ITERATIONS}
     assert not any(CLAIM.alone(c) for c in cells)
-
-
-def test_the_revision_enters_the_seeds():
-    assert not set(Runs(2).seeds("training")) & set(Runs(2, 2).seeds("training"))
 
 
 @pytest.mark.parametrize("arm", ["cnf", "cnf_constant"])
@@ -233,16 +185,16 @@ def test_cnfs_return_at_the_checked_tolerance(frame, arm):
 
 def test_a_round_trip_that_fails_is_a_row(monkeypatch):
     generators = Runs(1).generators("training")
-    monkeypatch.setattr(measure, "STEP_LIMIT", 1)
-    model = measure._freeze("cnf", measure._model("cnf", generators), [0, 1], CHECKED_TOLERANCE)
+    monkeypatch.setattr(likelihood_flows, "STEP_LIMIT", 1)
+    model = freeze("cnf", flow_of("cnf", generators), [0, 1], CHECKED_TOLERANCE)
     rows = measure._return_checked(model, Runs(1))
     assert [row["status"] for row in rows] == ["max_steps"] * 2
 
 
 def test_the_way_of_a_planar_flow_ends_at_its_data():
     """Each part goes on where the one before ended, and the last part is the whole flow."""
-    flow = measure._model("nf", Runs(1).generators("training"))
-    whole = measure._freeze("nf", flow, [0, 1])
+    flow = flow_of("nf", Runs(1).generators("training"))
+    whole = freeze("nf", flow, [0, 1])
     assert isinstance(whole, PlanarFlow)
     z = torch.randn(2, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     half, all_layers = (measure._last_layers(whole, count) for count in (32, 64))
@@ -261,7 +213,7 @@ def test_planar_pictures_stand_at_the_shares_of_the_cnfs(frame):
 
 
 def test_the_published_solver_and_base_are_used():
-    model = measure._model("cnf", [torch.Generator()])
+    model = flow_of("cnf", [torch.Generator()])
     assert isinstance(model, CNF)
     assert model.end == 10
     assert model.base.log_prob(torch.zeros(2)) == pytest.approx(-1.8379 + 2.3026, abs=1e-4)
@@ -269,17 +221,34 @@ def test_the_published_solver_and_base_are_used():
     assert not model.solver["compile"]
 
 
-def test_long_trainings_of_cnfs_are_compiled_and_frozen_models_are_not():
-    for profile, wanted in ((Profile("quick"), set()), (Profile("hour"), {"cnf", "cnf_constant"})):
-        found = {c.params["arm"] for c in CLAIM.cells(profile) if c.params.get("compiled")}
-        assert found == wanted
-    model = measure._model("cnf", [torch.Generator()], compiled=True)
+def test_frozen_flows_are_not_compiled():
+    model = flow_of("cnf", [torch.Generator()], compiled=True)
     assert isinstance(model, CNF)
     assert model.solver["compile"]
-    frozen = measure._freeze("cnf", model, [0])
+    frozen = freeze("cnf", model, [0])
     assert isinstance(frozen, CNF)
     assert not frozen.solver["compile"]
 
 
+def test_fewer_seeds_judge_the_first_of_the_published_flows(all_published):
+    """They are those that would be judged among all, to what their joint steps leave."""
+    every, first = (measured(cell("nf", repetitions=2, judged=n)) for n in (2, 1))
+    results = [of_arm(df, "nf", "result").set_index("seed")["gap"] for df in (every, first)]
+    assert [len(each) for each in results] == [4, 2]
+    assert results[0][results[1].index].tolist() == pytest.approx(results[1].tolist(), rel=1e-9)
+    courses = [of_arm(df, "nf", "training") for df in (every, first)]
+    both = courses[0].merge(courses[1], on=["seed", "iteration"])
+    assert len(both) == len(courses[1]) == 2 * 4
+    assert (both["nll_x"] == both["nll_y"]).all()
+    chosen = next(iter(CLAIM.cells(Profile("quick", seeds=3))))
+    assert chosen.params["judged"] == 3
+
+
+def test_published_flows_are_taken_by_their_digest():
+    chosen = cell("nf", weights="0" * 64)
+    with pytest.raises((CorruptFile, OtherSpecification, FileNotFoundError), match="nf-0"):
+        CLAIM.measure(chosen, Context())
+
+
 def test_every_data_set_has_a_density_and_a_window():
-    assert tuple(measure.DENSITIES) == tuple(WINDOWS) == DATA
+    assert tuple(DENSITIES) == tuple(WINDOWS) == DATA

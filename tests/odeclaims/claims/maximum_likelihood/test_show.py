@@ -11,6 +11,7 @@ from odeclaims.claims.maximum_likelihood.show import PICTURES, SHOWN, WAYS, read
 from odeclaims.kits.constants import GRID
 from odeclaims.kits.flow_models import centres
 from odeclaims.kits.rows import of
+from odeclaims.trained.recipes.likelihood_flows import flow_of, freeze
 
 
 def test_the_way_of_the_cnf_is_that_of_its_densities(frame):
@@ -28,8 +29,8 @@ def test_the_way_of_the_cnf_is_that_of_its_densities(frame):
 @pytest.mark.parametrize("arm", WAYS)
 def test_samples_have_the_density_that_is_solved_for(arm):
     """Means of samples against those of the picture of the density, along the way."""
-    model = measure._model(arm, [torch.Generator().manual_seed(i) for i in range(2)])
-    frozen = measure._freeze(arm, model, [0, 1])
+    model = flow_of(arm, [torch.Generator().manual_seed(i) for i in range(2)])
+    frozen = freeze(arm, model, [0, 1])
     rows = pd.DataFrame(measure._pictures(frozen, 4000)).assign(arm=arm)
     for data in DATA:
         own = rows[rows["data"] == data]
