@@ -31,6 +31,7 @@ GRADIENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "adjoint": ("Adjoint", {}, {}),
     "seminorm": ("Adjoint", {"norm": "seminorm"}, {}),
     "checkpointed": ("Checkpointed", {}, {}),
+    "symplectic": ("SymplecticAdjoint", {}, {}),
     "reversible": ("Reversible", {}, {"method": "reversible_heun"}),
     "interpolated": ("InterpolatedAdjoint", {}, {}),
 }

@@ -19,8 +19,30 @@ if TYPE_CHECKING:
     from neural_ode.solution import Stats
     from odeclaims.workloads import Problem
 
+
+@dataclass(frozen=True)
+class Way:
+    """What is expected of a way to the gradient, whatever solver it is that of.
+
+    Attributes:
+        of_steps: whether it differentiates the computed steps; otherwise the flow.
+        flat: whether a longer solve needs no more memory.
+    """
+
+    of_steps: bool
+    flat: bool
+
+
 # The ways to a gradient that the suite compares; a backend offers some of them.
-GRADIENTS = ("backprop", "checkpointed", "reversible", "adjoint", "seminorm", "interpolated")
+GRADIENTS = {
+    "backprop": Way(of_steps=True, flat=False),
+    "checkpointed": Way(of_steps=True, flat=False),
+    "symplectic": Way(of_steps=True, flat=False),
+    "reversible": Way(of_steps=True, flat=True),
+    "adjoint": Way(of_steps=False, flat=True),
+    "seminorm": Way(of_steps=False, flat=True),
+    "interpolated": Way(of_steps=False, flat=False),
+}
 
 
 @dataclass(frozen=True)

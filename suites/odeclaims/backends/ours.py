@@ -16,6 +16,7 @@ from neural_ode import (
     InterpolatedAdjoint,
     Reversible,
     Stats,
+    SymplecticAdjoint,
     odeint,
     odeint_adjoint,
     solve,
@@ -33,6 +34,7 @@ from odeclaims.workloads import Problem
 WAYS = {
     "backprop": Backprop(),
     "checkpointed": Checkpointed(),
+    "symplectic": SymplecticAdjoint(),
     "reversible": Reversible(),
     "adjoint": Adjoint(),
     "seminorm": Adjoint(norm="seminorm"),

@@ -32,8 +32,6 @@ from odeclaims.statistics import log_slope
 
 MEMORY_TOL = 1e-3
 MEMORY_ENDS = (10.0, 20.0, 40.0)
-# The gradients that need no more memory for a longer solve.
-FLAT = ("reversible", "adjoint", "seminorm")
 
 
 class RecordingField(MLPField):
@@ -130,7 +128,7 @@ def memory(gradient: str, backend: Backend) -> Observation:
 
 
 def _memory_bounds(gradient: str) -> tuple[Bounds, str]:
-    if gradient in FLAT:
+    if GRADIENTS[gradient].flat:
         return Bounds(at_most=0.1), "nothing has to be kept for each step"
     return Bounds(at_most=1.1), "something is kept for each step, and that is once"
 

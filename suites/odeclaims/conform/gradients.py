@@ -25,8 +25,6 @@ from odeclaims.conform.check import (
 )
 from odeclaims.conform.problems import KnownProblem
 
-# The gradients that differentiate the computed steps; the others differentiate the flow.
-DISCRETE = ("backprop", "checkpointed", "reversible")
 # The reversible method is of second order, so a tighter pair would take it too many steps.
 LOOSE, TIGHT = 1e-4, 1e-6
 # For float32; its rounding is a tenth of the tighter one.
@@ -140,6 +138,7 @@ CHECKS = [
             "the computed steps are differentiated exactly; the flow's gradient is further away",
             partial(distance_from_differences, gradient),
         )
-        for gradient in DISCRETE
+        for gradient, way in GRADIENTS.items()
+        if way.of_steps
     ),
 ]
