@@ -17,8 +17,8 @@ def main() -> None:
         if missing in ("", "odeclaims", "neural_ode"):
             raise
         sys.stderr.write(
-            f"odeclaims: this command needs the package {missing}; `pip install"
-            " 'odeclaims[suite]'` brings what all commands need\n"
+            f"odeclaims: this command needs the package {missing}; the extra `suite` of"
+            " odeclaims brings what all commands need\n"
         )
         sys.exit(2)
 

@@ -108,7 +108,9 @@ def _problem(results: Results, folder: Path) -> str:
 
 def register(
     claims: Names = None,
-    reason: Annotated[str, typer.Option(help="Why registered rules are revised.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why a rule is revised, or joins a claim that has others.")
+    ] = "",
     only_check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 where a rule is missing.")
     ] = False,
@@ -117,7 +119,8 @@ def register(
     """Register the rules of claims, so that a run can say that they stood before it measured.
 
     Adds a line to registry.csv in the results folder for each rule that is new or revised. Commit
-    the file before the run. A revised rule needs a higher revision of its claim and a reason.
+    the file before the run. A revised rule needs a higher revision of its claim and a reason. A
+    rule that joins a claim later needs a reason.
     """
     from odeclaims.record import registry
 
@@ -199,9 +202,10 @@ def verify(
 ) -> None:
     """Derive cited numbers again out of the raw rows; exit code 1 where one is not right.
 
-    A cell's name gives the number that has it. In a manuscript every number that carries a name is
-    held against its cell, at the precision that is written: `\\odeclaim{0f2ebefa83}{0.998}` in
-    LaTeX, with the package that `odeclaims cite --sty` prints, and `0.998 [0f2ebefa83]` elsewhere.
+    Given the name of a table cell, print its number. In a manuscript every number that carries a
+    name is held against its cell, at the precision that is written: in LaTeX
+    `\\odeclaim{0f2ebefa83}{0.998}`, with the package that `odeclaims cite --sty` prints, and
+    `0.998 [0f2ebefa83]` elsewhere.
     """
     read = results or default_results()
     known = [Judged(each) for each in read_results(read, choose_claims(None), None)]

@@ -114,19 +114,23 @@ def describe_overall(verdicts: Sequence[Verdict]) -> str:
         f" {count_of(len(verdicts), 'claim')}."
     )
     if len(verdicts) == 1 and not risks:
-        return f"{found} Chance enters no decision of it."
+        return f"{found} No decision rests on random numbers."
     at_most = f"{round(sum(risks), 2):g}"
     rare = any(j.decision and j.statement.rule.kind == Impossible.kind for j in central)
-    end = ' "Impossible" means rarer than the upper end of its interval.' if rare else ""
+    end = (
+        " That no seed did a thing shows only that it is rare: its share may be as high as the"
+        " upper end of the interval."
+        if rare
+        else ""
+    )
     if len(verdicts) == 1:
         return (
-            f"{found} Chance enters a decision of it. If none of the effects existed, chance alone"
+            f"{found} It rests on random numbers. If none of the effects existed, chance alone"
             f" would decide wrongly with a probability of at most {at_most}.{end}"
         )
     return (
-        f"{found} In {len(risks)} of these claims chance enters a decision. If none"
-        f" of the effects existed, chance alone would decide wrongly in at most {at_most} of them"
-        f" on average.{end}"
+        f"{found} Of these claims {len(risks)} rest on random numbers. If none of the effects"
+        f" existed, chance alone would decide at most {at_most} of them wrongly, on average.{end}"
     )
 
 

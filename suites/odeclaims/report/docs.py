@@ -71,7 +71,8 @@ def _gallery(claims: Sequence[Claim], results: dict[str, list[Judged]], folder: 
         for judged in speaking(results[claim.slug]):
             figure, title = judged.results.folder / "figure.png", _plain(claim.title)
             if figure.exists():
-                shown = f"[![{title}]({_link(figure, folder)})]({claim.slug}.md)\n\n{title}"
+                said = f"Claim: {title}. Here: {judged.verdict.summary}."
+                shown = f"[![{title}]({_link(figure, folder)})]({claim.slug}.md)\n\n{said}"
                 cards.append(f"```{{container}} card\n{shown}\n```")
     parts = [
         "# Gallery",

@@ -15,7 +15,7 @@ from odeclaims.record.judged import Judged, hashes_csv
 from odeclaims.record.results import Results
 from odeclaims.record.solvers import FOLDER, compare_solvers
 from odeclaims.record.speaking import first_central, speaking
-from odeclaims.record.wording import describe_overall
+from odeclaims.record.wording import describe_overall, format_value
 from odeclaims.report.flips import flip_caption, flip_figure
 from odeclaims.report.pictures import Picture, caption, drawing, moving
 from odeclaims.report.reuse import formulas_parsed_once
@@ -27,7 +27,14 @@ from odeclaims.report.style import (
     save,
     style,
 )
-from odeclaims.report.tables import claim_markdown, column_frame, latex, markdown
+from odeclaims.report.tables import (
+    claim_markdown,
+    column_frame,
+    escape_html,
+    latex,
+    markdown,
+)
+from odeclaims.rules import OUTCOMES
 from odeclaims.statement import make_of_the_rest
 
 # The name of the folder that holds the published record.
@@ -144,14 +151,35 @@ def short_verdicts(results: Sequence[Judged]) -> str:
     if not chosen:
         return "No results yet."
     rows = [
-        f"| [{slug}]({judged.results.out.name}/{judged.profile}/{slug}/table.md)"
-        f" | {judged.verdict.summary} | {judged.verdict.scale} |"
+        f"| [{claim.slug}]({judged.results.out.name}/{judged.profile}/{claim.slug}/table.md)"
+        f" | {escape_html(claim.title)} | {judged.verdict.summary} | {judged.verdict.scale} |"
         for judged in chosen
-        for slug in [judged.claim.slug]
+        for claim in [judged.claim]
     ]
-    head = ["| claim | central statements | scale |", "|---|---|---|"]
+    head = ["| claim | what it is about | central statements | scale |", "|---|---|---|---|"]
     overall = describe_overall([judged.verdict for judged in chosen])
     return "\n".join([*head, *rows, "", overall])
+
+
+def open_statements(results: Sequence[Judged]) -> str:
+    """Every central statement that was not reproduced, as Markdown, with what was found instead."""
+    rows = [
+        {
+            "claim": f"[{judged.claim.slug}]({judged.profile}/{judged.claim.slug}/table.md)",
+            "central statement": escape_html(judgement.statement.text),
+            "holds if": escape_html(str(judgement.statement.rule)),
+            "measured": escape_html(format_value(judgement)),
+            "outcome": judgement.outcome,
+        }
+        for judged in speaking(results)
+        for judgement in judged.verdict.central
+        if judgement.outcome != "reproduced"
+    ]
+    if not rows:
+        return "Every central statement that was measured is reproduced."
+    # The links are to stay links; all else is escaped above.
+    rows.sort(key=lambda row: OUTCOMES.index(row["outcome"]))
+    return markdown(pd.DataFrame(rows), escape=str)
 
 
 def gallery(results: Sequence[Judged]) -> str:
@@ -159,13 +187,13 @@ def gallery(results: Sequence[Judged]) -> str:
 
     Each leads to the claim's table. The paths are those from the results folder.
     """
-    largest = {judged.claim.slug: judged.results for judged in speaking(results)}
+    largest = {judged.claim.slug: judged for judged in speaking(results)}
     pictures = [
         f'<td><a href="{folder}/table.md"><img src="{folder}/figure.png" width="{GALLERY_WIDTH}"'
-        f' alt="{escape(results.claim.title)}"></a><br>{escape(results.claim.title)}'
-        f" ({results.profile})</td>"
-        for _, results in sorted(largest.items())
-        for folder in [f"{results.profile}/{results.claim.slug}"]
+        f' alt="{escape(each.claim.title)}"></a><br>Claim: {escape(each.claim.title)}.'
+        f" Here: {each.verdict.summary} ({each.profile})</td>"
+        for _, each in sorted(largest.items())
+        for folder in [f"{each.profile}/{each.claim.slug}"]
     ]
     lines = [pictures[i : i + GALLERY_COLUMNS] for i in range(0, len(pictures), GALLERY_COLUMNS)]
     rows = ["\n".join(["<tr>", *line, "</tr>"]) for line in lines]
@@ -209,6 +237,8 @@ def index(results: Sequence[Judged], claims: Sequence[Claim]) -> str:
         "# Results",
         "Written by `odeclaims tables`; every number follows from the CSV files in this folder.",
         verdict_table(results),
+        "## What was not reproduced",
+        open_statements(results),
         "## Figures",
         gallery(results),
         "## Layout",

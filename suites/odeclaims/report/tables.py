@@ -106,7 +106,7 @@ def claim_markdown(judged: Judged) -> str:
     claim, verdict = judged.claim, judged.verdict
     parts = [
         f"# {claim.title}",
-        f"{claim.statement} ({claim.source})",
+        f"What is claimed: {claim.statement} ({claim.source})",
         f"Central statements: {verdict.summary}. Scale: {verdict.scale}, {verdict.size}.",
         f"{registered_sentence(judged)}",
         markdown(judged.statements),

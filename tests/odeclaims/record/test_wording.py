@@ -50,26 +50,29 @@ def verdict(*decided: tuple[Rule, object], central: bool = True) -> Verdict:
 )
 def test_chance_enters_what_an_interval_decides(decided, at_most):
     assert describe_overall([verdict(*decided)]).endswith(
-        "over 1 claim. Chance enters a decision of it. If none of the effects existed, chance alone"
+        "over 1 claim. It rests on random numbers. If none of the effects existed, chance alone"
         f" would decide wrongly with a probability of at most {at_most}."
     )
 
 
 def test_what_no_seed_does_may_be_rare():
-    ends = ' at most 0.05. "Impossible" means rarer than the upper end of its interval.'
-    assert describe_overall([verdict(NONE)]).endswith(ends)
+    ends = (
+        " That no seed did a thing shows only that it is rare: its share may be as high as the"
+        " upper end of the interval."
+    )
+    assert describe_overall([verdict(NONE)]).endswith(f" at most 0.05.{ends}")
     several = describe_overall([verdict(NONE), verdict(BETTER)])
-    assert several.endswith(f"at most 0.1 of them on average.{ends.partition('.05.')[2]}")
+    assert several.endswith(f"at most 0.1 of them wrongly, on average.{ends}")
 
 
 @pytest.mark.parametrize("free", [verdict(EXACT), verdict(EQUAL, central=False), verdict()])
 def test_chance_enters_nothing_else(free):
-    assert describe_overall([free]).endswith("over 1 claim. Chance enters no decision of it.")
+    assert describe_overall([free]).endswith("over 1 claim. No decision rests on random numbers.")
 
 
 def test_several_claims_are_counted_together():
     together = describe_overall([verdict(BETTER), verdict(EXACT), verdict(CURVE, EQUAL)])
     assert together.endswith(
-        "over 3 claims. In 2 of these claims chance enters a decision. If none of the effects"
-        " existed, chance alone would decide wrongly in at most 0.2 of them on average."
+        "over 3 claims. Of these claims 2 rest on random numbers. If none of the effects"
+        " existed, chance alone would decide at most 0.2 of them wrongly, on average."
     )

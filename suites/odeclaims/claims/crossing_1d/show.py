@@ -35,7 +35,9 @@ FIELD_LOOK: dict[str, Any] = {"angles": "xy", "color": "0.72", "width": 0.004, "
 
 
 def figure(df: pd.DataFrame) -> Figure:
-    """Trajectories over the learned field; errors over training, over steps, and at the end."""
+    """Trajectories over the learned field; errors over training, over steps, and at the end.
+    An error below 1e-10 is rounding, and is drawn there.
+    """
     fig, axes = panels(2, 3, height=2.5)
     (node, anode, euler), (loss, steps, errors) = axes
     _over_time(node, df, "node", "NODE: the order is kept")
