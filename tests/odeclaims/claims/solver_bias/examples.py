@@ -64,6 +64,7 @@ def make_rows(
             every = sorted(roots(method, 1.0, complex(real, imaginary)), key=lambda z: -z.real)
             for start in range(starts):
                 root = every[which[start % len(which)] % len(every)] + off
+                root += 0.5 if start < unsolved else 0
                 learnt = {"learnt_real": root.real, "learnt_imaginary": root.imag}
                 learnt["residual"] = 0.2 if start < unsolved else 1e-16
                 fit = {"problem": "linear", "method": method, "step": 1.0, **rate, "kind": "fit"}
