@@ -34,6 +34,8 @@ WITHOUT_A_VALUE: tuple[Outcome, ...] = ("insufficient", "invalid", "not offered"
 LEVEL = 0.95
 # One side of a 95% interval, and the power at which the seeds that would decide are counted.
 _Z_LEVEL, _Z_POWER = 1.96, 0.84
+# The power itself, and up to how many seeds the binomial distribution is asked for it.
+_POWER, _MOST_EXACT = 0.8, 5000
 
 
 @dataclass(frozen=True)
@@ -439,15 +441,25 @@ def _seeds_of_mean(values: np.ndarray, bounds: Bounds, least: int) -> int | None
 def _seeds_of_median(values: np.ndarray, bounds: Bounds, least: int) -> int | None:
     """The seeds by which a sign test decides, if the share beyond the nearest bound stays.
 
-    Source: the normal approximation of the binomial distribution, for a test of one half.
+    The test is that of the binomial distribution, at 5% on both sides and with a power of 80%.
     """
     if not len(values):
         return None
     ends = [e for e in (bounds.at_least - values, values - bounds.at_most) if np.isfinite(e).all()]
     held = min(float(np.mean(end < 0) + np.mean(end == 0) / 2) for end in ends)
     share = max(held, 1 - held)
+    least = max(least, len(values) + 1)
     spread = (_Z_LEVEL / 2 + _Z_POWER * math.sqrt(share * (1 - share))) / (_Z_LEVEL + _Z_POWER)
-    return _seeds_needed(spread, share - 0.5, max(least, len(values) + 1))
+    about = _seeds_needed(spread, share - 0.5, least)
+    if about is None or about > _MOST_EXACT:
+        return about
+    from scipy import stats
+
+    counts = np.arange(least, 2 * about + 20)
+    # The least number of seeds on one side that refutes one half.
+    refutes = stats.binom.isf(0.025, counts, 0.5) + 1
+    decided = stats.binom.sf(refutes - 1, counts, share) >= _POWER
+    return int(counts[decided][0]) if decided.any() else about
 
 
 def _seeds_needed(spread: float, effect: float, least: int) -> int | None:

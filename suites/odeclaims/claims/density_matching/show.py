@@ -26,7 +26,8 @@ LINEAR_BELOW = 0.01
 def figure(df: pd.DataFrame) -> Figure:
     """The paper's grid: a line a target, with the target, NF, CNF, and KL over width.
 
-    The pictures are those of the repetition with the median divergence. The NF is that of the
+    The pictures are those of the repetition with the median divergence, unless a caveat says which
+    are not. The NF is that of the
     published recipe, or where that was not run the one of equal time.
     """
     models = ok(df, kind="result")

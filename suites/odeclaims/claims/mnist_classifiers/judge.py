@@ -80,8 +80,8 @@ def net_costs(df: pd.DataFrame, net: str) -> pd.DataFrame:
 
 def order(df: pd.DataFrame, net: str, column: str) -> float:
     """The fitted exponent of depth or steps with which a cost of a net grows."""
-    rows = net_costs(df, net)
-    return log_slope(rows["size"], rows[column])
+    curve = _cost_curve(df, net, column)
+    return log_slope(curve.x, curve.y)
 
 
 def _cost_curve(df: pd.DataFrame, net: str, column: str) -> Curve:

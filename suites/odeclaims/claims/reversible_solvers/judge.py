@@ -384,7 +384,7 @@ def _caveats_on_nets(df: pd.DataFrame) -> list[str]:
         named = ", ".join(f"{time:g} ({base})" for base, time in times.items())
         if named:
             sentences.append(
-                "At the default coupling the median net passes ten times the error of the base by"
-                f" the time {named}. In a solve that ends sooner it does not."
+                "At the default coupling the error of the median net is above ten times that of the"
+                f" base from time {named} on, of the times at which it is looked at."
             )
     return sentences

@@ -212,9 +212,10 @@ def _adaptive(df: pd.DataFrame) -> list[str]:
         of(rows, role=role).set_index(keys)["accuracy"].astype(float)
         for role in ("training", "flow")
     )
-    drops = (own - flow).groupby(["net", "tolerance"]).median().rename("drop").reset_index()
+    drops = (own - flow)[own >= LEARNT]
+    drops = drops.groupby(["net", "tolerance"]).median().rename("drop").reset_index()
     return [
         f"The {NAMES[row['net']]} that was trained by dopri5 at {row['tolerance']:g} loses"
-        f" {100 * row['drop']:.1f} points by the flow itself (median)."
+        f" {100 * row['drop']:.1f} points by the flow itself (median of the nets that learnt)."
         for row in drops.to_dict("records")
     ]
