@@ -151,12 +151,12 @@ def short_verdicts(results: Sequence[Judged]) -> str:
     if not chosen:
         return "No results yet."
     rows = [
-        f"| [{claim.slug}]({judged.results.out.name}/{judged.profile}/{claim.slug}/table.md)"
-        f" | {escape_html(claim.title)} | {judged.verdict.summary} | {judged.verdict.scale} |"
+        f"| [{slug}]({judged.results.out.name}/{judged.profile}/{slug}/table.md)"
+        f" | {judged.verdict.summary} | {judged.verdict.scale} |"
         for judged in chosen
-        for claim in [judged.claim]
+        for slug in [judged.claim.slug]
     ]
-    head = ["| claim | what it is about | central statements | scale |", "|---|---|---|---|"]
+    head = ["| claim | central statements | scale |", "|---|---|---|"]
     overall = describe_overall([judged.verdict for judged in chosen])
     return "\n".join([*head, *rows, "", overall])
 

@@ -7,7 +7,7 @@ import pytest
 from odeclaims.claims import find_claims
 from odeclaims.record.judged import Judged
 from odeclaims.record.results import read_results
-from odeclaims.report.draw import gallery, open_statements, short_verdicts
+from odeclaims.report.draw import gallery, open_statements
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -42,9 +42,3 @@ def test_a_picture_says_what_became_of_its_claim(two):
     for each in two:
         assert f"Here: {each.verdict.summary} (quick)</td>" in text
     assert text.count("<br>Claim: ") == 2
-
-
-def test_the_short_table_says_what_a_claim_is_about(two):
-    lines = short_verdicts(two).splitlines()
-    assert lines[0] == "| claim | what it is about | central statements | scale |"
-    assert lines[2].split(" | ")[1:3] == [two[0].claim.title, two[0].verdict.summary]

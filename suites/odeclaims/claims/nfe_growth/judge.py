@@ -469,7 +469,9 @@ def flips(df: pd.DataFrame) -> FlipMap:
     return FlipMap(
         "NFE forward of the NODE after so many epochs over that after the first",
         # The tasks have other tolerances, and the loosest stands above.
-        pd.DataFrame(values).sort_values("tolerance", ascending=False, kind="stable"),
+        pd.DataFrame(values)
+        .sort_values("tolerance", ascending=False, kind="stable")
+        .drop(columns="tolerance"),
         "tolerance",
         "epochs",
         # Above 1: counts are far below a thousand, so no growth lies between.
