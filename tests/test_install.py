@@ -255,7 +255,7 @@ def test_a_command_says_in_a_sentence_what_it_lacks(stranger, hidden, arguments)
     assert (code, output) == (2, "")
     name = hidden or r"\w+"
     assert re.fullmatch(
-        f"odeclaims: this command needs the package {name}; `pip install 'odeclaims\\[suite\\]'`"
-        " brings what all commands need\n",
+        f"odeclaims: this command needs the package {name}; the extra `suite` of odeclaims brings"
+        " what all commands need\n",
         errors,
     )
