@@ -69,7 +69,8 @@ class Trajectory:
             states = ys[0].expand(len(values), *ys.shape[1:])
         else:
             states = self._interpolate(row, values, 1.0 if end > begin else -1.0)
-            if ys.requires_grad and torch.is_grad_enabled() and not self._pieces[0].requires_grad:
+            followed = any(piece.requires_grad for piece in self._pieces)
+            if ys.requires_grad and torch.is_grad_enabled() and not followed:
                 states = _WithoutGradient.apply(states, ys)
         return states if times.ndim else states[0]
 

@@ -6,12 +6,13 @@ as it is everywhere: ``max_step`` makes the steps short enough.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import bisect, brentq
 from torch import Tensor
 
 from neural_ode.arguments import check_callable, describe
@@ -88,7 +89,7 @@ class Event:
             powers = terms.new_tensor([x**p for p in range(len(terms))])
             return self._measure(t + x * (end - t), torch.tensordot(powers, terms, dims=1))[i]
 
-        x = min(brentq(value, 0.0, 1.0, (i,), _CLOSEST, _CLOSEST) for i in changed)
+        x = min(_first_change(partial(value, i=i)) for i in changed)
         self._end_at(end if x == 1 else t + x * (end - t))
         return True
 
@@ -109,6 +110,23 @@ class Event:
         # Autograd knows the second time as a constant, and need not learn that it is another.
         self.ts.data[1] = t
         self.pending = False
+
+
+def _first_change(value: Callable[[float], float]) -> float:
+    """Where a value leaves its sign at 0 for another one, or for zero, that it has at 1.
+
+    Brent's method wants opposite signs, and is slow at a multiple zero. So a bisection looks where
+    a value stays at zero once it has come there, or where Brent's method gives up.
+    """
+    before = np.sign(value(0.0))
+    if value(1.0):
+        x, found = brentq(value, 0.0, 1.0, (), _CLOSEST, _CLOSEST, full_output=True, disp=False)
+        if found.converged:
+            return x
+    x = bisect(
+        lambda x: 1.0 if np.sign(value(x)) == before else -1.0, 0.0, 1.0, (), _CLOSEST, _CLOSEST
+    )
+    return 1.0 if 1 - x <= 2 * _CLOSEST else x
 
 
 def values_of(function: EventFunction, t: Float[Tensor, ""], y: Float[Tensor, "*state"]) -> Tensor:

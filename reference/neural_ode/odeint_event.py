@@ -111,9 +111,10 @@ def link_event(
         f = field(as_time(t, y), there).detach()
         values = values_of(event_fn, here.to(y.dtype), there)
         rates = [_rate(value, here, there, f) for value in values.unbind()]
-    # Of several events the one that came is that whose zero is the nearest in time.
+    # Of several events the one that came is that whose zero is the nearest in time. One that stays
+    # at zero has no rate there, and so no gradient that is a number.
     pairs = zip(values.tolist(), rates, strict=True)
-    away = [abs(value / rate) if rate else math.inf for value, rate in pairs]
+    away = [abs(value / rate) if rate else math.inf if value else 0.0 for value, rate in pairs]
     first = min(range(len(away)), key=away.__getitem__)
     value = values_of(event_fn, as_time(t, y), y)[first]
     return _Linked.apply(t, y, value, f, rates[first])
@@ -142,5 +143,10 @@ class _Linked(torch.autograd.Function):
     def backward(ctx, saved, *grads):
         grad_t, grad_y = grads
         (f,) = saved
+        if ctx.rate == 0 and ctx.needs_input_grad[2]:
+            raise RuntimeError(
+                "event_fn does not change along the solution where it is zero, so that the time of"
+                " the event has no gradient: use a function that passes through zero"
+            )
         along = grad_t + torch.sum(grad_y * f).to(grad_t)
         return None, grad_y, -(along / ctx.rate).to(grad_y), None, None

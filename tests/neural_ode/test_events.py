@@ -199,6 +199,41 @@ def test_the_gradient_is_that_of_the_event_that_came():
     torch.testing.assert_close(grad, times(-1, 0))
 
 
+CUBIC = ("rk4", {"step_size": 0.25, "interp": "cubic"})
+
+
+@pytest.mark.parametrize("power", [1, 3, 5, 9])
+@pytest.mark.parametrize(("method", "options"), [("dopri5", {}), CUBIC])
+def test_a_multiple_zero_is_found(method, options, power):
+    """Brent's method gives up on it; torchdiffeq bisects."""
+    settings = {"method": method, "options": options, "event_fn": lambda t, y: y[0] ** power}
+    start = times(10.0, 0.0), times(0.0, 1.0)
+    found, expected = (each.odeint(Fall(), *start, **settings)[0] for each in BOTH)
+    assert float(found) == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize(("method", "options"), [("dopri5", {}), CUBIC])
+def test_an_event_that_stays_at_zero_ends_the_solve_where_it_comes_there(method, options):
+    def clamped(t, y):
+        return y[0].clamp(min=0)
+
+    settings = {"method": method, "options": options, "event_fn": clamped}
+    end, ys = odeint(Fall(), times(10.0, 0.0), times(0.0, 1.0), **settings)
+    assert float(end) == pytest.approx(math.sqrt(2 * 10 / 9.8), abs=1e-5)
+    assert ys[-1][0].item() == pytest.approx(0, abs=1e-4)
+
+
+def test_an_event_that_stays_at_zero_has_no_gradient_and_not_that_of_another():
+    def either(t, y):
+        return torch.stack([torch.relu(y[0] - 5), y[0] - 1])
+
+    start = times(10.0, 0.0).requires_grad_()
+    end, _ = odeint_event(Fall(), start, times(0.0), event_fn=either)
+    assert end.item() == pytest.approx(math.sqrt(2 * 5 / 9.8), abs=1e-5)
+    with pytest.raises(RuntimeError, match="event_fn does not change along the solution"):
+        end.backward()
+
+
 def test_the_first_of_two_events_in_one_step():
     """Bisecting the least of them would find the second, after which both have changed."""
     field, count = (lambda t, y: torch.ones_like(y)), []

@@ -29,6 +29,8 @@ from neural_ode.generators import device_of
 # The work of a density's quadrature, and of an entropy's grid, grows without end as the noise
 # falls: these widths take seconds.
 LEAST_NOISE_OF_QUADRATURE = 0.005
+# Of the quadrature along a half circle; a wide noise alone would ask for few.
+_LEAST_NODES = 40
 LEAST_NOISE_OF_ENTROPY = 0.002
 
 
@@ -125,14 +127,16 @@ class Moons:
     def log_prob(self, x: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
         """The log-density, nats: the noise is averaged over each half circle by quadrature.
 
-        Nodes are some 0.4 widths of the noise apart, at most 0.6 at the middle, which leaves
-        errors of rounding only.
+        Nodes are some 0.4 widths of the noise apart, at most 0.6 at the middle, and 40 or more.
+        That leaves errors of rounding within some ten widths of the data.
         """
         check_points("x", x, 2)
         if x.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"x has the dtype {x.dtype}, expected torch.float32 or torch.float64")
         _check_fine(self.noise, LEAST_NOISE_OF_QUADRATURE)
-        nodes, weights = np.polynomial.legendre.leggauss(math.ceil(8 / self.noise))
+        nodes, weights = np.polynomial.legendre.leggauss(
+            max(_LEAST_NODES, math.ceil(8 / self.noise))
+        )
         angle = torch.from_numpy(math.pi / 2 * (nodes + 1))[:, None]
         sides = [_moon(angle, torch.full_like(angle, side, dtype=torch.bool)) for side in (0, 1)]
         centres = torch.cat(sides).to(x)

@@ -200,7 +200,8 @@ def _solve(c: Tensor, reach: Tensor) -> Tensor:
     The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that
     leaves the bracket, or is not half as long as the one before, is replaced by a halving, or
     Newton's method could swing between the two flanks of tanh for long. The last step is Newton's
-    too, and the only one that autograd sees: it gives the implicit function's gradient.
+    too. Autograd sees two more: the first gives the implicit function's gradient, and the second,
+    whose slope depends on it, the gradient of that.
     """
     with torch.no_grad():
         low, high, s = c - reach.abs(), c + reach.abs(), c
@@ -214,8 +215,9 @@ def _solve(c: Tensor, reach: Tensor) -> Tensor:
             before, s = following - s, following
             if not before.any():
                 break
-        slope = _slope(s, reach)
-    return s - (s + reach * torch.tanh(s) - c) / slope
+    for _ in range(2):
+        s = s - (s + reach * torch.tanh(s) - c) / _slope(s, reach)
+    return s
 
 
 def _slope(s: Tensor, reach: Tensor) -> Tensor:

@@ -38,6 +38,11 @@ def test_the_density_is_a_mixture_along_the_curves(density):
     torch.testing.assert_close(density.log_prob(x.float()).double(), expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("noise", [0.5, 2.0, 8.0])
+def test_moons_of_a_wide_noise_are_a_mixture_too(noise):
+    test_the_density_is_a_mixture_along_the_curves(Moons(noise=noise))
+
+
 @pytest.mark.slow(reason="a density is integrated over a fine grid")
 @pytest.mark.parametrize("density", DENSITIES)
 def test_the_density_integrates_to_one(density):
