@@ -200,8 +200,7 @@ def _solve(c: Tensor, reach: Tensor) -> Tensor:
     The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that
     leaves the bracket, or is not half as long as the one before, is replaced by a halving, or
     Newton's method could swing between the two flanks of tanh for long. The last step is Newton's
-    too. Autograd sees two more: the first gives the implicit function's gradient, and the second,
-    whose slope depends on it, the gradient of that.
+    too, and the only one that autograd sees: it gives the implicit function's gradient.
     """
     with torch.no_grad():
         low, high, s = c - reach.abs(), c + reach.abs(), c
@@ -215,9 +214,8 @@ def _solve(c: Tensor, reach: Tensor) -> Tensor:
             before, s = following - s, following
             if not before.any():
                 break
-    for _ in range(2):
-        s = s - (s + reach * torch.tanh(s) - c) / _slope(s, reach)
-    return s
+        slope = _slope(s, reach)
+    return s - (s + reach * torch.tanh(s) - c) / slope
 
 
 def _slope(s: Tensor, reach: Tensor) -> Tensor:
