@@ -458,7 +458,7 @@ def _seeds_of_median(values: np.ndarray, bounds: Bounds, least: int) -> int | No
     counts = np.arange(least, 2 * about + 20)
     # The least number of seeds on one side that refutes one half.
     refutes = stats.binom.isf(0.025, counts, 0.5) + 1
-    decided = stats.binom.sf(refutes - 1, counts, share) >= _POWER
+    decided = np.asarray(stats.binom.sf(refutes - 1, counts, share) >= _POWER)
     return int(counts[decided][0]) if decided.any() else about
 
 
