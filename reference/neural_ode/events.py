@@ -115,6 +115,9 @@ class Event:
 def _first_change(value: Callable[[float], float]) -> float:
     """Where a value leaves its sign at 0 for another one, or for zero, that it has at 1.
 
+    Args:
+        value: of the event function, over the share of the step from 0 to 1.
+
     Brent's method wants opposite signs, and is slow at a multiple zero. So a bisection looks where
     a value stays at zero once it has come there, or where Brent's method gives up.
     """
@@ -126,6 +129,7 @@ def _first_change(value: Callable[[float], float]) -> float:
     x = bisect(
         lambda x: 1.0 if np.sign(value(x)) == before else -1.0, 0.0, 1.0, (), _CLOSEST, _CLOSEST
     )
+    # A zero at the very end is that of the end, and not one just before it.
     return 1.0 if 1 - x <= 2 * _CLOSEST else x
 
 

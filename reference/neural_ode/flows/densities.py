@@ -29,9 +29,9 @@ from neural_ode.generators import device_of
 # The work of a density's quadrature, and of an entropy's grid, grows without end as the noise
 # falls: these widths take seconds.
 LEAST_NOISE_OF_QUADRATURE = 0.005
+LEAST_NOISE_OF_ENTROPY = 0.002
 # Of the quadrature along a half circle; a wide noise alone would ask for few.
 _LEAST_NODES = 40
-LEAST_NOISE_OF_ENTROPY = 0.002
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ class Moons:
         """The log-density, nats: the noise is averaged over each half circle by quadrature.
 
         Nodes are some 0.4 widths of the noise apart, at most 0.6 at the middle, and 40 or more.
-        That leaves errors of rounding within some ten widths of the data.
+        For noises from 0.05 to 8 the error is below 3e-9 within five widths of the data, and below
+        1e-6 within ten.
         """
         check_points("x", x, 2)
         if x.dtype not in (torch.float32, torch.float64):

@@ -52,7 +52,8 @@ DEVIATIONS = [
     "The planar flow leads from the data to the base, starts near the identity, and has the CNF's"
     " base, optimiser and rate; nf_long is the same with so many iterations that they take about"
     " the CNF's time (columns iterations and train_s). The two train in turns, in one process, so"
-    " that whatever else the machine does slows both. The paper states none of it.",
+    " that whatever else the machine does slows both. The CNF's steps are compiled and the planar"
+    " flow is not, which favours the CNF where times are compared. The paper states none of it.",
     "cnf_constant, whose weights do not depend on time, has exactly the planar flow's number of"
     " parameters; it is the paper's sum over units, and its end time is 1.",
     "The gap is the mean of log p(data) - log q(data) over fresh samples of the data: the mean"
