@@ -46,9 +46,9 @@ def grid_of(times: Times, settings: Settings) -> Grid:
         step = times.direction * settings.step_size
         if end - step == end or begin + step == begin:
             raise step_underflow(step, begin)
-        count = _steps(abs(end - begin), settings.step_size)
+        count = _steps(begin, end, settings.step_size, times.eps)
         _check_count(count, settings)
-        passed = [_steps(abs(t - begin), settings.step_size) for t in times.floats]
+        passed = [_steps(begin, t, settings.step_size, times.eps) for t in times.floats]
         _check_limit(passed, times.floats, settings)
         points: Sequence[Time] = [times.points[0] + i * step for i in range(count)]
         points = [*points, times.points[-1]]
@@ -76,9 +76,17 @@ def grid_of(times: Times, settings: Settings) -> Grid:
     return Grid(grid, points if followed else grid, sources)
 
 
-def _steps(length: float, step_size: float) -> int:
-    """How many steps cover the length; a whole number but for rounding adds no step of nothing."""
-    return max(1, math.ceil(length / step_size * (1 - 1e-12))) if length else 0
+def _steps(begin: float, end: float, step_size: float, eps: float) -> int:
+    """How many steps lead from one time to another.
+
+    A whole number but for the rounding ``eps`` of the times adds no step of nothing.
+    """
+    length = abs(end - begin)
+    if not length:
+        return 0
+    # What the two times, and the sum of the steps, may be beside what was meant.
+    rounding = max(4 * eps * max(abs(begin), abs(end)), 1e-12 * length)
+    return max(1, math.ceil((length - min(rounding, step_size / 100)) / step_size))
 
 
 def _check_count(count: int, settings: Settings) -> None:

@@ -21,7 +21,7 @@ from neural_ode.settings import Callback, Settings
 from neural_ode.solution import Counts
 from neural_ode.step.base import Carried, Evaluate, Step, Stepper
 from neural_ode.step.error import check_measure
-from neural_ode.times import Time, as_time, as_vector, exact_dtype
+from neural_ode.times import Time, as_time, as_vector, exact_dtype, nudge
 from neural_ode.transforms import all_finite, transforming, unwrap
 
 # A compiled loop copies the states that it carries. For large ones that costs more than the Python
@@ -121,15 +121,24 @@ class Run:
         self.counts.nfe += 1
         return self.stepper.slope(t, y)
 
-    def start(self, t: float, shift: Time, direction: float) -> tuple[Carried, float]:
-        """What the first step begins with, and its size: the user's, or Hairer's choice."""
+    def start(
+        self, t: float, shift: Time, direction: float, *, nudged: bool
+    ) -> tuple[Carried, float]:
+        """What the first step begins with, and its size: the user's, or Hairer's choice.
+
+        Where the field jumps at ``t``, it is evaluated just behind it (``nudged``).
+        """
+        begin = t + shift
+        if nudged:
+            begin = nudge(as_time(begin, self.y0), direction * math.inf)
+            begin = begin if isinstance(shift, Tensor) else float(begin)
         if self.settings.first_step is not None:
-            return self.first_slope(as_time(t + shift, self.y0), self.y0), self.settings.first_step
+            return self.first_slope(as_time(begin, self.y0), self.y0), self.settings.first_step
         self.counts.nfe += 2
         if self.compiled is None:
-            f, size = self.stepper.start(t + shift, direction, self.y0, self.q, self.test)
+            f, size = self.stepper.start(begin, direction, self.y0, self.q, self.test)
         else:
-            numbers = as_numbers(self.y0.device, t + shift, direction)
+            numbers = as_numbers(self.y0.device, begin, direction)
             (f, size), seconds = self.compiled.start(numbers, self.y0, self.q, self.test)
             f = self.compiled.keep(f)
             self.counts.compile_s += seconds

@@ -33,28 +33,30 @@ class Times:
         floats: the times as numbers of the host.
         points: the times as tensors where their gradient is wanted, else the same floats.
         direction: 1 where the times increase, -1 where they decrease.
+        eps: the rounding of the dtype that they came in, relative to a time.
     """
 
     floats: Sequence[float]
     points: Sequence[Time]
     direction: float
+    eps: float
 
     @classmethod
     def read(cls, ts: Float[Tensor, " time"]) -> "Times":
         """The times in ``ts``; a GPU is waited for once."""
-        floats = numbers_of(ts)
+        floats, eps = numbers_of(ts), torch.finfo(ts.dtype).eps
         if is_followed(ts):
-            return cls._of(floats, ts.to(exact_dtype(ts.device)).unbind())
-        return cls._of(floats, floats)
+            return cls._of(floats, ts.to(exact_dtype(ts.device)).unbind(), eps)
+        return cls._of(floats, floats, eps)
 
     @classmethod
-    def _of(cls, floats: Sequence[float], points: Sequence[Time]) -> "Times":
-        return cls(floats, points, math.copysign(1.0, floats[-1] - floats[0]))
+    def _of(cls, floats: Sequence[float], points: Sequence[Time], eps: float) -> "Times":
+        return cls(floats, points, math.copysign(1.0, floats[-1] - floats[0]), eps)
 
     def interval(self, start: int, end: int) -> "Times":
         """Two of the times, by their numbers, as floats."""
         floats = [self.floats[start], self.floats[end]]
-        return self._of(floats, floats)
+        return self._of(floats, floats, self.eps)
 
     def __len__(self) -> int:
         return len(self.floats)

@@ -268,6 +268,40 @@ def test_jump_times_are_stepped_to_and_the_field_seen_from_either_side(method, t
     assert without.stats.rejected > 5
 
 
+@ADAPTIVE
+@pytest.mark.parametrize("ts", [times(0.5, 1), times(0.5, 0)])
+@pytest.mark.parametrize("from_above", [True, False])
+@pytest.mark.parametrize("first_step", [None, 0.1])
+def test_a_jump_at_the_first_time_lies_behind_the_solve(method, ts, from_above, first_step):
+    """Whichever value the field has at the jump itself: its slope there spoiled the first step."""
+
+    def field(t, y):
+        below = t < 0.5 if from_above else t <= 0.5
+        return torch.where(below, 1.0, 3.0).to(y).expand_as(y)
+
+    solved = solve(field, times(0), ts, method=method, jump_t=[0.5], first_step=first_step)
+    slope = 3 if ts[1] > 0.5 else 1
+    expected = slope * (ts[1] - ts[0]).item()
+    assert solved.ys[-1].item() == pytest.approx(expected, rel=1e-14)
+    assert solved.stats.rejected == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("begin", [0.0, 0.7, -3.0])
+def test_the_rounding_of_the_times_adds_no_step(dtype, begin):
+    for steps in range(1, 60):
+        for h in (0.3, 0.1, 0.01):
+            ts = torch.tensor([begin, begin + steps * h], dtype=dtype)
+            stats = solve(decay, times(1), ts, method="euler", step_size=h).stats
+            assert stats.accepted == steps
+
+
+def test_small_steps_far_from_zero_are_all_taken():
+    """Where the rounding of the times is some steps long."""
+    ts = torch.tensor([1e6, 1e6 + 10], dtype=torch.float32)
+    assert solve(decay, times(1), ts, method="euler", step_size=0.01).stats.accepted == 1000
+
+
 def accepted_times(**settings):
     """The times at which steps of dopri5 begin or end: where its first and last stage lie."""
     seen = []

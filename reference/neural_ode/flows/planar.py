@@ -28,6 +28,7 @@ from neural_ode.arguments import MOST_LAYERS, check_choice, check_count, check_i
 from neural_ode.flows.bases import Base, StandardNormal, check_base, draw_points
 from neural_ode.flows.fields import Generators, affine, each_run
 from neural_ode.generators import device_of
+from neural_ode.transforms import transforming
 
 # Halving alone would need as many steps as the mantissa of float64 has digits, and some more.
 _INVERSE_STEPS = 100
@@ -107,7 +108,7 @@ class PlanarFlow(nn.Module):
         z = x
         try:
             for (w, b, u_hat), a in zip(reversed(layers), reversed(reaches), strict=True):
-                z = z - torch.tanh(_solve(affine(z, w, b), a)) * u_hat
+                z = z - torch.tanh(_root(affine(z, w, b), a)) * u_hat
         except Exception:
             self._check("x", x)
             raise
@@ -164,7 +165,8 @@ class PlanarFlow(nn.Module):
         squares = self.w.square().sum(dim=-1)
         reach = nn.functional.softplus(inner) - 1
         # Autograd would keep the mask, so it is made only where a layer needs it.
-        if torch.compiler.is_compiling() or squares.is_meta or not squares.all():
+        unknown = torch.compiler.is_compiling() or transforming() or squares.is_meta
+        if unknown or not squares.all():
             still = squares == 0
             reach, squares = torch.where(still, inner, reach), torch.where(still, 1.0, squares)
         along = self.w / squares.unsqueeze(-1)
@@ -194,30 +196,78 @@ def _initial(
     return u, w, b
 
 
-def _solve(c: Tensor, reach: Tensor) -> Tensor:
+class _Root(torch.autograd.Function):
     """The s with ``s + reach tanh(s) = c``, by Newton's method kept inside a shrinking bracket.
 
     The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that
     leaves the bracket, or is not half as long as the one before, is replaced by a halving, or
-    Newton's method could swing between the two flanks of tanh for long. The last step is Newton's
-    too, and the only one that autograd sees: it gives the implicit function's gradient.
+    Newton's method could swing between the two flanks of tanh for long. The derivatives are those
+    of the implicit function, written so that they can be differentiated again.
     """
-    with torch.no_grad():
+
+    @staticmethod
+    def forward(c, reach):
         low, high, s = c - reach.abs(), c + reach.abs(), c
         before = high - low
         for _ in range(_INVERSE_STEPS):
-            excess = s + reach * torch.tanh(s) - c
+            excess, slope = _excess(s, c, reach)
             low, high = torch.where(excess < 0, s, low), torch.where(excess > 0, s, high)
-            newton = s - excess / _slope(s, reach)
+            newton = s - excess / slope
             bad = (newton < low) | (newton > high) | ((newton - s).abs() > before.abs() / 2)
             following = torch.where(bad, (low + high) / 2, newton)
             before, s = following - s, following
             if not before.any():
                 break
-        slope = _slope(s, reach)
-    return s - (s + reach * torch.tanh(s) - c) / slope
+        excess, slope = _excess(s, c, reach)
+        return s - excess / slope
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, reach = inputs
+        ctx.save_for_backward(output, reach)
+        ctx.save_for_forward(output, reach)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        s, reach = ctx.saved_tensors
+        tanh = torch.tanh(s)
+        by_c = grads[0] / _slope(tanh, reach)
+        return by_c, (-by_c * tanh).sum_to_size(reach.shape)
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        s, reach = ctx.saved_tensors
+        tanh = torch.tanh(s)
+        by_c, by_reach = (0.0 if x is None else x for x in tangents)
+        return (by_c - by_reach * tanh) / _slope(tanh, reach)
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        batched = [
+            x if d is None else x.movedim(d, 0) for x, d in zip(args, in_dims, strict=True)
+        ]
+        # Each entry is solved for itself; the batch comes before all axes of either.
+        most = max(x.ndim - (d is not None) for x, d in zip(batched, in_dims, strict=True))
+        wide = [
+            x if d is None else x.reshape(len(x), *[1] * (most + 1 - x.ndim), *x.shape[1:])
+            for x, d in zip(batched, in_dims, strict=True)
+        ]
+        return _Root.apply(*wide), 0
 
 
-def _slope(s: Tensor, reach: Tensor) -> Tensor:
+def _root(c: Float[Tensor, "*batch 1"], reach: Float[Tensor, "*runs 1 1"]) -> Tensor:
+    """The s with ``s + reach tanh(s) = c``; see ``_Root``."""
+    if torch.is_grad_enabled() or transforming():
+        return _Root.apply(c, reach)
+    return _Root.forward(c, reach)
+
+
+def _excess(s: Tensor, c: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """``s + reach tanh(s) - c`` and its derivative by s."""
+    tanh = torch.tanh(s)
+    return s + reach * tanh - c, _slope(tanh, reach)
+
+
+def _slope(tanh: Tensor, reach: Tensor) -> Tensor:
     """The derivative of ``s + reach tanh(s)``, kept above zero where rounding would reach it."""
-    return (1 + reach * (1 - torch.tanh(s).square())).clamp(min=torch.finfo(s.dtype).eps)
+    return (1 + reach * (1 - tanh.square())).clamp(min=torch.finfo(tanh.dtype).eps)

@@ -23,10 +23,11 @@ from torch import Tensor
 from neural_ode.arguments import describe, shorten
 from neural_ode.failures import NonFinite, SolverFailure, StepUnderflow, ToleranceUnderflow
 from neural_ode.field import Field, Plain, identity
-from neural_ode.gradients.first_derivative import first_derivative_only, link
+from neural_ode.gradients.first_derivative import link
 from neural_ode.gradients.parameters import (
     Kind,
     OutsideGraph,
+    Wanted,
     flat,
     keep_params,
     kinds,
@@ -34,6 +35,7 @@ from neural_ode.gradients.parameters import (
     split,
     vjp,
 )
+from neural_ode.gradients.way_back import way_back
 from neural_ode.integrate import integrate
 from neural_ode.methods import find_method
 from neural_ode.methods.base import Method
@@ -90,11 +92,12 @@ class Adjoint:
     ) -> tuple[Float[Tensor, "time *state"], Stats]:
         """The solution with the adjoint as its backward pass; it fills ``stats.backward``."""
         stats = Stats()
-        field, params = prepare(field, self.params, y0, "the adjoint")
+        field, wanted = prepare(field, self.params, y0, "the adjoint")
         backward = backward_settings(self, settings, y0.dtype)
-        norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
-        problem = _BothSolves(field, settings, norm.put_into(backward, bool(params)), stats)
-        return _AdjointFunction.apply(problem, y0, ts, *params), stats
+        norm = AugmentedNorm(settings.norm, self.norm, kinds(wanted.tensors))
+        own = norm.put_into(backward, bool(wanted.tensors))
+        problem = _BothSolves(field, settings, own, stats, wanted)
+        return _AdjointFunction.apply(problem, y0, ts, *wanted.tensors), stats
 
 
 def backward_settings(chosen: Any, settings: Settings, dtype: torch.dtype) -> Settings:
@@ -205,6 +208,7 @@ class _BothSolves:
     forward: Settings
     backward: Settings
     stats: Stats
+    wanted: Wanted
 
 
 class _AdjointFunction(torch.autograd.Function):
@@ -218,13 +222,14 @@ class _AdjointFunction(torch.autograd.Function):
         return ys
 
     @staticmethod
-    @first_derivative_only("Adjoint()")
+    @way_back("Adjoint()")
     def backward(ctx, saved, *grads):
         (grad_ys,) = grads
-        ys, ts, *params = saved
+        ys, ts, *_ = saved
         problem: _BothSolves = ctx.problem
+        params = problem.wanted.tensors
         counts = problem.stats.backward = Counts()
-        augmented = Augmented(problem.field, params)
+        augmented = Augmented(problem.field, problem.wanted)
         times = Times.read(ts.detach())
 
         def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -312,9 +317,9 @@ class Augmented:
     Its state is z above a, shape [2, *state]; its integrals are the parameters' gradients.
     """
 
-    def __init__(self, field: Field, params: Sequence[Tensor]) -> None:
-        self.field, self.params = field, params
-        self.outside = OutsideGraph(params)
+    def __init__(self, field: Field, wanted: Wanted) -> None:
+        self.field, self.params = field, wanted.tensors
+        self.outside = OutsideGraph(wanted)
 
     @property
     def key(self) -> Hashable:

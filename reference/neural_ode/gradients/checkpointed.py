@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.first_derivative import first_derivative_only, link
+from neural_ode.gradients.first_derivative import link
 from neural_ode.gradients.parameters import OutsideGraph, keep_params, prepare
 from neural_ode.gradients.steps_back import (
     Checkpoint,
@@ -24,6 +24,7 @@ from neural_ode.gradients.steps_back import (
     grid_taken,
     timing_of,
 )
+from neural_ode.gradients.way_back import way_back
 from neural_ode.kept import lend, own
 from neural_ode.run import Run
 from neural_ode.settings import Settings
@@ -65,9 +66,9 @@ class Checkpointed:
                 f" method {settings.method.name!r} does not allow"
             )
         stats = Stats()
-        field, params = prepare(field, self.params, y0, "Checkpointed()")
-        problem = _CheckpointedSolve(field, settings, stats, [])
-        return _CheckpointedFunction.apply(problem, y0, ts, *params), stats
+        field, wanted = prepare(field, self.params, y0, "Checkpointed()")
+        problem = _CheckpointedSolve(field, settings, stats, wanted, [])
+        return _CheckpointedFunction.apply(problem, y0, ts, *wanted.tensors), stats
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,15 @@ class _CheckpointedFunction(torch.autograd.Function):
         return ys
 
     @staticmethod
-    @first_derivative_only("Checkpointed()")
+    @way_back("Checkpointed()")
     def backward(ctx, saved, *grads):
         (grad_ys,) = grads
         ts, *rest = saved
-        params, states = rest[: ctx.count], rest[ctx.count :]
         problem: _CheckpointedSolve = ctx.problem
+        params, states = problem.wanted.tensors, rest[ctx.count :]
         counts = problem.stats.backward = Counts()
         a = torch.zeros_like(grad_ys[0])
-        totals, outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
+        totals, outside = [torch.zeros_like(p) for p in params], OutsideGraph(problem.wanted)
         grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
         if not states:
             return None, grad_ys[0], grad_ts, *totals
@@ -115,7 +116,7 @@ class _CheckpointedFunction(torch.autograd.Function):
                 ends = _again(run, taken, y, timing)
             weights = [a, *(grad_ys[i] for i, _ in taken.outputs)]
             inputs = [y, *params, *timing.sources.values()]
-            keep = outside.is_needed(ends)
+            keep = outside.is_needed(ends, inputs)
             a, *products = torch.autograd.grad(
                 ends, inputs, weights, allow_unused=True, retain_graph=keep
             )

@@ -25,8 +25,17 @@ from neural_ode.gradients.adjoint import (
     between,
     sweep,
 )
-from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import OutsideGraph, flat, keep_params, kinds, prepare, vjp
+from neural_ode.gradients.first_derivative import link
+from neural_ode.gradients.parameters import (
+    OutsideGraph,
+    Wanted,
+    flat,
+    keep_params,
+    kinds,
+    prepare,
+    vjp,
+)
+from neural_ode.gradients.way_back import way_back
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Method
 from neural_ode.run import Visit
@@ -76,12 +85,13 @@ class InterpolatedAdjoint:
                 f" {settings.method.name!r} does not have"
             )
         stats = Stats()
-        field, params = prepare(field, self.params, y0, "InterpolatedAdjoint()")
+        field, wanted = prepare(field, self.params, y0, "InterpolatedAdjoint()")
         # The trajectory is looked up by the value of the time, which a compiler cannot follow.
         own = replace(backward_settings(self, settings, y0.dtype), compile=False)
-        norm = AugmentedNorm(settings.norm, self.norm, kinds(params))
-        problem = _KeptTrajectory(field, settings, norm.put_into(own, bool(params)), stats, [])
-        return _InterpolatedFunction.apply(problem, y0, ts, *params), stats
+        norm = AugmentedNorm(settings.norm, self.norm, kinds(wanted.tensors))
+        own = norm.put_into(own, bool(wanted.tensors))
+        problem = _KeptTrajectory(field, settings, own, stats, wanted, [])
+        return _InterpolatedFunction.apply(problem, y0, ts, *wanted.tensors), stats
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class _KeptTrajectory:
     forward: Settings
     backward: Settings
     stats: Stats
+    wanted: Wanted
     steps: list[tuple[float, float]]
 
 
@@ -114,15 +125,15 @@ class _InterpolatedFunction(torch.autograd.Function):
         return ys
 
     @staticmethod
-    @first_derivative_only("InterpolatedAdjoint()")
+    @way_back("InterpolatedAdjoint()")
     def backward(ctx, saved, *grads):
         (grad_ys,) = grads
         ys, ts, *rest = saved
-        params, pieces = rest[: ctx.count], rest[ctx.count :]
         problem: _KeptTrajectory = ctx.problem
+        params, pieces = problem.wanted.tensors, rest[ctx.count :]
         counts = problem.stats.backward = Counts()
         pieces = pieces[0] if ys.is_cuda and pieces else pieces
-        along = _Along(problem.field, params, problem.steps, pieces)
+        along = _Along(problem.field, problem.wanted, problem.steps, pieces)
         times = Times.read(ts.detach())
 
         def back(i: int, a: Tensor, g: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -140,12 +151,12 @@ class _Along:
     def __init__(
         self,
         field: Field,
-        params: Sequence[Tensor],
+        wanted: Wanted,
         steps: Sequence[tuple[float, float]],
         pieces: Sequence[Float[Tensor, "terms *state"]] | Float[Tensor, "steps terms *state"],
     ) -> None:
-        self.field, self.params, self.pieces = field, params, pieces
-        self.steps, self.outside = steps, OutsideGraph(params)
+        self.field, self.params, self.pieces = field, wanted.tensors, pieces
+        self.steps, self.outside = steps, OutsideGraph(wanted)
         self.direction = 1.0 if not steps or steps[0][1] > 0 else -1.0
         self.begins = [self.direction * t for t, _ in steps]
         if isinstance(pieces, Tensor):

@@ -1,11 +1,14 @@
 """The tensors beside the state that a gradient method differentiates by, as one flat vector."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from neural_ode.arguments import describe
 from neural_ode.field import Field, changed, keep_autocast, same_values
@@ -13,29 +16,80 @@ from neural_ode.kept import Looks, refilled, version
 from neural_ode.transforms import transforming, unwrap
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The tensors that get a gradient.
+
+    Attributes:
+        tensors: those that require one when the equation is solved.
+        module: the field whose parameters they are; ``None`` where the user has named them.
+        way: the gradient method, as messages name it.
+    """
+
+    tensors: Sequence[Tensor]
+    module: nn.Module | None
+    way: str
+
+    def check(self) -> None:
+        """Raise RuntimeError where the field no longer computes with them.
+
+        Their gradients would be zeros, or those of other tensors.
+        """
+        if not all(p.requires_grad for p in self.tensors):
+            raise RuntimeError(
+                "a parameter of the field was frozen between the forward and the backward pass:"
+                " freeze it before the equation is solved, or after the backward pass"
+            )
+        if self.module is None:
+            return
+        now = {id(p) for p in parameters_of(self.module)}
+        if not all(id(p) in now for p in self.tensors):
+            raise RuntimeError(
+                f"the field has other parameters than when the equation was solved, but {self.way}"
+                " evaluates it again on the way back: call backward() while they are in place, as"
+                " inside of torch.func.functional_call, or use Backprop()"
+            )
+
+
 def prepare(
-    field: Field, params: Sequence[Tensor] | None, y0: Float[Tensor, "*state"], method: str
-) -> tuple[Field, list[Tensor]]:
+    field: Field, params: Sequence[Tensor] | None, y0: Float[Tensor, "*state"], way: str
+) -> tuple[Field, Wanted]:
     """The field as the way back calls it, and the tensors that get a gradient.
 
     These are those named, or the parameters of a module.
 
     Raises:
-        ValueError: for a plain function with none named, and inside a transform of ``torch.func``;
-            the message names the gradient method.
+        ValueError: for a plain function with none named, inside a transform of ``torch.func``, and
+            for cached parametrizations; the message names the gradient method.
     """
     if transforming():
         raise ValueError(
-            f"{method} cannot be used inside torch.func or forward-mode differentiation: use"
+            f"{way} cannot be used inside torch.func or forward-mode differentiation: use"
             " Backprop(), which odeint does"
         )
     if params is None and not isinstance(field, nn.Module):
         raise ValueError(
-            f"{method} cannot see what a plain function closes over: make the field an nn.Module or"
+            f"{way} cannot see what a plain function closes over: make the field an nn.Module or"
             " name its tensors in params=..., () if there are none"
         )
-    tensors = params if params is not None else parameters_of(cast(nn.Module, field))
-    return keep_autocast(field, y0.device.type), [p for p in tensors if p.requires_grad]
+    module = cast(nn.Module, field) if params is None else None
+    tensors = parameters_of(module) if module is not None else params or ()
+    wanted = Wanted([p for p in tensors if p.requires_grad], module, way)
+    _check_not_cached(field, wanted)
+    return keep_autocast(field, y0.device.type), wanted
+
+
+def _check_not_cached(field: Field, wanted: Wanted) -> None:
+    """Raise ValueError for a field whose weights are computed once, without a graph."""
+    # torch has no public name for whether a block of parametrize.cached() is entered.
+    if not parametrize._cache_enabled or not wanted.tensors or not isinstance(field, nn.Module):
+        return
+    if any(parametrize.is_parametrized(module) for module in field.modules()):
+        raise ValueError(
+            f"{wanted.way} solves without a graph, so inside torch.nn.utils.parametrize.cached() a"
+            " parametrized weight would be kept without its gradient: leave that block, or use"
+            " Backprop()"
+        )
 
 
 def keep_params(gradient: Any) -> None:
@@ -150,9 +204,8 @@ class OutsideGraph:
     is done only where the first two evaluations have a part of their graphs in common.
     """
 
-    def __init__(self, params: Sequence[Tensor]) -> None:
-        # A derivative by such a tensor does not go on to what it was computed from.
-        self._ends = {p.grad_fn for p in params if p.grad_fn is not None}
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._looks, self._shared = 0, False
         self._first, self._looks_at_argument = FirstOutputs(), Looks()
 
@@ -167,24 +220,47 @@ class OutsideGraph:
         if self._first.missing and not torch.compiler.is_compiling():
             self._first.check(f)
 
-    def is_needed(self, outputs: Sequence[Tensor]) -> bool:
-        """Whether the graph of these results of an evaluation must be kept for the next one."""
+    def is_needed(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
+        """Whether the graph of these results of an evaluation must be kept for the next one.
+
+        ``inputs`` is what the results are differentiated by.
+        """
         if torch.compiler.is_compiling():
             return False
         if self._looks == 2:
             return self._shared
         self._looks += 1
-        self._shared = self._mark(outputs)
+        self._shared, leaves = self._mark(outputs, inputs)
+        if self._looks == 1 and self._wanted.module is not None:
+            self._warn_of_others(leaves, inputs)
         return self._shared or self._looks == 1
 
-    def _mark(self, outputs: Sequence[Tensor]) -> bool:
-        """Mark every node of the graph; whether one was marked before."""
+    def _warn_of_others(self, leaves: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
+        """Warn of a tensor that requires a gradient, but gets none."""
+        known = set(map(id, inputs)) | set(map(id, self._wanted.tensors))
+        for leaf in leaves:
+            if id(leaf) not in known:
+                warnings.warn(
+                    f"the field uses a tensor of shape {tuple(leaf.shape)} that requires a gradient"
+                    f" and is not one of its parameters, so {self._wanted.way} gives it none: make"
+                    " it a parameter, name all tensors in params=..., or use Backprop()",
+                    stacklevel=2,
+                )
+
+    def _mark(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor]
+    ) -> tuple[bool, list[Tensor]]:
+        """Mark every node of the graph; whether one was marked before, and the leaves met."""
         ahead = [x.grad_fn for x in outputs if x.grad_fn is not None]
-        seen, shared = {*self._ends, *ahead}, False
+        # A derivative by such a tensor does not go on to what it was computed from.
+        ends = {x.grad_fn for x in inputs if x.grad_fn is not None}
+        seen, shared, leaves = {*ends, *ahead}, False, []
         while ahead:
             node = ahead.pop()
             # A leaf has nothing that could be freed.
             if not node.next_functions:
+                leaf = getattr(node, "variable", None)
+                leaves += [] if leaf is None else [leaf]
                 continue
             marks = cast(dict, node.metadata)
             shared = shared or self in marks
@@ -192,7 +268,7 @@ class OutsideGraph:
             further = {n for n, _ in node.next_functions if n is not None} - seen
             seen |= further
             ahead += further
-        return shared
+        return shared, leaves
 
 
 def vjp(
@@ -217,7 +293,7 @@ def vjp(
             outside.check(f)
         inputs = (z, *params)
         if f.requires_grad:
-            keep = outside is not None and outside.is_needed([f])
+            keep = outside is not None and outside.is_needed([f], inputs)
             products = torch.autograd.grad(f, inputs, a, allow_unused=True, retain_graph=keep)
         else:
             products = [None] * len(inputs)

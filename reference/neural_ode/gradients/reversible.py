@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.field import Field, Plain
-from neural_ode.gradients.first_derivative import first_derivative_only, link
-from neural_ode.gradients.parameters import keep_params, prepare
+from neural_ode.gradients.first_derivative import link
+from neural_ode.gradients.parameters import Wanted, keep_params, prepare
 from neural_ode.gradients.steps_back import Derivative
+from neural_ode.gradients.way_back import way_back
 from neural_ode.integrate import integrate
 from neural_ode.methods.base import Taken, Undo
 from neural_ode.run import Visit
@@ -60,9 +61,9 @@ class Reversible:
         """The solution; on the way back each step is undone and differentiated."""
         undo = _check(ts, settings)
         stats = Stats()
-        field, params = prepare(field, self.params, y0, "Reversible()")
-        problem = _UndoableSolve(field, settings, undo, stats, [])
-        return _ReversibleFunction.apply(problem, y0, ts, *params), stats
+        field, wanted = prepare(field, self.params, y0, "Reversible()")
+        problem = _UndoableSolve(field, settings, undo, stats, wanted, [])
+        return _ReversibleFunction.apply(problem, y0, ts, *wanted.tensors), stats
 
 
 def _check(ts: Tensor, settings: Settings) -> Undo:
@@ -91,6 +92,7 @@ class _UndoableSolve:
     settings: Settings
     undo: Undo
     stats: Stats
+    wanted: Wanted
     taken: list[Taken]
 
 
@@ -114,13 +116,13 @@ class _ReversibleFunction(torch.autograd.Function):
         return ys
 
     @staticmethod
-    @first_derivative_only("Reversible()")
+    @way_back("Reversible()")
     def backward(ctx, saved, *grads):
         (grad_ys,) = grads
         problem: _UndoableSolve = ctx.problem
         counts = problem.stats.backward = Counts()
-        params, (y, *memory) = saved[: ctx.count], saved[ctx.count :]
-        derivative = Derivative(problem.field, params, counts)
+        y, *memory = saved[ctx.count :]
+        derivative = Derivative(problem.field, problem.wanted, counts)
         if not problem.taken:
             return None, grad_ys[0], None, *derivative.totals
         by_y0 = problem.undo(problem.taken, y, memory, grad_ys, derivative)

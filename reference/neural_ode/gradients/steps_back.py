@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.field import Field, Plain, changed, same_values
-from neural_ode.gradients.parameters import OutsideGraph, vjp
+from neural_ode.gradients.parameters import OutsideGraph, Wanted, vjp
 from neural_ode.grid import Grid, fraction, grid_of
 from neural_ode.integrate import integrate
 from neural_ode.kept import lend
@@ -84,12 +84,14 @@ class RememberedSolve:
     Attributes:
         field, settings: those of the solve.
         stats: what it costs.
+        wanted: the tensors that get a gradient.
         taken: what is remembered of each step, once it is solved.
     """
 
     field: Field
     settings: Settings
     stats: Stats
+    wanted: Wanted
     taken: list[Checkpoint]
 
     def solve_forward(
@@ -124,9 +126,10 @@ class Derivative:
         totals: the gradients of the parameters so far.
     """
 
-    def __init__(self, field: Field, params: Sequence[Tensor], counts: Counts) -> None:
-        self.field, self.params, self.counts = field, params, counts
-        self.totals, self.outside = [torch.zeros_like(p) for p in params], OutsideGraph(params)
+    def __init__(self, field: Field, wanted: Wanted, counts: Counts) -> None:
+        self.field, self.params, self.counts = field, wanted.tensors, counts
+        self.totals = [torch.zeros_like(p) for p in self.params]
+        self.outside = OutsideGraph(wanted)
 
     def __call__(self, t: float, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """f at (t, y) and the product of ``a`` with its derivative; adds to the parameters'."""

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neural_ode.field import Field
-from neural_ode.gradients.first_derivative import first_derivative_only, link
+from neural_ode.gradients.first_derivative import link
 from neural_ode.gradients.parameters import keep_params, prepare
 from neural_ode.gradients.steps_back import (
     Checkpoint,
@@ -35,6 +35,7 @@ from neural_ode.gradients.steps_back import (
     grid_taken,
     timing_of,
 )
+from neural_ode.gradients.way_back import way_back
 from neural_ode.settings import Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.tableau import Tableau
@@ -76,9 +77,9 @@ class SymplecticAdjoint:
                 f" which {settings.method.name!r} is not"
             )
         stats = Stats()
-        field, params = prepare(field, self.params, y0, "SymplecticAdjoint()")
-        problem = _Problem(field, settings, stats, [], tableau)
-        return _SymplecticFunction.apply(problem, y0, ts, *params), stats
+        field, wanted = prepare(field, self.params, y0, "SymplecticAdjoint()")
+        problem = _Problem(field, settings, stats, wanted, [], tableau)
+        return _SymplecticFunction.apply(problem, y0, ts, *wanted.tensors), stats
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,14 @@ class _SymplecticFunction(torch.autograd.Function):
         return ys
 
     @staticmethod
-    @first_derivative_only("SymplecticAdjoint()")
+    @way_back("SymplecticAdjoint()")
     def backward(ctx, saved, *grads):
         (grad_ys,) = grads
         ts, *rest = saved
-        params, states = rest[: ctx.count], rest[ctx.count :]
         problem: _Problem = ctx.problem
+        states = rest[ctx.count :]
         counts = problem.stats.backward = Counts()
-        derivative = Derivative(problem.field, params, counts)
+        derivative = Derivative(problem.field, problem.wanted, counts)
         grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
         if not states:
             return None, grad_ys[0], grad_ts, *derivative.totals

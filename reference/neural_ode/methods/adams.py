@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neural_ode.methods.outside import check_no_gradient, join_integrals
+from neural_ode.methods.outside import join_integrals, outside_autograd
 from neural_ode.methods.vode import MAX_ORDER, integrate_vode
 from neural_ode.solution import Counts
 from neural_ode.step.base import Evaluate, Stepper
@@ -61,7 +61,7 @@ class Adams:
             ValueError: where autograd would have to go through the steps.
             RuntimeError: inside the field of another solve by this method.
         """
-        check_no_gradient(self.name, evaluate, y0, *times.points)
+        evaluate = outside_autograd(self.name, evaluate, y0, *times.points)
         tolerances = {"rtol": settings.rtol, "atol": settings.atol}
         counted = {"counts": counts, "max_num_steps": settings.max_num_steps}
         if q0 is None:

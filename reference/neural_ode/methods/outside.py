@@ -4,38 +4,56 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from neural_ode.step.base import Evaluate
+from neural_ode.step.base import Evaluate, Slope
 from neural_ode.times import Time
 from neural_ode.transforms import transforming
 
 
-def check_no_gradient(name: str, evaluate: Evaluate, *values: Time) -> None:
-    """Raise ValueError where autograd or ``torch.func`` would have to go through the steps.
+def outside_autograd(name: str, evaluate: Evaluate, *values: Time) -> Evaluate:
+    """The field for steps that neither autograd nor ``torch.func`` follows.
+
+    Whether autograd would have to go through them shows at the first evaluation, for a field may
+    use any tensor.
 
     Args:
         name: of the method.
         evaluate: the field.
         values: the initial state and the times.
+
+    Raises:
+        ValueError: where they would have to; also at the first evaluation.
     """
-    if torch.is_grad_enabled() and _wants_gradients(evaluate, *values):
-        raise ValueError(
-            f"method {name!r} runs in SciPy, where autograd cannot follow: use"
-            " gradient=Adjoint(), or torch.no_grad() where no gradient is wanted"
-        )
     if transforming():
         raise ValueError(
             f"method {name!r} runs in SciPy, where torch.func and forward-mode differentiation"
             " cannot follow: use another method"
         )
 
+    if not torch.is_grad_enabled():
+        return evaluate
+    first = True
 
-def _wants_gradients(evaluate: Evaluate, *values: Time) -> bool:
-    """Whether a state, a time or one of the field's parameters requires a gradient."""
-    field = getattr(evaluate, "field", None)
-    parameters = field.parameters() if isinstance(field, nn.Module) else ()
-    return any(isinstance(x, Tensor) and x.requires_grad for x in (*values, *parameters))
+    def check(*tensors: Time | None) -> None:
+        if any(isinstance(x, Tensor) and x.requires_grad for x in tensors):
+            raise ValueError(
+                f"method {name!r} runs in SciPy, where autograd cannot follow: use"
+                " gradient=Adjoint(), or torch.no_grad() where no gradient is wanted"
+            )
+
+    def call(t: Tensor, y: Tensor, integral: bool = False) -> Slope:
+        nonlocal first
+        if not first:
+            return evaluate(t, y, integral)
+        first = False
+        with torch.enable_grad():
+            slope = evaluate(t, y, integral)
+        check(*slope)
+        return slope
+
+    check(*values)
+    return call
 
 
 def join_integrals(

@@ -18,7 +18,7 @@ from torch import Tensor
 from neural_ode.arguments import check_choice
 from neural_ode.failures import NonFinite, StepUnderflow, step_limit
 from neural_ode.methods.base import Undo
-from neural_ode.methods.outside import check_no_gradient, join_integrals
+from neural_ode.methods.outside import join_integrals, outside_autograd
 from neural_ode.solution import Counts
 from neural_ode.step.base import Evaluate, Stepper
 from neural_ode.step.error import Tolerance
@@ -87,7 +87,7 @@ class ScipySolver:
             ValueError: where autograd would have to go through the steps.
             StepUnderflow, StepLimit, NonFinite: where the integration cannot go on.
         """
-        check_no_gradient(self.name, evaluate, y0, *times.points)
+        evaluate = outside_autograd(self.name, evaluate, y0, *times.points)
         if q0 is None:
             run = _Run(lambda t, y: evaluate(t, y, False)[0], y0, counts)
             return run.solve(self.solver, settings, times, 0), None

@@ -71,6 +71,38 @@ def test_the_inverse_is_differentiable():
     assert torch.autograd.gradcheck(lambda x, *_: made.inverse(x), (x, *parameters))
 
 
+def test_derivatives_of_the_inverse_can_be_differentiated_again():
+    made, x = flow(layers=3), points(3).requires_grad_(True)
+    parameters = list(made.parameters())
+    assert torch.autograd.gradgradcheck(lambda x, *_: made.inverse(x), (x, *parameters))
+
+
+def test_the_inverse_under_the_transforms_of_torch_func():
+    made, x = flow(layers=3), points(4)
+
+    def size(x):
+        return made.inverse(x).square().sum()
+
+    by_autograd = torch.autograd.functional.hessian(size, x)
+    torch.testing.assert_close(torch.func.hessian(size)(x), by_autograd)
+    torch.testing.assert_close(torch.func.vmap(made.inverse)(x[:, None])[:, 0], made.inverse(x))
+    forward, back = torch.func.jacfwd(made.inverse)(x), torch.func.jacrev(made.inverse)(x)
+    torch.testing.assert_close(forward, back)
+
+
+def test_a_batch_of_flows_is_inverted_at_once():
+    """The parameters may be what differs within the batch."""
+    made, x = flow(layers=3), points(4)
+    scales = torch.tensor([0.5, 1.0, 1.5], dtype=x.dtype)
+
+    def inverse(scale):
+        values = {name: scale * p for name, p in made.named_parameters()}
+        return torch.func.functional_call(_Inverse(made), prefixed(values), (x,))
+
+    each = torch.stack([inverse(scale) for scale in scales])
+    torch.testing.assert_close(torch.func.vmap(inverse)(scales), each)
+
+
 def test_the_layer_on_the_edge_of_invertibility_is_inverted():
     """With w.u very negative w.u_hat is -1, and the map is flat where the unit is zero."""
     made = PlanarFlow(1, 1, generator=generator()).double()
@@ -233,6 +265,17 @@ class _Outputs(torch.nn.Module):
 
     def forward(self, x):
         return *self.made(x), self.made.inverse(x)
+
+
+class _Inverse(torch.nn.Module):
+    """The inverse alone."""
+
+    def __init__(self, made: PlanarFlow) -> None:
+        super().__init__()
+        self.made = made
+
+    def forward(self, x):
+        return self.made.inverse(x)
 
 
 def prefixed(parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ import torch
 
 from neural_ode import Adjoint, InterpolatedAdjoint, solve
 from neural_ode.gradients.interpolated import _Along
+from neural_ode.gradients.parameters import Wanted
 from tests.neural_ode.gradients.problems import F64, Net, times
 
 
@@ -19,8 +20,9 @@ def test_the_stored_trajectory_reads_the_same_where_the_time_stays_on_the_device
     ends = [0.0, 0.3, 0.8, 1.0][:: int(direction)]
     steps = [(a, b - a) for a, b in pairwise(ends)]
     pieces = torch.randn(3, 5, 2, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
-    listed = _Along(Net(), [], steps, list(pieces))
-    stacked = _Along(Net(), [], steps, pieces)
+    nothing = Wanted([], None, "")
+    listed = _Along(Net(), nothing, steps, list(pieces))
+    stacked = _Along(Net(), nothing, steps, pieces)
     for t in (-0.1, 0.0, 0.1, 0.3, 0.5, 0.8, 0.9, 1.0, 1.1):
         now = torch.tensor(t, dtype=F64)
         torch.testing.assert_close(stacked.state(now), listed.state(now), rtol=1e-12, atol=1e-12)

@@ -6,7 +6,7 @@
 import pytest
 import torch
 
-from neural_ode import Adjoint, solve
+from neural_ode import Adjoint, odeint, solve
 from tests.neural_ode.failing import Y0, Decay, says, times
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -38,3 +38,27 @@ def test_adams_does_not_lose_a_gradient_in_silence():
     says(ValueError, sentence, wanted)
     with torch.no_grad():
         assert wanted().shape == (2, *Y0.shape)
+
+
+class Growth(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rate = torch.nn.Parameter(times(0.5))
+
+    def forward(self, t, y):
+        return self.rate * y
+
+
+@pytest.mark.parametrize("method", ["adams", "scipy_solver"])
+@pytest.mark.parametrize("call", [solve, odeint])
+def test_nor_that_of_what_the_field_closes_over(method, call):
+    """A function shows no parameters, nor does the field that odeint makes of a module."""
+    rate = times(0.5).requires_grad_()
+    module = torch.nn.Linear(1, 1).double()
+    for field in (lambda t, y: -rate * y, lambda t, y: module(y)):
+        with pytest.raises(ValueError, match="where autograd cannot follow"):
+            call(field, times(1), times(0, 1), method=method)
+        with torch.no_grad():
+            assert call(field, times(1), times(0, 1), method=method) is not None
+    with pytest.raises(ValueError, match="where autograd cannot follow"):
+        odeint(Growth(), times(1), times(0, 1), method=method)
