@@ -1,9 +1,13 @@
 """Freeze an ODE-Net, untrained or trained, and count evaluations on the way there and back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import astuple
 from functools import cache, partial
 from itertools import product
+from typing import TypeVar
+
+from torch import nn
 
 from neural_ode import Adjoint, Checkpointed
 from neural_ode.data import mnist
@@ -12,6 +16,7 @@ from odeclaims.claims.backward_nfe.settings import (
     METHODS,
     PUBLISHED,
     SLUG,
+    TIGHTEST_CHANGED,
     TIGHTEST_SQUARES,
     Norm,
     Setting,
@@ -30,6 +35,7 @@ from odeclaims.trained.recipes import recipe_of
 from odeclaims.trained.store import Network
 
 DATASETS = {"mnist": mnist.DIGEST}
+Result = TypeVar("Result")
 
 SETTINGS = [
     Setting(factor, norm, loss)
@@ -39,19 +45,16 @@ SETTINGS = [
 
 def cells(profile: Profile) -> Iterator[Cell]:
     """Two cells for each net: one before its training and one after."""
-    params = {
-        "tightest": profile.pick(smoke=2, quick=5, paper=5),
-        "grid": profile.pick(smoke="star", quick="star", paper="full"),
-    }
+    tightest = profile.pick(smoke=2, quick=7, paper=7)
     for trained in (False, True):
-        yield from network_cells(profile, SLUG, trained=trained, **params)
+        yield from network_cells(profile, SLUG, trained=trained, tightest=tightest)
 
 
-def _settings(grid: str, trained: bool, tolerance: float) -> list[Setting]:
+def _settings(trained: bool, tolerance: float) -> list[Setting]:
     """The settings of a net at a forward tolerance; that it is untrained counts as one change."""
+    if tolerance < TIGHTEST_CHANGED:
+        return [PUBLISHED] if trained else []
     possible = [s for s in SETTINGS if s.adjoint_factor * tolerance <= 1]
-    if grid == "full":
-        return possible
     affordable = [s for s in possible if s.loss != "squares" or tolerance >= TIGHTEST_SQUARES]
     return [s for s in affordable if _changes(s) <= int(trained)]
 
@@ -68,7 +71,7 @@ def measure(cell: Cell, context: Context) -> list[Row]:
     digits = mnist.spread(mnist.load("test"), size["evaluated"])
     block = freeze(as_classifier(model).to(cell.device), digits)
     settings = {
-        tolerance: _settings(size["grid"], size["trained"], tolerance)
+        tolerance: _settings(size["trained"], tolerance)
         for tolerance in [10.0**-i for i in range(size["tightest"] + 1)]
     }
     truths = _truths(block, settings[1.0], size["reference_steps"])
@@ -109,33 +112,58 @@ def _observe_all(
     truths: dict[str, Reference],
 ) -> Iterator[Row]:
     """A row for each setting; those that differ in the loss alone share the forward solve."""
-    solver = at(tolerance, method=method)
+    solver, calls = at(tolerance, method=method), Calls(block.field)
 
     @cache
     def reconstruct() -> float:
         return block.reconstruction_error(**solver)
 
     @cache
-    def forward(looser: float, norm: Norm) -> ForwardPass:
-        return block.forward(gradient=Adjoint(rtol=looser, atol=looser, norm=norm), **solver)
+    def forward(looser: float, norm: Norm) -> tuple[ForwardPass, int]:
+        gradient = Adjoint(rtol=looser, atol=looser, norm=norm)
+        return calls.during(lambda: block.forward(gradient=gradient, **solver))
 
     def observe(setting: Setting) -> Row:
-        solved = forward(setting.adjoint_factor * tolerance, setting.norm)
+        solved, there = forward(setting.adjoint_factor * tolerance, setting.norm)
         truth = truths[setting.loss]
-        gradient_error = relative_error(solved.gradient(setting.loss), truth.gradient)
+        gradient, back = calls.during(lambda: solved.gradient(setting.loss))
+        gradient_error = relative_error(gradient, truth.gradient)
         # The backward pass has run, so that there is a count of it.
         stats = solved.solution.stats
         counts = both_counts(stats.nfe_forward, stats.nfe_backward or 0)
-        return {**counts, **stamp(reconstruct(), gradient_error, truth.error)}
+        called = {"calls_forward": there, "calls_backward": back}
+        return {**counts, **called, **stamp(reconstruct(), gradient_error, truth.error)}
 
-    for setting in settings:
-        yield {
-            "adjoint_factor": setting.adjoint_factor,
-            "adjoint_tolerance": setting.adjoint_factor * tolerance,
-            "norm": setting.norm,
-            "loss": setting.loss,
-            **guarded(partial(observe, setting)),
-        }
+    with calls:
+        for setting in settings:
+            yield {
+                "adjoint_factor": setting.adjoint_factor,
+                "adjoint_tolerance": setting.adjoint_factor * tolerance,
+                "norm": setting.norm,
+                "loss": setting.loss,
+                **guarded(partial(observe, setting)),
+            }
+
+
+class Calls(AbstractContextManager[None]):
+    """Counts the calls of a field, whoever makes them, while its block lasts."""
+
+    def __init__(self, field: nn.Module) -> None:
+        self.field, self.count = field, 0
+
+    def __enter__(self) -> None:
+        self._hook = self.field.register_forward_pre_hook(self._add)
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+    def _add(self, *_: object) -> None:
+        self.count += 1
+
+    def during(self, work: Callable[[], Result]) -> tuple[Result, int]:
+        """What the work returns, and how often it has called the field."""
+        before = self.count
+        return work(), self.count - before
 
 
 def both_counts(nfe_forward: int, nfe_backward: int) -> dict[str, float]:

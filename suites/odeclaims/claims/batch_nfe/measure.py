@@ -55,7 +55,7 @@ def cells(profile: Profile) -> Iterator[Cell]:
     """One cell for each oscillator and tolerance, and for each net and its untrained twin."""
     draws = profile.pick(smoke=2, quick=10, paper=10)
     fewer = profile.pick(smoke=1, quick=2, paper=10)
-    fewest = profile.pick(smoke=1, quick=1, paper=10)
+    of_net = profile.pick(smoke=1, quick=3, paper=10)
     alone = {
         "largest": profile.pick(smoke=SAMPLES[0], quick=SAMPLES[-1], paper=SAMPLES[-1]),
         "singles": profile.pick(smoke=2, quick=4, paper=64),
@@ -71,9 +71,12 @@ def cells(profile: Profile) -> Iterator[Cell]:
     }
     for specification, weights in _networks(profile):
         # A batch of digits takes twenty seconds, one of points half a second.
-        of_trained = fewest if specification.recipe == "reduced_ode_net" else draws
-        # Those before training stand beside the others and decide little.
-        for trained, count in ((True, of_trained), (False, fewest)):
+        of_digits = specification.recipe == "reduced_ode_net"
+        counts = {True: of_net if of_digits else draws, False: of_net}
+        if of_digits and profile.name == "quick":
+            # Those before training stand beside the others.
+            del counts[False]
+        for trained, count in counts.items():
             net = {"recipe": specification.recipe, "net": specification.net, "weights": weights}
             params = {"task": "net", **net, "trained": trained, "draws": count, **nets}
             yield Cell(SLUG, params, specification.seed, profile.device)

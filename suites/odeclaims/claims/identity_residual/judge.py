@@ -1,5 +1,6 @@
 """How the rows are judged."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -23,6 +24,8 @@ TARGET_NAMES = {
 # of the part that sets it apart from the identity or from zero, which is a fifth or all of it.
 LEARNED = {"identity": 0.01, "near_identity": 0.05, "near_zero": 0.1}
 KINDS = {"residual": ("residual",), "plain": PLAIN}
+# What is pushed to zero ends at this part of its size before, or less.
+TO_ZERO = 0.1
 
 
 def at_end(df: pd.DataFrame, target: str, blocks: int) -> pd.DataFrame:
@@ -140,11 +143,21 @@ STATEMENTS = [
         f"With {LAYERS[DEEP]} a residual network learns the identity by pushing its branches to"
         " zero",
         _branch_growth,
-        Better(Bounds(at_most=0)),
-        "log of the mean size of F_n(x_n) beside x_n after training over that before: branches that"
-        " cancelled each other would be as good, and need not shrink",
+        Better(Bounds(at_most=math.log(TO_ZERO))),
+        "log of the mean size of F_n(x_n) beside x_n after training over that before; to zero is to"
+        f" {TO_ZERO:g} of it or less. Branches that cancel each other would be as good, and need"
+        " not shrink",
         needs=(_SEEDS, _learned("residual", "identity", DEEP)),
         central=True,
+    ),
+    Statement(
+        "identity_shrinks_branches",
+        f"With {LAYERS[DEEP]} the branches of a residual network shrink while it learns the"
+        " identity",
+        _branch_growth,
+        Better(Bounds(at_most=0)),
+        "the same number: what is left of the sentence where they do not go to zero",
+        needs=(_SEEDS, _learned("residual", "identity", DEEP)),
     ),
     _plain_leads(SHALLOW),
     _plain_leads(DEEP),

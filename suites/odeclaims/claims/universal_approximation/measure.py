@@ -12,6 +12,7 @@ from odeclaims.cell import Cell, Context, Profile, Row
 from odeclaims.claims.universal_approximation.settings import (
     ABLE,
     FINE_GRID,
+    FRAGILE,
     GRID,
     INPUTS,
     NETWORKS,
@@ -36,11 +37,15 @@ ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "linear": nn.Identity, "square"
 
 
 def cells(profile: Profile) -> Iterator[Cell]:
-    """One cell for each network and seed; of what cannot five seeds are enough."""
+    """One cell for each network and seed.
+
+    Of what cannot five seeds are enough, of which there are many more where few learn anything.
+    """
     iterations = profile.pick(smoke=5, quick=400, paper=6000)
     seeds = {
         **dict.fromkeys(ABLE, profile.repetitions(smoke=1, quick=10, paper=30)),
         **dict.fromkeys(UNABLE, profile.repetitions(smoke=1, quick=5, paper=30)),
+        **dict.fromkeys(FRAGILE, profile.repetitions(smoke=1, quick=50, paper=100)),
     }
     for network, repetitions in seeds.items():
         for repetition in repetitions:

@@ -28,6 +28,7 @@ ABLE = {
 UNABLE = {
     "linear": Network("linear", (UNITS,)),
     "square": Network("square", (UNITS,)),
-    "relu_n": Network("relu", (INPUTS,) * DEPTH),
 }
-NETWORKS = ABLE | UNABLE
+# It cannot, either, and becomes a constant from most initial weights.
+FRAGILE = {"relu_n": Network("relu", (INPUTS,) * DEPTH)}
+NETWORKS = ABLE | UNABLE | FRAGILE

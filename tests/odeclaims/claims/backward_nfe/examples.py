@@ -6,7 +6,7 @@ from odeclaims.claims.backward_nfe import CLAIM
 from odeclaims.claims.backward_nfe.measure import both_counts
 from odeclaims.claims.backward_nfe.settings import METHODS
 
-TOLERANCES = [10.0**-i for i in range(6)]
+TOLERANCES = [10.0**-i for i in range(8)]
 
 
 def made_up(
@@ -21,6 +21,7 @@ def made_up(
     for method in METHODS:
         of_method = ratio[method] if isinstance(ratio, dict) else ratio
         counts = both_counts(200, round(200 * of_method))
+        counts |= {"calls_forward": 200, "calls_backward": round(200 * of_method)}
         for repetition in range(seeds):
             for tolerance in tolerances:
                 which = {"method": method, "repetition": repetition, "tolerance": tolerance}

@@ -125,14 +125,21 @@ def test_references_are_the_gradients_of_the_flow():
     torch.testing.assert_close(truths["sum"].gradient, 3 * truths["mean"].gradient)
 
 
-def test_a_star_changes_one_thing_at_a_time_and_a_full_grid_everything():
-    def count(grid, trained, tolerance):
-        return len(measure._settings(grid, trained, tolerance))
-
-    assert measure._settings("star", False, 1e-5) == [PUBLISHED]
+def test_one_thing_at_a_time_is_changed():
     # Seminorm, two losses and what adjoint tolerance up to 1 is left, beside the published one.
-    assert [count("star", True, t) for t in TOLERANCES] == [4, 5, 6, 6, 5, 5]
-    assert [count("full", False, t) for t in TOLERANCES] == [6, 12, 18, 18, 18, 18]
+    trained = [len(measure._settings(True, tolerance)) for tolerance in TOLERANCES]
+    assert trained == [4, 5, 6, 6, 5, 5, 1, 1]
+    untrained = [measure._settings(False, tolerance) for tolerance in TOLERANCES]
+    assert untrained == [[PUBLISHED]] * 6 + [[]] * 2
+
+
+def test_calls_are_counted_beside_the_solver():
+    field = Still().double()
+    calls = measure.Calls(field)
+    with calls:
+        _, count = calls.during(lambda: [field(torch.zeros(()), block().y0) for _ in range(3)])
+    field(torch.zeros(()), block().y0)
+    assert (count, calls.count, field.calls) == (3, 3, 4)
 
 
 @pytest.mark.slow(reason="the smoke run is measured here, too")
@@ -142,6 +149,8 @@ def test_smoke_measures_every_setting_of_the_star(smoke):
     assert (len(trained), len(smoke)) == (3 * (4 + 5 + 6), 3 * (4 + 5 + 6) + 3 * 3)
     assert (smoke["adjoint_tolerance"] <= 1).all()
     assert smoke["test_error"].between(0, 1).all()
+    assert (smoke["calls_forward"] == smoke["nfe_forward"]).all()
+    assert (smoke["calls_backward"] == smoke["nfe_backward"]).all()
     assert (smoke["ratio"] == smoke["nfe_backward"] / smoke["nfe_forward"]).all()
     difference = smoke["nfe_forward_cumulative"] - smoke["nfe_forward"]
     assert (difference == smoke["nfe_backward"] + 1).all()

@@ -52,7 +52,16 @@ def test_a_solver_without_steps_of_each_sample_is_judged_by_the_rest():
 def test_few_nets_and_few_batches_are_insufficient():
     assert outcomes(make_rows(seeds=5))["nets_hardly_more"] == "insufficient"
     few = outcomes(make_rows(draws=9))
-    assert {few[name] for name in CENTRAL} == {"insufficient"}
+    assert {few[name] for name in CENTRAL[1:]} == {"insufficient"}
+    assert few["nets_hardly_more"] == "reproduced"
+    assert {outcomes(make_rows(draws=2))[name] for name in CENTRAL} == {"insufficient"}
+
+
+def test_a_net_with_two_batches_does_not_count():
+    df = make_rows()
+    fewer = (df["task"] == "net") & (df["repetition"] < 3) & (df["draw"] >= 2)
+    found = outcomes(df[~fewer])
+    assert found["nets_hardly_more"] == found["untrained_hardly_more"] == "insufficient"
 
 
 def test_singles_that_are_not_the_flow_and_parts_of_steps_invalidate():

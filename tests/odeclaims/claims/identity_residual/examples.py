@@ -22,7 +22,7 @@ DISTANCES = {"identity": 0.0, "near_identity": 0.2, "near_zero": 5.0}
 def make_rows(
     changes: dict[Key, float] | None = None,
     seeds: int = 9,
-    branch: float = 0.05,
+    branch: float = 0.02,
     distances: dict[str, float] | None = None,
     scatter: float = 0.1,
 ) -> pd.DataFrame:

@@ -46,9 +46,10 @@ def test_a_residual_lead_near_zero_is_a_caveat():
 
 
 def test_branches_that_grow_and_plain_networks_that_do_not_degrade_are_seen():
-    assert others_than_reproduced(make_rows(branch=0.6)) == {
-        "identity_means_zero": "not reproduced"
-    }
+    to_zero = {"identity_means_zero": "not reproduced"}
+    assert others_than_reproduced(make_rows(branch=0.05)) == to_zero
+    grown = to_zero | {"identity_shrinks_branches": "not reproduced"}
+    assert others_than_reproduced(make_rows(branch=0.6)) == grown
     alike = {("identity", DEEP, "plain"): 2e-3}
     assert others_than_reproduced(make_rows(alike)) == {"plain_degrades": "not reproduced"}
 
@@ -64,7 +65,7 @@ def test_few_seeds_and_networks_that_learned_nothing_are_insufficient():
     assert others_than_reproduced(make_rows(seeds=7)) == dict.fromkeys(names, "insufficient")
     slow = {("identity", DEEP, "residual"): 0.4}
     assert others_than_reproduced(make_rows(slow)) == dict.fromkeys(
-        ("identity_deep", "identity_means_zero"), "insufficient"
+        ("identity_deep", "identity_means_zero", "identity_shrinks_branches"), "insufficient"
     )
 
 

@@ -53,6 +53,13 @@ def test_six_seeds_and_three_tasks_are_insufficient():
     assert outcome(make_rows(untaught=("digits",)), "saves_a_quarter") == "reproduced"
 
 
+def test_half_has_to_be_saved_in_most_seeds():
+    df = make_rows(best=0.6)
+    assert outcome(df, "can_save_half") == "reproduced"
+    mixed = pd.concat([df[df["repetition"] < 3], make_rows(best=0.4).query("repetition >= 3")])
+    assert outcome(mixed, "can_save_half") == "undecided"
+
+
 def test_only_tolerances_at_which_the_other_norm_is_valid_count():
     df = make_rows()
     loose = (df["tolerance"] == 1e-3) & (df["norm"] == "flat")

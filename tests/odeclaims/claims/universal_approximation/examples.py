@@ -19,10 +19,12 @@ def make_rows(
     unexplained: float = 1.0,
     seeds: int = 10,
     able_from: int = 0,
+    narrow: float = 0.6,
 ) -> pd.DataFrame:
     """Rows of every network: the last seed's errors may be given, on either grid.
 
-    Of the networks that can, those before the seed ``able_from`` do not learn it.
+    Of the networks that can, those before the seed ``able_from`` do not learn it; ``narrow`` is
+    what those of width n leave unexplained.
     """
     rows: list[dict[str, Any]] = []
     for network in NETWORKS:
@@ -33,7 +35,8 @@ def make_rows(
             for grid, changes in ((GRID, coarse), (FINE_GRID, fine)):
                 found = (changes or {}).get(network, error) if last else error
                 result = {"kind": "result", "grid": grid, "largest_error": found}
-                rest = {"mean_error": error / 5, "unexplained": unexplained}
+                part = unexplained if network != "relu_n" else narrow
+                rest = {"mean_error": error / 5, "unexplained": part}
                 rows.append({**common, **result, **rest})
             for x in np.linspace(-1, 1, 5):
                 rows.append({**common, "kind": "section", "x": float(x), "value": float(x)})

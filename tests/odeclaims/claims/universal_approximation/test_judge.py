@@ -63,8 +63,19 @@ def test_few_seeds_and_networks_that_were_not_trained_are_insufficient():
         ("linear_cannot", "width_n_cannot", "square_cannot", "units_help"), "insufficient"
     )
     assert others_than_reproduced(make_rows(unexplained=1.2)) == dict.fromkeys(
-        ("linear_cannot", "width_n_cannot", "square_cannot"), "insufficient"
+        ("linear_cannot", "square_cannot"), "insufficient"
     )
+
+
+def test_narrow_networks_that_have_become_constants_show_nothing():
+    dead = make_rows(narrow=1.0)
+    assert others_than_reproduced(dead) == {"width_n_cannot": "insufficient"}
+    few = dead.copy()
+    few.loc[few["repetition"] < 5, "unexplained"] = 0.6
+    statement = {j.statement.name: j for j in CLAIM.judge(few).judgements}["width_n_cannot"]
+    assert statement.outcome == "reproduced"
+    assert statement.decision
+    assert statement.decision.count == 5
 
 
 def test_a_finer_grid_that_sees_less_makes_everything_on_it_invalid():
