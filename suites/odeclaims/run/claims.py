@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from odeclaims.cell import OWN_SOLVER, Profile, digest
+from odeclaims.cell import OWN_SOLVER, Cell, Profile, Row, digest
 from odeclaims.claim import Claim
 from odeclaims.record.cells import CellStore
 from odeclaims.record.files import CorruptFile, remove_litter
@@ -65,32 +65,13 @@ def run_claims(
         OSError: where ``out`` cannot be written, or the scheduler cannot be reached.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with _only_run(out) as check_folder, ExitStack() as stack:
+    with _only_run(out) as check_folder:
         for claim in claims:
             _check_solver(Results(out, profile.name, claim), profile.solver)
         rules = dict(_rules(claims))
-        tasks = list_tasks(claims, profile)
-        store, summary = CellStore(out), Summary()
-        open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
-        summary.reused = len(tasks) - len(open_tasks)
-        for path in out.glob(STATES):
-            path.unlink()  # of a run that was killed
-        remove_litter(out)
-        if scheduler:
-            client = stack.enter_context(cluster.connect(scheduler))
-            compute: Compute = partial(cluster.compute, client, store)
-            # Dask itself gives a worker as many as it has threads, and workers may join later.
-            jobs = jobs or max(1, len(open_tasks))
-            if not cluster.workers(client):
-                console.print("The scheduler has no workers yet; waiting for them.", style="yellow")
-        else:
-            compute = partial(in_processes, store, console)
-            jobs = jobs or os.cpu_count() or 1
-        for sentence in _compute(open_tasks, compute, jobs, store.out, console):
-            check_folder()
-            summary.computed += not sentence
-            if sentence and sentence not in summary.failures:
-                summary.failures.append(sentence)
+        tasks, store = list_tasks(claims, profile), CellStore(out)
+        how = {"jobs": jobs, "fresh": fresh, "scheduler": scheduler}
+        summary = _measure(tasks, store, check_folder, console, **how)
         for claim in claims:
             check_folder()
             of_claim = [t for t in tasks if t.claim is claim]
@@ -113,6 +94,83 @@ def run_claims(
                 # One claim's rows are not what it describes; the others still have theirs.
                 summary.failures.append(str(error))
         return summary
+
+
+class Sample(NamedTuple):
+    """One cell of a claim that was measured to be held against published rows.
+
+    Attributes:
+        claim: the claim.
+        cell: the cell.
+        cells: how many the claim has.
+        rows: what was measured.
+    """
+
+    claim: Claim
+    cell: Cell
+    cells: int
+    rows: list[Row]
+
+
+def run_samples(
+    claims: Sequence[Claim], profile: Profile, out: Path, *, jobs: int | None, console: Console
+) -> tuple[list[Sample], Summary]:
+    """Measure the first cell of each claim, and write no results of the claims.
+
+    A later run of a whole claim goes on from there.
+
+    Raises:
+        ValueError, OSError: as ``run_claims`` does.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_run(out) as check_folder:
+        tasks, store = list_tasks(claims, profile), CellStore(out)
+        cells = Counter(task.claim.slug for task in tasks)
+        firsts = list({task.claim.slug: task for task in reversed(tasks)}.values())
+        summary = _measure(firsts, store, check_folder, console, jobs=jobs)
+        samples = [
+            Sample(task.claim, task.cell, cells[task.claim.slug], record["rows"])
+            for task in firsts
+            for record in [store.read(task.cell, task.key)[0]]
+            if record is not None
+        ]
+    return samples, summary
+
+
+def _measure(
+    tasks: list[Task],
+    store: CellStore,
+    check_folder: Callable[[], None],
+    console: Console,
+    *,
+    jobs: int | None,
+    fresh: bool = False,
+    scheduler: str | None = None,
+) -> Summary:
+    """Measure the tasks that are not finished, in a folder that is locked."""
+    summary = Summary()
+    open_tasks = [t for t in tasks if fresh or not _finished(store, t, console)]
+    summary.reused = len(tasks) - len(open_tasks)
+    for path in store.out.glob(STATES):
+        path.unlink()  # of a run that was killed
+    remove_litter(store.out)
+    with ExitStack() as stack:
+        if scheduler:
+            client = stack.enter_context(cluster.connect(scheduler))
+            compute: Compute = partial(cluster.compute, client, store)
+            # Dask itself gives a worker as many as it has threads, and workers may join later.
+            jobs = jobs or max(1, len(open_tasks))
+            if not cluster.workers(client):
+                console.print("The scheduler has no workers yet; waiting for them.", style="yellow")
+        else:
+            compute = partial(in_processes, store, console)
+            jobs = jobs or os.cpu_count() or 1
+        for sentence in _compute(open_tasks, compute, jobs, store.out, console):
+            check_folder()
+            summary.computed += not sentence
+            if sentence and sentence not in summary.failures:
+                summary.failures.append(sentence)
+    return summary
 
 
 def _rules(claims: Sequence[Claim]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from odeclaims.cli.reproduce import _fitting, _with_minutes
+from odeclaims.cli.reproduce import Minutes, _plan, _with_minutes
 from odeclaims.record.results import provenance_digest
 from odeclaims.report.draw import VERDICTS
 from tests.odeclaims.cli.toy import Toy, one_sentence
@@ -98,13 +98,49 @@ def rewrite_duration(done: Toy, seconds: float) -> None:
 
 def test_what_does_not_fit_into_the_minutes_is_left_out(done: Toy):
     rewrite_duration(done, 600.0)
-    code, _, errors = done("reproduce", "--minutes", "4", "--jobs", "2")
+    code, _, errors = done("reproduce", "--minutes", "0.8", "--jobs", "2")
     assert code == 2
-    assert "--minutes is 4, and the quickest claim, toy, took 5 minutes" in one_sentence(errors)
+    sentence = "--minutes is 0.8, and the quickest cell, one of toy, took 0.83 minutes"
+    assert sentence in one_sentence(errors)
     code, output, _ = done("reproduce", "--minutes", "5", "--jobs", "2")
     assert code == 0
     assert "1 claim to measure, some 5 minutes by the durations in the record" in output
     assert "Left out" not in output
+
+
+def test_of_a_claim_that_does_not_fit_one_cell_is_held_against_the_published_rows(done: Toy):
+    rewrite_duration(done, 600.0)
+    code, output, _ = done("reproduce", "--minutes", "4", "--jobs", "2")
+    assert code == 0
+    assert "0 claims to measure and one cell each of 1 more, some 1 minutes" in output
+    assert "one of 6 cells" in output
+    assert "1 row as published" in output
+    assert "Of 1 claim one cell was measured; 1 of 1 have the rows that are published." in output
+    assert len(list((done.folder / "out").glob("cells/toy/*.json"))) == 1
+    assert not (done.folder / "out" / "report.html").exists()
+    code, output, _ = done("reproduce", "--minutes", "5", "--jobs", "2")
+    assert code == 0
+    assert "1 of 1 statements agree" in output
+    assert len(list((done.folder / "out").glob("cells/toy/*.json"))) == 6
+
+
+def test_a_cell_whose_numbers_moved_is_said_and_is_no_error(done: Toy):
+    rewrite_duration(done, 600.0)
+    done.claim()
+    source = done.folder / "toy.py"
+    source.write_text(source.read_text().replace("% 97)", "% 97) + 1.0"))
+    code, output, _ = done("reproduce", "--minutes", "4", "--jobs", "2")
+    assert code == 0
+    assert "1 of 7 values differ by more than 1%, most of them in x" in output
+    assert "0 of 1 have the rows that are published" in output
+
+
+def test_a_sampled_cell_that_fails_is_an_error(done: Toy):
+    rewrite_duration(done, 600.0)
+    done.claim(trouble="raise RuntimeError('broken')")
+    code, output, _ = done("reproduce", "--minutes", "4", "--jobs", "2")
+    assert code == 1
+    assert "broken" in output
 
 
 def test_minutes_without_a_record_are_one_sentence(toy: Toy):
@@ -120,10 +156,14 @@ def test_minutes_are_more_than_none(done: Toy, minutes):
     assert f"--minutes is {minutes}, expected more than 0" in one_sentence(errors)
 
 
-def test_the_quickest_claims_fit_and_the_others_are_named():
-    took = {"slow": 9.0, "quick": 1.0, "middle": 2.0}
-    assert _fitting(took, 3.0) == {"quick", "middle"}
-    assert _fitting(took, 2.9) == {"quick"}
-    assert _fitting(took, math.inf) == set(took)
+def test_one_cell_of_each_claim_comes_first_and_then_the_quickest_claims():
+    took = {"slow": Minutes(9.0, 1.0), "quick": Minutes(1.0, 0.5), "middle": Minutes(2.0, 2.0)}
+    assert _plan(took, 3.5) == (set(), set(took))
+    assert _plan(took, 4.0) == ({"quick", "middle"}, {"slow"})
+    assert _plan(took, 11.9) == ({"quick", "middle"}, {"slow"})
+    assert _plan(took, 12.0) == (set(took), set())
+    assert _plan(took, math.inf) == (set(took), set())
+    # Of the last the single cell does not fit.
+    assert _plan(took, 2.0) == ({"quick"}, {"slow"})
     assert _with_minutes("slow", took) == "slow (9 min)"
     assert _with_minutes("new", took) == "new (not in the record)"
