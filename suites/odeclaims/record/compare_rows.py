@@ -1,7 +1,6 @@
 """The rows of one cell, measured here, beside those that are published of it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,14 +59,10 @@ def compare_rows(claim: Claim, published: pd.DataFrame, cell: Cell, rows: list[R
     """
     # As it would be read from a file, so that gaps and kinds of numbers are alike.
     measured = read_csv(to_csv(frame(claim, rows)))
-    same = np.logical_and.reduce(
-        [
-            # A cell may measure several repetitions, with seeds of their own.
-            published["seed"].isin(set(measured["seed"])),
-            published["repetition"].isin(set(measured["repetition"])),
-            *(_is(published[name], measured[name][0]) for name in cell.params),
-        ]
-    )
+    # A cell may measure several repetitions, and a row may say better what it is about.
+    names = ["repetition", "seed", *cell.params]
+    wanted = set(_keys(measured, names))
+    same = [key in wanted for key in _keys(published, names)]
     theirs = published[same].reset_index(drop=True)
     if len(theirs) != len(measured):
         return SameRows(len(measured), len(theirs))
@@ -78,8 +73,10 @@ def compare_rows(claim: Claim, published: pd.DataFrame, cell: Cell, rows: list[R
     return SameRows(len(measured), len(theirs), values, sum(differing.values()), most)
 
 
-def _is(column: pd.Series, value: Any) -> np.ndarray:
-    return (column.isna() if pd.isna(value) else column == value).to_numpy(dtype=bool)
+def _keys(df: pd.DataFrame, names: list[str]) -> list[tuple]:
+    """What names each row, with ``None`` for gaps."""
+    columns = (df[name].astype(object).where(df[name].notna(), None) for name in names)
+    return list(zip(*columns, strict=True))
 
 
 def _differ(one: pd.Series, other: pd.Series) -> pd.Series:

@@ -72,7 +72,7 @@ def test_fewer_rows_and_a_cell_that_is_not_published():
 
 def test_a_cell_of_several_repetitions_with_seeds_of_their_own():
     rows = rows_of(CELL, 1.0, 2.0)
-    rows[1] |= {"repetition": 4, "seed": 5}
+    rows[1] |= {"repetition": 4, "seed": 5, "size": 0.2}
     assert compare(rows, [*PUBLISHED[:1], *rows, *rows_of(OTHERS[1], 9.0)]).agree
 
 
