@@ -44,6 +44,12 @@ def is_batched(x: Tensor) -> bool:
     return False
 
 
+def is_one_of_many(x: Tensor) -> bool:
+    """Whether autograd hands a whole batch of gradients at once, as ``is_grads_batched`` asks."""
+    # torch has no public name for it, and it is no transform of torch.func.
+    return "Batched" in str(torch._C._dispatch_keys(x))
+
+
 def is_followed(x: Tensor) -> bool:
     """Whether what is computed from ``x`` is differentiated with respect to it."""
     if torch.is_grad_enabled() and x.requires_grad:

@@ -243,9 +243,7 @@ class _Root(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, *args):
-        batched = [
-            x if d is None else x.movedim(d, 0) for x, d in zip(args, in_dims, strict=True)
-        ]
+        batched = [x if d is None else x.movedim(d, 0) for x, d in zip(args, in_dims, strict=True)]
         # Each entry is solved for itself; the batch comes before all axes of either.
         most = max(x.ndim - (d is not None) for x, d in zip(batched, in_dims, strict=True))
         wide = [

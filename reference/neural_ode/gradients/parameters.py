@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from neural_ode.arguments import describe
@@ -74,6 +75,11 @@ def prepare(
         )
     module = cast(nn.Module, field) if params is None else None
     tensors = parameters_of(module) if module is not None else params or ()
+    if any(isinstance(p, UninitializedParameter) for p in tensors):
+        raise ValueError(
+            f"a lazy parameter of the field has no shape yet, which {way} needs: call the field"
+            " once before"
+        )
     wanted = Wanted([p for p in tensors if p.requires_grad], module, way)
     _check_not_cached(field, wanted)
     return keep_autocast(field, y0.device.type), wanted

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neural_ode.gradients.first_derivative import first_derivative_only
+from neural_ode.transforms import is_one_of_many
 
 
 def way_back(name: str) -> Callable[[Callable], Callable]:
@@ -25,6 +26,11 @@ def way_back(name: str) -> Callable[[Callable], Callable]:
         @wraps(backward)
         def checked(ctx: Any, saved: Sequence[Tensor], *grads: Tensor) -> Any:
             wanted = ctx.problem.wanted
+            if is_one_of_many(grads[0]):
+                raise RuntimeError(
+                    f"{name} goes back with one gradient at a time: leave out is_grads_batched, or"
+                    " vectorize, or use Backprop()"
+                )
             wanted.check()
             before = _random_states(grads[0].device)
             with _hooks_aside(wanted.tensors):

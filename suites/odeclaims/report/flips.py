@@ -22,6 +22,8 @@ LOOKS = {
 _STRENGTH = 0.55
 _NOTHING = "0.93"
 _PANELS_ABREAST = 3
+# Three panels of more columns would have no room for their numbers.
+_COLUMNS_ABREAST = 6
 # Inches: a line of a panel, what its title and its axis take besides, the axis alone, the legend.
 _LINE, _AROUND, _AXIS, _LEGEND = 0.21, 0.75, 0.45, 0.3
 
@@ -37,7 +39,8 @@ def flip_caption(flips: FlipMap) -> str:
 def flip_figure(flips: FlipMap) -> Figure:
     """Every panel of the map as a grid of numbers, each coloured and marked by its outcome."""
     panels = _in_order(flips.values["panel"])
-    abreast = 1 if in_column() else min(_PANELS_ABREAST, len(panels))
+    wide = len(_in_order(flips.values["column"])) > _COLUMNS_ABREAST
+    abreast = 1 if in_column() else min(2 if wide else _PANELS_ABREAST, len(panels))
     lines = math.ceil(len(panels) / abreast)
     rows = len(_in_order(flips.values["row"]))
     titles = max(panel.count("\n") + 1 for panel in panels)

@@ -203,3 +203,34 @@ def test_what_autograd_saves_may_be_moved(name):
     with torch.autograd.graph.saved_tensors_hooks(lambda x: x.detach().clone(), lambda x: x):
         loss = loss_of(net, name)
     assert all(map(torch.equal, gradients(net, loss), expected))
+
+
+@EACH
+def test_a_lazy_parameter_has_to_have_its_shape(name):
+    net = nn.LazyLinear(2).double()
+    field = LazyField(net)
+    with pytest.raises(ValueError, match="a lazy parameter of the field has no shape yet"):
+        loss_of(field, name)
+    field(None, Y0)
+    loss_of(field, name).backward()
+    assert net.weight.grad.abs().sum() > 0
+
+
+class LazyField(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, t, y):
+        return torch.tanh(self.net(y))
+
+
+@EACH
+def test_a_batch_of_gradients_is_one_sentence(name):
+    y0 = Y0.clone().requires_grad_()
+    end = solve(
+        Net(), y0, times(0, 1), method=method_for(name, "rk4"), step_size=0.5, gradient=ONCE[name]
+    ).ys[-1]
+    each = torch.eye(2, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="goes back with one gradient at a time"):
+        torch.autograd.grad(end, y0, each, is_grads_batched=True)

@@ -86,7 +86,7 @@ def _share_limits(axes: list[Axes]) -> None:
     """The same square for all of them, with the lines of the two ratios and plain numbers."""
     limits = [limit for ax in axes for limit in (*ax.get_xlim(), *ax.get_ylim())]
     low, high = 0.9 * min(limits), max(limits)
-    numbers = (5, 20, 100, 500, 2000) if in_column() else (5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+    numbers = (5, 20, 100, 500, 2000)
     ticks = [n for n in numbers if low <= n <= high]
     for ax in axes:
         for ratio, dash in RATIO_LINES.items():
