@@ -137,7 +137,7 @@ def _adaptive(run: Run, times: Times, stops: Sequence[float], event: Event | Non
     # A zero that carries the gradient with respect to the first time into every later one.
     shift = points[0] - floats[0] if isinstance(points[0], Tensor) else 0.0
     progress = Progress(abs(floats[-1] - floats[0]))
-    jumped = floats[0] in run.settings.jump_t
+    jumped = times.meets(floats[0], run.settings.jump_t)
     f, size = run.start(floats[0], shift, direction, nudged=jumped)
     here = _Position(floats[0], run.y0, f, size, progress, shift, jumped=jumped)
     ys = [here.y]
@@ -275,7 +275,7 @@ def _whole(run: Run, times: Times, stops: Sequence[float]) -> Tensor | None:
     wanted = loop is not None and len(floats) == 2 and not torch.is_grad_enabled()
     if loop is None or not wanted or stops or run.on_step or settings.first_step is not None:
         return None
-    if settings.callbacks != NO_CALLBACKS or floats[0] in settings.jump_t:
+    if settings.callbacks != NO_CALLBACKS or times.meets(floats[0], settings.jump_t):
         return None
     limits = (settings.min_step, settings.max_step, float(settings.max_num_steps))
     result, seconds = loop(as_numbers(run.y0.device, *floats, *limits), run.y0, run.test)
@@ -433,7 +433,8 @@ def _stops(times: Times, settings: Settings) -> list[float]:
         raise ValueError("step_t and jump_t must not repeat a time, neither alone nor together")
     if ends_at_outputs(settings.method) and settings.event_fn is None:
         stops = [*{*stops, *times.floats}]
-    return sorted((s for s in stops if direction * (s - t0) > 0), key=lambda s: direction * s)
+    ahead = (s for s in stops if direction * (s - t0) > 0 and not times.meets(t0, [s]))
+    return sorted(ahead, key=lambda s: direction * s)
 
 
 def _check_outputs(ys: Float[Tensor, "time *state"], floats: Sequence[float]) -> None:

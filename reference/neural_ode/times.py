@@ -61,6 +61,10 @@ class Times:
     def __len__(self) -> int:
         return len(self.floats)
 
+    def meets(self, t: float, others: Sequence[float]) -> bool:
+        """Whether one of other times is this one, but for the rounding of the dtype of these."""
+        return any(abs(t - other) <= 2 * self.eps * abs(t) for other in others)
+
 
 def numbers_of(ts: Float[Tensor, " time"]) -> list[float]:
     """The times as numbers of the host.

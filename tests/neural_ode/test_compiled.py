@@ -89,6 +89,19 @@ def test_the_compiled_loop_over_steps_takes_the_plain_steps():
     assert steps.loop.ready not in (None, compiled._nothing)
 
 
+@pytest.mark.filterwarnings("error:not compiled")
+@pytest.mark.slow  # Compiling takes seconds.
+def test_a_jump_at_the_first_time_is_not_for_the_compiled_loop():
+    def field(t, y):
+        return torch.where(t < 0.5, -1.0, 3.0) + 0 * y
+
+    y0, ts = torch.zeros(3), torch.tensor([0.5, 0.0])
+    with torch.no_grad():
+        solved = solve(field, y0, ts, compile=True, jump_t=[0.5], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(solved.ys[-1], torch.full((3,), 0.5))
+    assert solved.stats.rejected == 0
+
+
 def counts(solution) -> tuple[int, int, int]:
     forward = solution.stats.forward
     return forward.nfe, forward.accepted, forward.rejected

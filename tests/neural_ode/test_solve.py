@@ -286,6 +286,17 @@ def test_a_jump_at_the_first_time_lies_behind_the_solve(method, ts, from_above, 
     assert solved.stats.rejected == 0
 
 
+def test_a_jump_at_a_first_time_that_is_rounded():
+    """In float32 0.7 is a little less, so that the jump would lie behind a step of nothing."""
+    field = lambda t, y: torch.where(t < 0.7, 1.0, 3.0).expand_as(y)  # noqa: E731
+    y0 = torch.zeros(1)
+    for end, slope in ((1.0, 3.0), (-0.3, 1.0)):
+        ts = torch.tensor([0.7, end])
+        solved = solve(field, y0, ts, jump_t=[0.7], rtol=1e-5, atol=1e-5)
+        assert solved.ys[-1].item() == pytest.approx(slope * (ts[1] - ts[0]).item(), rel=1e-5)
+        assert solved.stats.rejected == 0
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("begin", [0.0, 0.7, -3.0])
 def test_the_rounding_of_the_times_adds_no_step(dtype, begin):

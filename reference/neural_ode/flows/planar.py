@@ -28,7 +28,7 @@ from neural_ode.arguments import MOST_LAYERS, check_choice, check_count, check_i
 from neural_ode.flows.bases import Base, StandardNormal, check_base, draw_points
 from neural_ode.flows.fields import Generators, affine, each_run
 from neural_ode.generators import device_of
-from neural_ode.transforms import transforming
+from neural_ode.transforms import transforming, unwrap
 
 # Halving alone would need as many steps as the mantissa of float64 has digits, and some more.
 _INVERSE_STEPS = 100
@@ -196,36 +196,28 @@ def _initial(
     return u, w, b
 
 
-class _Root(torch.autograd.Function):
-    """The s with ``s + reach tanh(s) = c``, by Newton's method kept inside a shrinking bracket.
-
-    The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that
-    leaves the bracket, or is not half as long as the one before, is replaced by a halving, or
-    Newton's method could swing between the two flanks of tanh for long. The derivatives are those
-    of the implicit function, written so that they can be differentiated again.
-    """
-
-    @staticmethod
-    def forward(c, reach):
-        low, high, s = c - reach.abs(), c + reach.abs(), c
-        before = high - low
-        for _ in range(_INVERSE_STEPS):
-            excess, slope = _excess(s, c, reach)
-            low, high = torch.where(excess < 0, s, low), torch.where(excess > 0, s, high)
-            newton = s - excess / slope
-            bad = (newton < low) | (newton > high) | ((newton - s).abs() > before.abs() / 2)
-            following = torch.where(bad, (low + high) / 2, newton)
-            before, s = following - s, following
-            if not before.any():
-                break
+def _root(c: Float[Tensor, "*batch 1"], reach: Float[Tensor, "*runs 1 1"]) -> Tensor:
+    """The s with ``s + reach tanh(s) = c``, with the derivatives of the implicit function."""
+    if not transforming():
+        return _Root.apply(c, reach) if torch.is_grad_enabled() else _find(c, reach)
+    # A transform of torch.func differentiates plain operations as often as it likes. Of k steps of
+    # Newton's method from the root all derivatives below the order 2^k are right.
+    with torch.no_grad():
+        s = _find(c.detach(), reach.detach())
+    for _ in range(2):
         excess, slope = _excess(s, c, reach)
-        return s - excess / slope
+        s = s - excess / slope
+    return s
+
+
+class _Root(torch.autograd.Function):
+    """``_find`` with a derivative that is written so that it can be differentiated again."""
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
-        _, reach = inputs
-        ctx.save_for_backward(output, reach)
-        ctx.save_for_forward(output, reach)
+    def forward(ctx, c, reach):
+        s = _find(c, reach)
+        ctx.save_for_backward(s, reach)
+        return s
 
     @staticmethod
     def backward(ctx, *grads):
@@ -234,30 +226,27 @@ class _Root(torch.autograd.Function):
         by_c = grads[0] / _slope(tanh, reach)
         return by_c, (-by_c * tanh).sum_to_size(reach.shape)
 
-    @staticmethod
-    def jvp(ctx, *tangents):
-        s, reach = ctx.saved_tensors
-        tanh = torch.tanh(s)
-        by_c, by_reach = (0.0 if x is None else x for x in tangents)
-        return (by_c - by_reach * tanh) / _slope(tanh, reach)
 
-    @staticmethod
-    def vmap(info, in_dims, *args):
-        batched = [x if d is None else x.movedim(d, 0) for x, d in zip(args, in_dims, strict=True)]
-        # Each entry is solved for itself; the batch comes before all axes of either.
-        most = max(x.ndim - (d is not None) for x, d in zip(batched, in_dims, strict=True))
-        wide = [
-            x if d is None else x.reshape(len(x), *[1] * (most + 1 - x.ndim), *x.shape[1:])
-            for x, d in zip(batched, in_dims, strict=True)
-        ]
-        return _Root.apply(*wide), 0
+def _find(c: Tensor, reach: Tensor) -> Tensor:
+    """The s with ``s + reach tanh(s) = c``, by Newton's method kept inside a shrinking bracket.
 
-
-def _root(c: Float[Tensor, "*batch 1"], reach: Float[Tensor, "*runs 1 1"]) -> Tensor:
-    """The s with ``s + reach tanh(s) = c``; see ``_Root``."""
-    if torch.is_grad_enabled() or transforming():
-        return _Root.apply(c, reach)
-    return _Root.forward(c, reach)
+    The left side increases, since ``reach > -1``, and s lies within ``|reach|`` of c. A step that
+    leaves the bracket, or is not half as long as the one before, is replaced by a halving, or
+    Newton's method could swing between the two flanks of tanh for long.
+    """
+    low, high, s = c - reach.abs(), c + reach.abs(), c
+    before = high - low
+    for _ in range(_INVERSE_STEPS):
+        excess, slope = _excess(s, c, reach)
+        low, high = torch.where(excess < 0, s, low), torch.where(excess > 0, s, high)
+        newton = s - excess / slope
+        bad = (newton < low) | (newton > high) | ((newton - s).abs() > before.abs() / 2)
+        following = torch.where(bad, (low + high) / 2, newton)
+        before, s = following - s, following
+        if not unwrap(before).any():
+            break
+    excess, slope = _excess(s, c, reach)
+    return s - excess / slope
 
 
 def _excess(s: Tensor, c: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:

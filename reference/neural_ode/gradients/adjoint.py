@@ -43,7 +43,7 @@ from neural_ode.settings import NO_CALLBACKS, Settings
 from neural_ode.solution import Counts, Stats
 from neural_ode.step.base import Slope
 from neural_ode.step.error import Norm, Tolerance, check_representable, rms_norm
-from neural_ode.times import Times, as_time
+from neural_ode.times import Times, as_time, nudge
 
 # A function of the parts of the augmented state: z, a, and one tensor for each parameter.
 PartsNorm = Callable[[Tensor, Tensor, Sequence[Tensor]], Float[Tensor, ""]]
@@ -227,7 +227,6 @@ class _AdjointFunction(torch.autograd.Function):
         (grad_ys,) = grads
         ys, ts, *_ = saved
         problem: _BothSolves = ctx.problem
-        params = problem.wanted.tensors
         counts = problem.stats.backward = Counts()
         augmented = Augmented(problem.field, problem.wanted)
         times = Times.read(ts.detach())
@@ -240,7 +239,8 @@ class _AdjointFunction(torch.autograd.Function):
             return ends[-1, 1], g
 
         try:
-            return None, *sweep(problem.field, ys, ts, grad_ys, params, back, counts)
+            given = problem.field, problem.wanted, problem.forward.jump_t
+            return None, *sweep(*given, ys, ts, grad_ys, back, counts)
         except (NonFinite, StepUnderflow) as failure:
             raise _not_reversed(failure) from failure
 
@@ -263,28 +263,38 @@ Back = Callable[[int, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 def sweep(
     field: Field,
+    wanted: Wanted,
+    jumps: Sequence[float],
     ys: Float[Tensor, "time *state"],
     ts: Float[Tensor, " time"],
     grad_ys: Float[Tensor, "time *state"],
-    params: Sequence[Tensor],
     back: Back,
     counts: Counts,
 ) -> list[Tensor | None]:
     """The gradients by y0, by the times (``None`` where not wanted) and by each parameter.
 
     From the last output time to the first, ``back`` does what lies between two of them, and the
-    gradient of the loss by an output joins the adjoint where the integration passes it.
+    gradient of the loss by an output joins the adjoint where the integration passes it. Where the
+    field jumps at an output time (``jumps``), the side of the solve counts.
     """
     grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
-    a = grad_ys[-1]
+    a, params, times = grad_ys[-1], wanted.tensors, Times.read(ts.detach())
+
+    def moved(i: int, a: Tensor, towards: float) -> Tensor:
+        """What a loss with this adjoint gains where a time is moved along the flow beside it."""
+        time = as_time(ts[i], ys[i])
+        if times.meets(times.floats[i], jumps):
+            time = nudge(time, towards * times.direction * torch.inf)
+        return _flow_product(field, time, ys[i], a, counts)
+
     g = flat([torch.zeros_like(p) for p in params], a.dtype) if params else None
     for i in range(len(ts) - 1, 0, -1):
         if grad_ts is not None:
-            grad_ts[i] = _flow_product(field, ts[i], ys[i], grad_ys[i], counts)
+            grad_ts[i] = moved(i, grad_ys[i], -1)
         a, g = back(i, a, g)
         if i == 1 and grad_ts is not None:
             # Starting later is the same as starting from where the flow would have been.
-            grad_ts[0] = -_flow_product(field, ts[0], ys[0], a, counts)
+            grad_ts[0] = -moved(0, a, 1)
         a = a + grad_ys[i - 1]
     of_params = split(g, kinds(params)) if g is not None else []
     return [a, grad_ts, *of_params]
@@ -308,7 +318,7 @@ def _flow_product(
 ) -> Float[Tensor, ""]:
     """``a . f(t, y)``, how fast the loss changes when the time t is moved along the flow."""
     counts.nfe += 1
-    return torch.sum(a * field(as_time(t, y), y.clone()))
+    return torch.sum(a * field(t, y.clone()))
 
 
 class Augmented:

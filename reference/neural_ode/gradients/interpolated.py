@@ -130,7 +130,7 @@ class _InterpolatedFunction(torch.autograd.Function):
         (grad_ys,) = grads
         ys, ts, *rest = saved
         problem: _KeptTrajectory = ctx.problem
-        params, pieces = problem.wanted.tensors, rest[ctx.count :]
+        pieces = rest[ctx.count :]
         counts = problem.stats.backward = Counts()
         pieces = pieces[0] if ys.is_cuda and pieces else pieces
         along = _Along(problem.field, problem.wanted, problem.steps, pieces)
@@ -142,7 +142,8 @@ class _InterpolatedFunction(torch.autograd.Function):
             ends, g = integrate(along, a[None], interval, piece, counts, q0=g)
             return ends[-1, 0], g
 
-        return None, *sweep(problem.field, ys, ts, grad_ys, params, back, counts)
+        given = problem.field, problem.wanted, problem.forward.jump_t
+        return None, *sweep(*given, ys, ts, grad_ys, back, counts)
 
 
 class _Along:

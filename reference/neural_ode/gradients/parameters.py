@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
+from torch.utils.weak import TensorWeakRef
 
 from neural_ode.arguments import describe
 from neural_ode.field import Field, changed, keep_autocast, same_values
@@ -22,34 +23,61 @@ class Wanted:
     """The tensors that get a gradient.
 
     Attributes:
-        tensors: those that require one when the equation is solved.
-        module: the field whose parameters they are; ``None`` where the user has named them.
+        references: those that require one when the equation is solved. Autograd keeps them until
+            the backward pass is over, and nothing else shall.
+        module: the field whose parameters they are; ``None`` where it is no module, or they are
+            not.
+        named: whether the user has named them.
         way: the gradient method, as messages name it.
     """
 
-    tensors: Sequence[Tensor]
+    references: Sequence[TensorWeakRef]
     module: nn.Module | None
+    named: bool
     way: str
+
+    @classmethod
+    def of(
+        cls, field: Field, params: Sequence[Tensor] | None, tensors: Sequence[Tensor], way: str
+    ) -> "Wanted":
+        """Those of the tensors that require a gradient; ``params`` is what the user has named."""
+        module = _module_of(field)
+        if params is not None and module is not None:
+            own = {id(p) for p in parameters_of(module)}
+            module = module if all(id(p) in own for p in tensors) else None
+        wanted = [TensorWeakRef(p) for p in tensors if p.requires_grad]
+        return cls(wanted, module, params is not None, way)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Those of them that are alive."""
+        return [p for reference in self.references if (p := reference()) is not None]
 
     def check(self) -> None:
         """Raise RuntimeError where the field no longer computes with them.
 
         Their gradients would be zeros, or those of other tensors.
         """
-        if not all(p.requires_grad for p in self.tensors):
+        tensors = self.tensors
+        if not all(p.requires_grad for p in tensors):
             raise RuntimeError(
                 "a parameter of the field was frozen between the forward and the backward pass:"
                 " freeze it before the equation is solved, or after the backward pass"
             )
-        if self.module is None:
-            return
-        now = {id(p) for p in parameters_of(self.module)}
-        if not all(id(p) in now for p in self.tensors):
+        now = None if self.module is None else {id(p) for p in parameters_of(self.module)}
+        gone = len(tensors) < len(self.references)
+        if gone or not (now is None or all(id(p) in now for p in tensors)):
             raise RuntimeError(
                 f"the field has other parameters than when the equation was solved, but {self.way}"
                 " evaluates it again on the way back: call backward() while they are in place, as"
                 " inside of torch.func.functional_call, or use Backprop()"
             )
+
+
+def _module_of(field: Field) -> nn.Module | None:
+    """The module that the field is, or that the user gave to ``odeint``."""
+    given = getattr(getattr(field, "__self__", None), "func", field)
+    return given if isinstance(given, nn.Module) else None
 
 
 def prepare(
@@ -73,14 +101,13 @@ def prepare(
             f"{way} cannot see what a plain function closes over: make the field an nn.Module or"
             " name its tensors in params=..., () if there are none"
         )
-    module = cast(nn.Module, field) if params is None else None
-    tensors = parameters_of(module) if module is not None else params or ()
+    tensors = params if params is not None else parameters_of(cast(nn.Module, field))
     if any(isinstance(p, UninitializedParameter) for p in tensors):
         raise ValueError(
             f"a lazy parameter of the field has no shape yet, which {way} needs: call the field"
             " once before"
         )
-    wanted = Wanted([p for p in tensors if p.requires_grad], module, way)
+    wanted = Wanted.of(field, params, tensors, way)
     _check_not_cached(field, wanted)
     return keep_autocast(field, y0.device.type), wanted
 
@@ -88,9 +115,10 @@ def prepare(
 def _check_not_cached(field: Field, wanted: Wanted) -> None:
     """Raise ValueError for a field whose weights are computed once, without a graph."""
     # torch has no public name for whether a block of parametrize.cached() is entered.
-    if not parametrize._cache_enabled or not wanted.tensors or not isinstance(field, nn.Module):
+    if not parametrize._cache_enabled or not wanted.references:
         return
-    if any(parametrize.is_parametrized(module) for module in field.modules()):
+    given = _module_of(field)
+    if given is not None and any(map(parametrize.is_parametrized, given.modules())):
         raise ValueError(
             f"{wanted.way} solves without a graph, so inside torch.nn.utils.parametrize.cached() a"
             " parametrized weight would be kept without its gradient: leave that block, or use"
@@ -212,6 +240,9 @@ class OutsideGraph:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
+        # What marks the nodes of a graph. It is not this object: a graph that led to the field, and
+        # the field to the graph, would keep each other alive, and no collection sees it.
+        self._mark_of_this_pass, self._leaves = object(), []
         self._looks, self._shared = 0, False
         self._first, self._looks_at_argument = FirstOutputs(), Looks()
 
@@ -237,19 +268,24 @@ class OutsideGraph:
             return self._shared
         self._looks += 1
         self._shared, leaves = self._mark(outputs, inputs)
-        if self._looks == 1 and self._wanted.module is not None:
-            self._warn_of_others(leaves, inputs)
+        if self._looks == 2 and not self._wanted.named:
+            # One that is there once was made by the field.
+            before = set(map(id, self._leaves))
+            self._warn_of_others([leaf for leaf in leaves if id(leaf) in before], inputs)
+        self._leaves = leaves if self._looks == 1 else []
         return self._shared or self._looks == 1
 
     def _warn_of_others(self, leaves: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
         """Warn of a tensor that requires a gradient, but gets none."""
-        known = set(map(id, inputs)) | set(map(id, self._wanted.tensors))
+        module = self._wanted.module
+        own = parameters_of(module) if module is not None else ()
+        known = set(map(id, [*inputs, *own, *self._wanted.tensors]))
         for leaf in leaves:
             if id(leaf) not in known:
                 warnings.warn(
-                    f"the field uses a tensor of shape {tuple(leaf.shape)} that requires a gradient"
-                    f" and is not one of its parameters, so {self._wanted.way} gives it none: make"
-                    " it a parameter, name all tensors in params=..., or use Backprop()",
+                    f"the field depends on a tensor of shape {tuple(leaf.shape)} that requires a"
+                    f" gradient and is not one of its parameters, so {self._wanted.way} gives it"
+                    " none: name all tensors that the field uses in params=..., or use Backprop()",
                     stacklevel=2,
                 )
 
@@ -269,8 +305,8 @@ class OutsideGraph:
                 leaves += [] if leaf is None else [leaf]
                 continue
             marks = cast(dict, node.metadata)
-            shared = shared or self in marks
-            marks[self] = True
+            shared = shared or self._mark_of_this_pass in marks
+            marks[self._mark_of_this_pass] = True
             further = {n for n, _ in node.next_functions if n is not None} - seen
             seen |= further
             ahead += further

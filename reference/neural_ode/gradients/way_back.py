@@ -1,5 +1,6 @@
 """What every backward pass has that evaluates the field again."""
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,9 +38,9 @@ def way_back(name: str) -> Callable[[Callable], Callable]:
                 results = backward(ctx, saved, *grads)
             if not all(map(torch.equal, before, _random_states(grads[0].device))):
                 warnings.warn(
-                    f"the field draws random numbers, and {name} evaluates it again on the way back"
-                    " with others, so its gradient is not that of the solution: draw them before"
-                    " the solve, or use Backprop()",
+                    "torch's global generator was used on the way back. If the field draws random"
+                    f" numbers, {name} evaluates it again with others, and its gradient is not that"
+                    " of the solution: draw them before the solve, or use Backprop()",
                     stacklevel=2,
                 )
             return results
@@ -57,16 +58,38 @@ def _random_states(device: torch.device) -> list[Tensor]:
 
 @contextmanager
 def _hooks_aside(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """Take the hooks of these tensors off, or each evaluation's share of a gradient would pass them
-    too.
+    """Let no hook of these tensors see what single evaluations add to their gradients.
+
+    A hook of another thread's backward pass runs all the same: this thread alone is told apart.
     """
     # Autograd calls what is in these dictionaries, for which torch has no public name.
-    hooks = [x._backward_hooks for x in tensors if x._backward_hooks]
-    kept = [dict(each) for each in hooks]
-    for each in hooks:
-        each.clear()
+    changed = []
+    for hooks in (x._backward_hooks for x in tensors if x._backward_hooks):
+        for key, hook in list(hooks.items()):
+            hooks[key] = aside = _Aside(hook)
+            changed.append((hooks, key, hook, aside))
+    # A computed tensor that keeps its gradient would add them up, too.
+    kept = [(x, x.grad) for x in tensors if x.retains_grad and not x.is_leaf]
+    _Aside.here.depth = getattr(_Aside.here, "depth", 0) + 1
     try:
         yield
     finally:
-        for each, before in zip(hooks, kept, strict=True):
-            each.update(before)
+        _Aside.here.depth -= 1
+        for x, grad in kept:
+            x.grad = grad
+        for hooks, key, hook, aside in changed:
+            # It may have been removed meanwhile, or wrapped once more by another thread.
+            if hooks.get(key) is aside:
+                hooks[key] = hook
+
+
+class _Aside:
+    """A hook that does nothing while this thread goes back through an equation."""
+
+    here = threading.local()
+
+    def __init__(self, hook: Callable[[Tensor], Tensor | None]) -> None:
+        self.hook = hook
+
+    def __call__(self, grad: Tensor) -> Tensor | None:
+        return None if getattr(self.here, "depth", 0) else self.hook(grad)

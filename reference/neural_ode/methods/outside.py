@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from neural_ode.step.base import Evaluate, Slope
 from neural_ode.times import Time
@@ -52,7 +52,10 @@ def outside_autograd(name: str, evaluate: Evaluate, *values: Time) -> Evaluate:
         check(*slope)
         return slope
 
-    check(*values)
+    # A field may use its parameters at later times alone.
+    given = getattr(evaluate, "field", None)
+    given = getattr(getattr(given, "__self__", None), "func", given)
+    check(*values, *(given.parameters() if isinstance(given, nn.Module) else ()))
     return call
 
 

@@ -6,6 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import pandas as pd
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -75,6 +76,8 @@ def reproduce(
     say(_announcement(chosen, sampled, took))
     slugs = {claim.slug for claim in [*chosen, *sampled]}
     published = {k: v for k, v in read_verdicts(record / PROFILE).items() if k[1] in slugs}
+    # Read before anything is measured, since it may not be whole.
+    rows = {claim.slug: Results(record, PROFILE, claim).read() for claim in sampled}
     target = record if update else out
     how = {"jobs": jobs, "console": console}
     with ends_in_a_sentence("finished cells are kept"):
@@ -92,7 +95,7 @@ def reproduce(
     measured = {("", each.claim.slug): each.read_verdict() for each in made}
     comparison = compare_verdicts(published, measured)
     table = _agreement_table(chosen, published, measured, comparison)
-    alike = [_add_sample(table, record, sample, published) for sample in samples]
+    alike = [_add_sample(table, rows[each.claim.slug], each, published) for each in samples]
     console.print(table)
     if samples:
         say(
@@ -175,10 +178,9 @@ def _with_minutes(slug: str, took: Mapping[str, Minutes]) -> str:
     return f"{slug} ({took[slug].whole:.0f} min)" if slug in took else f"{slug} (not in the record)"
 
 
-def _add_sample(table: Table, record: Path, sample: "Sample", published: Verdicts) -> bool:
+def _add_sample(table: Table, rows: pd.DataFrame, sample: "Sample", published: Verdicts) -> bool:
     """Add a line for a claim of which one cell was measured; whether its rows are as published."""
     claim = sample.claim
-    rows = Results(record, PROFILE, claim).read()
     found = compare_rows(claim, rows, sample.cell, sample.rows)
     here, summary = f"one of {count_of(sample.cells, 'cell')}", published.get(("", claim.slug))
     colour = "green" if found.agree else "yellow"

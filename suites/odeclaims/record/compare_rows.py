@@ -47,8 +47,8 @@ class SameRows:
         if not self.differing:
             return f"{count_of(self.rows, 'row')} as published"
         return (
-            f"{self.differing:,} of {self.values:,} values differ by more than {WITHIN:.0%}, most"
-            f" of them in {self.column}"
+            f"{self.differing:,} of {self.values:,} values differ (numbers by more than"
+            f" {WITHIN:.0%}), most of them in {self.column}"
         )
 
 

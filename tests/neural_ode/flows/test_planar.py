@@ -85,6 +85,13 @@ def test_the_inverse_under_the_transforms_of_torch_func():
 
     by_autograd = torch.autograd.functional.hessian(size, x)
     torch.testing.assert_close(torch.func.hessian(size)(x), by_autograd)
+    nested = torch.func.jacfwd(torch.func.jacfwd(size))(x)
+    torch.testing.assert_close(nested, by_autograd)
+    third = [torch.func.jacfwd(torch.func.hessian(size))(x[:1])]
+    third += [torch.func.jacrev(torch.func.jacrev(torch.func.jacrev(size)))(x[:1])]
+    third += [torch.autograd.functional.jacobian(lambda y: hessian_of(size, y), x[:1])]
+    torch.testing.assert_close(third[0], third[2])
+    torch.testing.assert_close(third[1], third[2])
     torch.testing.assert_close(torch.func.vmap(made.inverse)(x[:, None])[:, 0], made.inverse(x))
     forward, back = torch.func.jacfwd(made.inverse)(x), torch.func.jacrev(made.inverse)(x)
     torch.testing.assert_close(forward, back)
@@ -254,6 +261,10 @@ def test_no_direction_gives_what_is_not_a_number(dtype):
         x, log_det = made(points(6).to(dtype).reshape(2, 3, 2))
         assert x.isfinite().all()
         assert log_det.isfinite().all()
+
+
+def hessian_of(function, x):
+    return torch.autograd.functional.hessian(function, x, create_graph=True)
 
 
 class _Outputs(torch.nn.Module):

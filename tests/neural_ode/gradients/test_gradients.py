@@ -242,6 +242,28 @@ def test_gradient_methods_say_what_they_cannot_do(gradient, settings, sentence):
         solve(seasonal(W, B), Y0, times(0, 1), gradient=gradient, **settings)
 
 
+@pytest.mark.parametrize(
+    "gradient",
+    [Checkpointed(()), SymplecticAdjoint(()), Adjoint(params=()), InterpolatedAdjoint(params=())],
+    ids=lambda gradient: type(gradient).__name__,
+)
+@pytest.mark.parametrize("ts", [(0.5, 1.0), (0.0, 0.5), (0.5, 0.0), (1.0, 0.5), (0.0, 0.5, 1.0)])
+@pytest.mark.parametrize("from_above", [True, False])
+def test_the_gradient_by_a_time_at_a_jump_is_that_of_the_side_of_the_solve(
+    gradient, ts, from_above
+):
+    def field(t, y):
+        return torch.where(t < 0.5 if from_above else t <= 0.5, -y, 3 * y)
+
+    def by_times(way):
+        leaf = times(*ts).requires_grad_()
+        solved = solve(field, times(1), leaf, jump_t=[0.5], gradient=way, rtol=1e-9, atol=1e-9)
+        (found,) = torch.autograd.grad(solved.ys[-1].sum(), leaf)
+        return found
+
+    torch.testing.assert_close(by_times(gradient), by_times(Backprop()), rtol=1e-6, atol=1e-6)
+
+
 def decay_with_a_push(t, y):
     """A push sets in at 0.5, wherever the solve begins."""
     return -y / 2 + 3 * (t >= 0.5)

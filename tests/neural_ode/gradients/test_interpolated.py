@@ -20,7 +20,7 @@ def test_the_stored_trajectory_reads_the_same_where_the_time_stays_on_the_device
     ends = [0.0, 0.3, 0.8, 1.0][:: int(direction)]
     steps = [(a, b - a) for a, b in pairwise(ends)]
     pieces = torch.randn(3, 5, 2, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
-    nothing = Wanted([], None, "")
+    nothing = Wanted([], None, False, "")
     listed = _Along(Net(), nothing, steps, list(pieces))
     stacked = _Along(Net(), nothing, steps, pieces)
     for t in (-0.1, 0.0, 0.1, 0.3, 0.5, 0.8, 0.9, 1.0, 1.1):

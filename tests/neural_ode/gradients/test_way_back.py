@@ -6,7 +6,10 @@ Every method but backpropagation evaluates the field again, when much may be dif
 # A missing gradient fails a test all the same; settings are plain dicts.
 # pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
 
+import gc
+import threading
 import warnings
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -142,7 +145,9 @@ def test_a_field_that_draws_random_numbers(name):
             step_size=0.25,
             gradient=ONCE[name],
         ).ys.sum()
-        with pytest.warns(UserWarning, match="draws random numbers, and .* its gradient is not"):
+        with pytest.warns(
+            UserWarning, match="If the field draws random numbers, .* its gradient is not"
+        ):
             loss.backward()
 
 
@@ -234,3 +239,120 @@ def test_a_batch_of_gradients_is_one_sentence(name):
     each = torch.eye(2, dtype=torch.float64)
     with pytest.raises(RuntimeError, match="goes back with one gradient at a time"):
         torch.autograd.grad(end, y0, each, is_grads_batched=True)
+
+
+@EACH
+def test_named_parameters_that_were_in_place_for_the_forward_pass_alone(name):
+    net = Net()
+    others = {key: (2 * p).detach().requires_grad_() for key, p in net.named_parameters()}
+
+    class Solved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self):
+            return loss_of(self.net, name, params=tuple(self.net.parameters()))
+
+    inside = {f"net.{key}": p for key, p in others.items()}
+    loss = torch.func.functional_call(Solved(), inside, ())
+    with pytest.raises(RuntimeError, match="has other parameters than when the equation was"):
+        loss.backward()
+
+
+@EACH
+def test_a_field_that_holds_what_it_was_computed_from_is_freed(name):
+    """A mark on the graph that led back to the field kept both for good."""
+    encoder = nn.Linear(3, 4).double()
+
+    class Made(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.w = encoder, encoder(torch.ones(3, dtype=torch.float64)).view(2, 2)
+
+        def forward(self, t, y):
+            return torch.tanh(y @ self.w)
+
+    alive = []
+    for _ in range(3):
+        field = Made()
+        alive += [weakref.ref(field), weakref.ref(field.w)]
+        loss_of(field, name).backward()
+        del field
+        gc.collect()
+    assert not any(each() is not None for each in alive)
+    assert encoder.weight.grad is not None
+
+
+@EACH
+def test_no_warning_for_a_parameter_that_is_unfrozen_since_nor_for_leaves_of_the_field(name):
+    net, y0 = Net(), Y0.clone().requires_grad_()
+    net.b.requires_grad_(False)
+    loss = loss_of(net, name, y0)
+    net.b.requires_grad_(True)
+
+    class Watching(Net):
+        def forward(self, t, y):
+            # As one does for a derivative by the time.
+            return super().forward(t.detach().clone().requires_grad_(), y)
+
+    other = loss_of(Watching(), name, y0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss.backward()
+        other.backward()
+
+
+@EACH
+def test_a_computed_tensor_that_keeps_its_gradient(name):
+    net = Net()
+    computed = {key: 1 * p for key, p in net.named_parameters()}
+    for key, p in computed.items():
+        delattr(net, key)
+        setattr(net, key, p)
+    computed["w"].retain_grad()
+    loss_of(net, name, params=tuple(computed.values())).backward()
+    plain = Net()
+    expected, _ = gradients(plain, loss_of(plain, name))
+    torch.testing.assert_close(computed["w"].grad, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_hook_runs_in_another_thread_meanwhile():
+    """Threads may share parameters, and each goes back by itself."""
+    net, calls = Net(), []
+    net.w.register_hook(lambda g: calls.append(threading.get_ident()))
+    loss = loss_of(net, "adjoint")
+
+    def elsewhere():
+        torch.autograd.grad((2 * net.w).sum(), net.w)
+
+    others: list[threading.Thread] = []
+    field = net.forward
+
+    def pausing(t, y):
+        if not others:
+            others.append(threading.Thread(target=elsewhere))
+            others[0].start()
+            others[0].join()
+        return field(t, y)
+
+    net.forward = pausing
+    torch.autograd.grad(loss, [net.w, net.b])
+    assert len(others) == 1
+    assert sorted(calls) == sorted([others[0].ident, threading.get_ident()])
+
+
+def test_a_hook_that_is_removed_on_the_way_back_stays_removed():
+    net = Net()
+    handle = net.w.register_hook(lambda g: 100 * g)
+    loss, plain = loss_of(net, "adjoint"), Net()
+    field = net.forward
+
+    def removing(t, y):
+        handle.remove()
+        return field(t, y)
+
+    net.forward = removing
+    found = gradients(net, loss)
+    assert all(map(torch.equal, found, gradients(plain, loss_of(plain, "adjoint"))))
+    assert not net.w._backward_hooks

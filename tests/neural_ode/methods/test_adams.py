@@ -46,7 +46,8 @@ class Growth(torch.nn.Module):
         self.rate = torch.nn.Parameter(times(0.5))
 
     def forward(self, t, y):
-        return self.rate * y
+        # At the first evaluation the parameter is not used.
+        return self.rate * y if t > 0.1 else 0 * y
 
 
 @pytest.mark.parametrize("method", ["adams", "scipy_solver"])
@@ -61,4 +62,4 @@ def test_nor_that_of_what_the_field_closes_over(method, call):
         with torch.no_grad():
             assert call(field, times(1), times(0, 1), method=method) is not None
     with pytest.raises(ValueError, match="where autograd cannot follow"):
-        odeint(Growth(), times(1), times(0, 1), method=method)
+        call(Growth(), times(1), times(0, 1), method=method)

@@ -131,7 +131,7 @@ def test_a_cell_whose_numbers_moved_is_said_and_is_no_error(done: Toy):
     source.write_text(source.read_text().replace("% 97)", "% 97) + 1.0"))
     code, output, _ = done("reproduce", "--minutes", "4", "--jobs", "2")
     assert code == 0
-    assert "1 of 7 values differ by more than 1%, most of them in x" in output
+    assert "1 of 7 values differ (numbers by more than 1%), most of them in x" in output
     assert "0 of 1 have the rows that are published" in output
 
 

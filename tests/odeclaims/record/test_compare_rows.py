@@ -57,7 +57,7 @@ def test_what_differs_is_counted_and_the_column_named(rows, differing, column):
     found = compare(rows)
     assert not found.agree
     assert (found.differing, found.column) == (differing, column)
-    assert f"{differing} of {found.values} values differ by more than 1%" in str(found)
+    assert f"{differing} of {found.values} values differ (numbers by more than 1%)" in str(found)
     assert str(found).endswith(f"in {column}")
 
 

@@ -84,6 +84,7 @@ CLAIM = Claim(
     revision=2,
     earlier=[
         "Revision 1 (quick: 5 of 5 central reproduced) asked of branches that are pushed to zero"
-        " that they shrink. They had shrunk by a third. Now they have to end at a tenth.",
+        " that they shrink. They had shrunk to 0.66 of their size, and grown in one of eight seeds."
+        " Now they have to end at a tenth, which was chosen when these numbers were known.",
     ],
 )
