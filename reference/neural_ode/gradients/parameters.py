@@ -23,10 +23,9 @@ class Wanted:
     """The tensors that get a gradient.
 
     Attributes:
-        references: those that require one when the equation is solved. Autograd keeps them until
-            the backward pass is over, and nothing else shall.
-        module: the field whose parameters they are; ``None`` where it is no module, or they are
-            not.
+        references: weak references to those that require one when the equation is solved. Autograd
+            keeps the tensors alive until the backward pass is over.
+        module: the field, where it is a module and all of them are its parameters.
         named: whether the user has named them.
         way: the gradient method, as messages name it.
     """
