@@ -39,7 +39,11 @@ def test_figures_tables_and_check_start_from_the_rows(done):
 
 @pytest.mark.parametrize(
     ("slug", "profile", "joint"),
-    [("backward_nfe", None, ["quick"]), ("annulus", None, []), ("nfe_growth", "quick", ["quick"])],
+    [
+        ("tolerance_tradeoff", None, ["quick"]),
+        ("annulus", None, []),
+        ("nfe_growth", "quick", ["quick"]),
+    ],
 )
 def test_a_joint_figure_is_drawn_with_its_claims_alone(monkeypatch, tmp_path, slug, profile, joint):
     drawn = []
