@@ -240,7 +240,7 @@ class _AdjointFunction(torch.autograd.Function):
 
         try:
             given = problem.field, problem.wanted, problem.forward.jump_t
-            return None, *sweep(*given, ys, ts, grad_ys, back, counts)
+            return None, *sweep(*given, ys, ts, times, grad_ys, back, counts)
         except (NonFinite, StepUnderflow) as failure:
             raise _not_reversed(failure) from failure
 
@@ -267,6 +267,7 @@ def sweep(
     jumps: Sequence[float],
     ys: Float[Tensor, "time *state"],
     ts: Float[Tensor, " time"],
+    times: Times,
     grad_ys: Float[Tensor, "time *state"],
     back: Back,
     counts: Counts,
@@ -278,7 +279,7 @@ def sweep(
     field jumps at an output time (``jumps``), the side of the solve counts.
     """
     grad_ts = torch.zeros_like(ts) if ts.requires_grad else None
-    a, params, times = grad_ys[-1], wanted.tensors, Times.read(ts.detach())
+    a, params = grad_ys[-1], wanted.tensors
 
     def moved(i: int, a: Tensor, towards: float) -> Tensor:
         """What a loss with this adjoint gains where a time is moved along the flow beside it."""

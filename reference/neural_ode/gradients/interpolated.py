@@ -143,7 +143,7 @@ class _InterpolatedFunction(torch.autograd.Function):
             return ends[-1, 0], g
 
         given = problem.field, problem.wanted, problem.forward.jump_t
-        return None, *sweep(*given, ys, ts, grad_ys, back, counts)
+        return None, *sweep(*given, ys, ts, times, grad_ys, back, counts)
 
 
 class _Along:

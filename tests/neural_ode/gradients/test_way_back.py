@@ -72,7 +72,8 @@ def test_hooks_are_there_again_after_a_way_back_that_fails(name):
 
 
 @EACH
-def test_parameters_that_were_in_place_for_the_forward_pass_alone(name):
+@pytest.mark.parametrize("named", [False, True])
+def test_parameters_that_were_in_place_for_the_forward_pass_alone(name, named):
     """As with ``functional_call``: their gradients were silent zeros."""
     net = Net()
     others = {key: (2 * p).detach().requires_grad_() for key, p in net.named_parameters()}
@@ -83,7 +84,7 @@ def test_parameters_that_were_in_place_for_the_forward_pass_alone(name):
             self.net = net
 
         def forward(self, derive):
-            loss = loss_of(self.net, name)
+            loss = loss_of(self.net, name, params=tuple(net.parameters()) if named else None)
             return torch.autograd.grad(loss, list(others.values())) if derive else loss
 
     inside = {f"net.{key}": p for key, p in others.items()}
@@ -239,25 +240,6 @@ def test_a_batch_of_gradients_is_one_sentence(name):
     each = torch.eye(2, dtype=torch.float64)
     with pytest.raises(RuntimeError, match="goes back with one gradient at a time"):
         torch.autograd.grad(end, y0, each, is_grads_batched=True)
-
-
-@EACH
-def test_named_parameters_that_were_in_place_for_the_forward_pass_alone(name):
-    net = Net()
-    others = {key: (2 * p).detach().requires_grad_() for key, p in net.named_parameters()}
-
-    class Solved(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = net
-
-        def forward(self):
-            return loss_of(self.net, name, params=tuple(self.net.parameters()))
-
-    inside = {f"net.{key}": p for key, p in others.items()}
-    loss = torch.func.functional_call(Solved(), inside, ())
-    with pytest.raises(RuntimeError, match="has other parameters than when the equation was"):
-        loss.backward()
 
 
 @EACH
